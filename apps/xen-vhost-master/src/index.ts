@@ -1,0 +1,6 @@
+/**
+ * Bridges Xen guests to vhost-user device daemons.
+ *
+ * @packageDocumentation
+ */
+export {};

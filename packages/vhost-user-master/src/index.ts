@@ -1,0 +1,6 @@
+/**
+ * vhost-user front-end library: handshake, features, memory table, vrings, config.
+ *
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,6 @@
+/**
+ * The virtio-mmio v2 register machine that every front-end shares.
+ *
+ * @packageDocumentation
+ */
+export {};

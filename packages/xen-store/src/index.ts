@@ -1,0 +1,6 @@
+/**
+ * XenStore client: the wire protocol over the Unix socket and /dev/xen/xenbus.
+ *
+ * @packageDocumentation
+ */
+export {};
