@@ -1,6 +1,24 @@
 /**
- * Linux system calls for virtual machine monitors: mmap, eventfd, epoll, ioctl, SCM_RIGHTS sockets, struct tables.
+ * Linux system calls for virtual machine monitors: `mmap`, `eventfd`, `epoll`, `ioctl`, Unix sockets
+ * that pass descriptors, and declarative struct tables. The only package of node-vmm that loads a
+ * foreign function interface.
  *
  * @packageDocumentation
  */
-export {};
+export * from './brand.ts';
+export * from './control-port.ts';
+export * from './epoll.ts';
+export * from './errno.ts';
+export * from './errors.ts';
+export * from './event-loop.ts';
+export * from './eventfd.ts';
+export * from './fd.ts';
+export * from './int.ts';
+export * from './ioctl.ts';
+export { addressOf, type MemoryArg, viewOf } from './libc.ts';
+export * from './logger.ts';
+export * from './mmap.ts';
+export * from './poller.ts';
+export * from './sock-ctrl-msg.ts';
+export * from './struct.ts';
+export * from './unix-socket.ts';

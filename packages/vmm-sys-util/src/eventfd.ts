@@ -1,0 +1,77 @@
+import { asFd, type Fd } from './brand.ts';
+import { EAGAIN } from './errno.ts';
+import { closeFd, dupFd } from './fd.ts';
+import { check, errno, retry, sys } from './libc.ts';
+
+/** sys/eventfd.h. */
+export const EFD_CLOEXEC = 0o2000000;
+export const EFD_NONBLOCK = 0o4000;
+export const EFD_SEMAPHORE = 1;
+
+/**
+ * An eventfd: the notification primitive between guest, hypervisor, front-end and back-end.
+ * Always non-blocking and close-on-exec.
+ */
+export class EventFd implements Disposable {
+  readonly fd: Fd;
+  readonly #value = new BigUint64Array(1);
+  readonly #one = BigUint64Array.of(1n);
+  #live = true;
+
+  private constructor(fd: Fd) {
+    this.fd = fd;
+  }
+
+  /** @throws {SysError} */
+  static create(initial = 0): EventFd {
+    return new EventFd(asFd(check(sys.eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK), 'eventfd')));
+  }
+
+  /** Takes ownership of a descriptor that somebody passed to us. */
+  static fromFd(fd: Fd): EventFd {
+    return new EventFd(fd);
+  }
+
+  /** A second owner of the same counter. */
+  clone(): EventFd {
+    return new EventFd(dupFd(this.fd));
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /**
+   * Adds 1 to the counter. A full counter is no error: the reader is signalled anyway.
+   *
+   * @throws {SysError} when the descriptor is no eventfd (a peer may pass anything)
+   */
+  signal(): void {
+    const n = retry(() => sys.write(this.fd, this.#one, 8));
+    if (n < 0 && errno() !== EAGAIN) check(n, 'write', 'eventfd');
+  }
+
+  /**
+   * Reads and clears the counter.
+   *
+   * @returns true when it had been signalled
+   * @throws {SysError} when the descriptor is no eventfd
+   */
+  drain(): boolean {
+    const n = retry(() => sys.read(this.fd, this.#value, 8));
+    if (n >= 0) return n === 8;
+    if (errno() === EAGAIN) return false;
+    check(n, 'read', 'eventfd');
+    return false;
+  }
+
+  close(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    closeFd(this.fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

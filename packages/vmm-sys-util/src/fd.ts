@@ -1,0 +1,104 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { asFd, type Fd } from './brand.ts';
+import { EAGAIN } from './errno.ts';
+import { check, errno, type MemoryArg, retry, sys } from './libc.ts';
+
+const F_DUPFD_CLOEXEC = 1030;
+const F_GETFL = 3;
+const F_SETFL = 4;
+/** asm-generic/fcntl.h. */
+export const O_NONBLOCK = 0o4000;
+
+/**
+ * Opens a file, close-on-exec.
+ *
+ * @param flags - as `fs.openSync` takes them
+ * @throws Node's own error with `code`
+ */
+export function openFd(path: string, flags: string | number = 'r+'): Fd {
+  return asFd(openSync(path, flags));
+}
+
+/** Closes a descriptor. */
+export function closeFd(fd: Fd): void {
+  closeSync(fd);
+}
+
+/** Closes several descriptors, all of them even when one fails. */
+export function closeFds(fds: Iterable<Fd>): void {
+  for (const fd of fds) {
+    try {
+      closeSync(fd);
+    } catch {
+      // A descriptor that cannot be closed is gone already; the others must still be closed.
+    }
+  }
+}
+
+/** Duplicates a descriptor, close-on-exec. */
+export function dupFd(fd: Fd): Fd {
+  return asFd(check(sys.fcntl(fd, F_DUPFD_CLOEXEC, 0), 'fcntl(F_DUPFD_CLOEXEC)'));
+}
+
+/** Sets or clears O_NONBLOCK. */
+export function setNonBlocking(fd: Fd, on: boolean): void {
+  const flags = check(sys.fcntl(fd, F_GETFL, 0), 'fcntl(F_GETFL)');
+  check(sys.fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), 'fcntl(F_SETFL)');
+}
+
+/** Size of the file behind a descriptor in bytes; 0 for devices. */
+export function fileSize(fd: Fd): number {
+  return fstatSync(fd).size;
+}
+
+/** What the descriptor refers to. */
+export function fileKind(fd: Fd): 'file' | 'character-device' | 'socket' | 'other' {
+  const stat = fstatSync(fd);
+  if (stat.isFile()) return 'file';
+  if (stat.isCharacterDevice()) return 'character-device';
+  return stat.isSocket() ? 'socket' : 'other';
+}
+
+/**
+ * Reads into memory.
+ *
+ * @returns bytes read, 0 at end of file, -1 when the descriptor would block
+ * @throws {SysError}
+ */
+export function readFd(fd: Fd, memory: MemoryArg, count: number): number {
+  const n = retry(() => sys.read(fd, memory, count));
+  return n < 0 && errno() === EAGAIN ? -1 : check(n, 'read');
+}
+
+/**
+ * Writes from memory.
+ *
+ * @returns bytes written, -1 when the descriptor would block
+ * @throws {SysError}
+ */
+export function writeFd(fd: Fd, memory: MemoryArg, count: number): number {
+  const n = retry(() => sys.write(fd, memory, count));
+  return n < 0 && errno() === EAGAIN ? -1 : check(n, 'write');
+}
+
+/** Most entries that one `readv` or `writev` takes (limits.h IOV_MAX). */
+export const IOV_MAX = 1024;
+
+/**
+ * Scatters one read over an iovec table.
+ *
+ * @param iov - `struct iovec[count]` whose pointers the caller guarantees to be mapped
+ * @param count - entries, 1..{@link IOV_MAX}
+ * @returns bytes read, -1 when the descriptor would block
+ * @throws {SysError}
+ */
+export function readvFd(fd: Fd, iov: MemoryArg, count: number): number {
+  const n = retry(() => sys.readv(fd, iov, count));
+  return n < 0 && errno() === EAGAIN ? -1 : check(n, 'readv');
+}
+
+/** Gathers one write from an iovec table; as {@link readvFd}. */
+export function writevFd(fd: Fd, iov: MemoryArg, count: number): number {
+  const n = retry(() => sys.writev(fd, iov, count));
+  return n < 0 && errno() === EAGAIN ? -1 : check(n, 'writev');
+}

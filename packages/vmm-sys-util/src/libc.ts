@@ -1,0 +1,105 @@
+// The only module that loads koffi. Everything here is a raw binding: callers in this package turn
+// results into `SysError`s and own the lifetime of every pointer that they pass.
+import koffi from 'koffi';
+import type { HostPointer } from './brand.ts';
+import { EINTR } from './errno.ts';
+import { SysError } from './errors.ts';
+
+/** Memory handed to a system call: bytes of ours, a raw pointer, or nothing. */
+export type MemoryArg = ArrayBufferView | ArrayBuffer | HostPointer | null;
+
+const libc = koffi.load(null);
+
+type Raw<A extends unknown[], R = number> = (...args: A) => R;
+
+const raw = <A extends unknown[], R = number>(definition: string): Raw<A, R> =>
+  libc.func(definition) as Raw<A, R>;
+
+export const sys = {
+  read: raw<[number, MemoryArg, number]>('intptr_t read(int fd, void *buf, size_t count)'),
+  write: raw<[number, MemoryArg, number]>('intptr_t write(int fd, void *buf, size_t count)'),
+  readv: raw<[number, MemoryArg, number]>('intptr_t readv(int fd, void *iov, int count)'),
+  writev: raw<[number, MemoryArg, number]>('intptr_t writev(int fd, void *iov, int count)'),
+  ioctl: raw<[number, number, MemoryArg]>('int ioctl(int fd, unsigned long request, void *arg)'),
+  ioctlNumber: raw<[number, number, number]>(
+    'int ioctl(int fd, unsigned long request, unsigned long arg)',
+  ),
+  fcntl: raw<[number, number, number]>('int fcntl(int fd, int command, long arg)'),
+  ftruncate: raw<[number, number]>('int ftruncate(int fd, long length)'),
+  mmap: raw<[MemoryArg, number, number, number, number, number | bigint], HostPointer>(
+    'void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)',
+  ),
+  munmap: raw<[HostPointer, number]>('int munmap(void *addr, size_t length)'),
+  memfdCreate: raw<[string, number]>('int memfd_create(const char *name, unsigned int flags)'),
+  eventfd: raw<[number, number]>('int eventfd(unsigned int initval, int flags)'),
+  epollCreate1: raw<[number]>('int epoll_create1(int flags)'),
+  epollCtl: raw<[number, number, number, MemoryArg]>(
+    'int epoll_ctl(int epfd, int op, int fd, void *event)',
+  ),
+  epollWait: raw<[number, MemoryArg, number, number]>(
+    'int epoll_wait(int epfd, void *events, int maxevents, int timeout)',
+  ),
+  socket: raw<[number, number, number]>('int socket(int domain, int type, int protocol)'),
+  bind: raw<[number, MemoryArg, number]>('int bind(int fd, void *addr, uint32_t length)'),
+  listen: raw<[number, number]>('int listen(int fd, int backlog)'),
+  connect: raw<[number, MemoryArg, number]>('int connect(int fd, void *addr, uint32_t length)'),
+  accept4: raw<[number, MemoryArg, MemoryArg, number]>(
+    'int accept4(int fd, void *addr, void *length, int flags)',
+  ),
+  socketpair: raw<[number, number, number, MemoryArg]>(
+    'int socketpair(int domain, int type, int protocol, void *fds)',
+  ),
+  shutdown: raw<[number, number]>('int shutdown(int fd, int how)'),
+  sendmsg: raw<[number, MemoryArg, number]>('intptr_t sendmsg(int fd, void *msg, int flags)'),
+  recvmsg: raw<[number, MemoryArg, number]>('intptr_t recvmsg(int fd, void *msg, int flags)'),
+} as const;
+
+/** `errno` of the last failed call on this thread. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/**
+ * Turns a negative result into a `SysError`.
+ *
+ * @returns the result, >= 0
+ * @throws {SysError} when `result` is negative
+ */
+export function check(result: number, syscall: string, subject?: string): number {
+  if (result >= 0) return result;
+  throw new SysError({
+    syscall,
+    errno: koffi.errno(),
+    ...(subject === undefined ? {} : { subject }),
+  });
+}
+
+/** Repeats a system call for as long as a signal interrupts it. */
+export function retry(call: () => number): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0 || koffi.errno() !== EINTR) return result;
+  }
+}
+
+/**
+ * Address of the first byte of a buffer. It stays valid for as long as the buffer is reachable: the
+ * backing store of an `ArrayBuffer` never moves.
+ */
+export function addressOf(memory: ArrayBufferView | ArrayBuffer): HostPointer {
+  return koffi.address(memory) as HostPointer;
+}
+
+/**
+ * An `ArrayBuffer` over memory that somebody else owns.
+ *
+ * SAFETY: the caller guarantees that `[pointer, pointer + length)` stays mapped for as long as any
+ * view of the result is used; touching it afterwards is a segmentation fault.
+ */
+export function viewOf(pointer: HostPointer, length: number): ArrayBuffer {
+  return koffi.view(pointer, length);
+}
+
+/** Starts watching `fd` on Node's own event loop. The handle must stay referenced. */
+export const nodePoll: typeof koffi.node.poll = koffi.node.poll;
+export type PollHandle = ReturnType<typeof koffi.node.poll>;

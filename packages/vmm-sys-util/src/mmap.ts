@@ -1,0 +1,137 @@
+import { constants } from 'node:buffer';
+import type { Fd, HostPointer } from './brand.ts';
+import { asFd } from './brand.ts';
+import { SysError } from './errors.ts';
+import { closeFd } from './fd.ts';
+import { check, errno, sys, viewOf } from './libc.ts';
+
+/** asm-generic/mman-common.h. */
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 0x01;
+export const MAP_PRIVATE = 0x02;
+export const MAP_ANONYMOUS = 0x20;
+export const MAP_NORESERVE = 0x4000;
+/** linux/memfd.h. */
+export const MFD_CLOEXEC = 1;
+export const MFD_ALLOW_SEALING = 2;
+/** linux/fcntl.h. */
+export const F_ADD_SEALS = 1033;
+export const F_GET_SEALS = 1034;
+export const F_SEAL_SEAL = 1;
+export const F_SEAL_SHRINK = 2;
+export const F_SEAL_GROW = 4;
+
+/** Size of a page as Xen and all our guests count it, in bytes. */
+export const PAGE_SIZE = 4096;
+
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** Largest piece that one `ArrayBuffer` can show. */
+export const MAX_VIEW_LENGTH: number = constants.MAX_LENGTH;
+
+export interface MmapOptions {
+  /** Bytes, > 0. */
+  readonly length: number;
+  /** Default `PROT_READ | PROT_WRITE`. */
+  readonly prot?: number;
+  /** Default `MAP_SHARED`, or private anonymous memory without `fd`. */
+  readonly flags?: number;
+  readonly fd?: Fd;
+  /** Byte offset in `fd`, page-aligned. */
+  readonly offset?: bigint | number;
+  /** What is mapped, for messages. */
+  readonly subject?: string;
+}
+
+/**
+ * A mapping that this process owns. Closing it unmaps; a view used afterwards would be a
+ * segmentation fault, so `bytes` and `view()` refuse once closed and holders of views must be
+ * finished before the owner closes.
+ */
+export class Mapping implements Disposable {
+  readonly pointer: HostPointer;
+  readonly length: number;
+  #live = true;
+
+  private constructor(pointer: HostPointer, length: number) {
+    this.pointer = pointer;
+    this.length = length;
+  }
+
+  /**
+   * @throws {SysError} of `mmap`
+   * @throws {RangeError} when `length` is no positive integer
+   */
+  static create(options: MmapOptions): Mapping {
+    const { length, fd, offset = 0 } = options;
+    if (!Number.isSafeInteger(length) || length <= 0) {
+      throw new RangeError(`"length" expected a positive integer, got ${length}`);
+    }
+    const prot = options.prot ?? PROT_READ | PROT_WRITE;
+    const flags = options.flags ?? (fd === undefined ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+    const pointer = sys.mmap(null, length, prot, flags, fd ?? -1, offset);
+    if (pointer === MAP_FAILED) {
+      const subject = options.subject;
+      throw new SysError({
+        syscall: 'mmap',
+        errno: errno(),
+        ...(subject === undefined ? {} : { subject }),
+      });
+    }
+    return new Mapping(pointer, length);
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /**
+   * The memory, or a window of it. Every call makes a new `ArrayBuffer` object over the same bytes.
+   *
+   * @param offset - bytes, within the mapping
+   * @param length - bytes, at most {@link MAX_VIEW_LENGTH}
+   * @throws {RangeError} when the window is not within the mapping, or the mapping is closed
+   */
+  buffer(offset = 0, length: number = this.length - offset): ArrayBuffer {
+    if (!this.#live) throw new RangeError('Cannot view a mapping: it is closed');
+    if (offset < 0 || length < 0 || offset + length > this.length) {
+      throw new RangeError(
+        `Cannot view a mapping of ${this.length} bytes: [${offset}, ${offset + length}) is outside`,
+      );
+    }
+    // SAFETY: this object owns [pointer, pointer + length) until close(); the window is within.
+    return viewOf((this.pointer + BigInt(offset)) as HostPointer, length);
+  }
+
+  /** Unmaps. Idempotent. */
+  close(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    check(sys.munmap(this.pointer, this.length), 'munmap');
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Creates an anonymous file in memory of a fixed size, sealed against shrinking so that a peer that
+ * maps it cannot be killed by SIGBUS.
+ *
+ * @param name - for /proc; up to 249 bytes
+ * @param size - bytes
+ * @throws {SysError}
+ */
+export function memfdCreate(name: string, size: number): Fd {
+  const fd = asFd(check(sys.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create'));
+  try {
+    check(sys.ftruncate(fd, size), 'ftruncate', name);
+    check(sys.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 'fcntl(F_ADD_SEALS)', name);
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+  return fd;
+}
