@@ -1,0 +1,66 @@
+import type { GuestMemory } from '@node-vmm/vm-memory';
+import type { EventFd } from '@node-vmm/vmm-sys-util';
+import type { MmioRange, MmioHandler } from './mmio-bus.ts';
+
+/** A guest's write that signals an eventfd instead of reaching a handler; as KVM_IOEVENTFD. */
+export interface IoeventfdMatch {
+  /** Guest physical address of the register. */
+  readonly guestAddr: bigint;
+  /** Width of the write in bytes: 1, 2, 4 or 8. */
+  readonly length: 1 | 2 | 4 | 8;
+  /** Value that must be written; absent for any. */
+  readonly datamatch?: bigint;
+}
+
+/** A wiring that lasts until closed. */
+export interface Wiring extends Disposable {
+  /** True when the kernel does it: no code of this process runs on the event. */
+  readonly kernelAssisted: boolean;
+  /** Idempotent. Afterwards the event takes the ordinary path again. */
+  close(): void;
+}
+
+/** An interrupt of the guest: a global number of the hypervisor (SPI, ISA line, GSI). */
+export type IrqLine = number;
+
+/** How wirings are made: by the kernel where it can, by one of the two alone for tests. */
+export type NotificationMode = 'auto' | 'kernel' | 'user';
+
+/**
+ * A virtual machine whose devices live in this process: what a front-end needs of any hypervisor.
+ * Xen and the simulated VM implement it now, KVM will.
+ */
+export interface Vm extends Disposable {
+  /** For messages: `xen:3`. */
+  readonly name: string;
+  readonly memory: GuestMemory;
+
+  /**
+   * Claims a window of guest physical address space; the handler serves what no ioeventfd takes.
+   *
+   * @throws {IoreqError} RANGE_IN_USE, or what the hypervisor refuses
+   */
+  mapMmio(range: MmioRange, handler: MmioHandler): Wiring;
+
+  /**
+   * Signals `eventfd` when the guest writes a register. The eventfd stays the caller's and must be
+   * open until the wiring is closed.
+   *
+   * @throws {IoreqError} NOT_MAPPED when no claimed window holds the register
+   */
+  ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring;
+
+  /**
+   * Injects an interrupt whenever `eventfd` is signalled.
+   *
+   * @param onSignal - called first, where the wiring is not kernel-assisted: the device sets its
+   * interrupt status here
+   */
+  irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring;
+
+  /** Injects an edge of an interrupt now. */
+  injectIrq(irq: IrqLine): void;
+
+  /** Gives everything back to the hypervisor. Idempotent. */
+  close(): void;
+}

@@ -1,0 +1,95 @@
+import type { GuestAddress } from './guest-address.ts';
+import type { SegmentTable } from './segment-table.ts';
+
+/** What a device means to do with memory that it borrows. */
+export const ACCESS_READ = 1;
+export const ACCESS_WRITE = 2;
+export type Access = typeof ACCESS_READ | typeof ACCESS_WRITE | 3;
+
+/**
+ * A run of guest physical memory that is mapped in one piece.
+ *
+ * `bytes` and `view` are views of mapped memory: they refuse once the memory is closed, but a view
+ * that was kept is a segmentation fault then. Whoever closes memory stops its users first.
+ */
+export interface GuestMemoryRegion {
+  readonly guestAddr: GuestAddress;
+  /** Bytes, at most `MAX_VIEW_LENGTH`: larger runs are given as several regions. */
+  readonly length: number;
+  /** Address in this process of the first byte; exact, since user space is below 2^53. */
+  readonly hostAddress: number;
+  /** The region's bytes. Always the same object. */
+  readonly bytes: Uint8Array;
+  /** The region as a `DataView`. Always the same object. */
+  readonly view: DataView;
+}
+
+/** A contiguous piece of guest memory on loan. `release` gives it back; idempotent. */
+export interface GuestSlice extends Disposable {
+  readonly guestAddr: GuestAddress;
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly hostAddress: number;
+  release(): void;
+}
+
+/**
+ * Guest physical memory as a device sees it. Consumers only read, write and borrow; how the memory
+ * came to be mapped (memfd, Xen foreign mapping, later grants mapped on demand) is the owner's.
+ *
+ * Borrowed memory has a lifetime: memory that is mapped on demand is unmapped when the last loan of
+ * it is given back, so nothing may be kept past `release`.
+ */
+export interface GuestMemory extends Disposable {
+  /** Regions that are always mapped, in ascending order, never overlapping. */
+  readonly regions: readonly GuestMemoryRegion[];
+
+  /** True when every byte of `[guestAddr, guestAddr + length)` exists. */
+  contains(guestAddr: GuestAddress, length: number): boolean;
+
+  /**
+   * Copies out of guest memory, across region borders; all or nothing.
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  read(guestAddr: GuestAddress, target: Uint8Array): void;
+  /** Copies into guest memory; as `read`. */
+  write(guestAddr: GuestAddress, source: Uint8Array): void;
+  readU8(guestAddr: GuestAddress): number;
+  readU16(guestAddr: GuestAddress): number;
+  readU32(guestAddr: GuestAddress): number;
+  readU64(guestAddr: GuestAddress): bigint;
+  writeU8(guestAddr: GuestAddress, value: number): void;
+  writeU16(guestAddr: GuestAddress, value: number): void;
+  writeU32(guestAddr: GuestAddress, value: number): void;
+  writeU64(guestAddr: GuestAddress, value: bigint): void;
+
+  /**
+   * Borrows a run that lies within one region (a ring, a table).
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE, or NOT_CONTIGUOUS when it crosses a region border
+   */
+  slice(guestAddr: GuestAddress, length: number, access: Access): GuestSlice;
+
+  /**
+   * The data path's borrow: appends the pieces of `[addr, addr + length)` to `table`, one for each
+   * region touched, without allocating and without `bigint`.
+   *
+   * @param addrLow - bits 31..0 of the guest address
+   * @param addrHigh - bits 63..32
+   * @param length - bytes, 1..2^32 - 1
+   * @returns false, with the table as it was, when a byte of the range does not exist or the table
+   * is full
+   */
+  lend(
+    addrLow: number,
+    addrHigh: number,
+    length: number,
+    access: Access,
+    table: SegmentTable,
+  ): boolean;
+
+  /** Gives back entries `[first, first + count)` of a table that `lend` filled. */
+  giveBack(table: SegmentTable, first: number, count: number): void;
+}
