@@ -133,12 +133,7 @@ export class UnixListener implements Disposable {
     const address = socketAddress(path);
     const fd = newSocket();
     try {
-      let result = sys.bind(fd, address, address.length);
-      if (result < 0 && errno() === EADDRINUSE && isStale(path)) {
-        unlinkSync(path);
-        result = sys.bind(fd, address, address.length);
-      }
-      check(result, 'bind', path);
+      bindAddress(fd, address, path);
       check(sys.listen(fd, backlog), 'listen', path);
     } catch (error) {
       closeFd(fd);
@@ -180,6 +175,17 @@ export class UnixListener implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+function bindAddress(fd: Fd, address: Uint8Array, path: string): void {
+  const bind = (): number => check(sys.bind(fd, address, address.length), 'bind', path);
+  try {
+    bind();
+  } catch (error) {
+    if (!SysError.is(error) || error.errno !== EADDRINUSE || !isStale(path)) throw error;
+    unlinkSync(path);
+    bind();
   }
 }
 

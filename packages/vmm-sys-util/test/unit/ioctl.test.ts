@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import {
+  _IOC_NONE,
+  _IOR,
+  _IOW,
+  _IOWR,
+  asFd,
+  EventFd,
+  ioctl,
+  legacyIoctl,
+  SysError,
+} from '../../src/index.ts';
+
+describe('ioctl numbers', () => {
+  // Values from linux/kvm.h, xen/privcmd.h and linux/gpio.h as the C preprocessor prints them.
+  it.each([
+    [_IOC_NONE('KVM_GET_API_VERSION', 0xae, 0).number, 0xae00],
+    [_IOC_NONE('IOCTL_PRIVCMD_DM_OP', 'P', 5, 16).number, 0x105005],
+    [_IOC_NONE('IOCTL_PRIVCMD_MMAP_RESOURCE', 'P', 7, 32).number, 0x205007],
+    [_IOW('KVM_IOEVENTFD', 0xae, 0x79, 64).number, 0x4040ae79],
+    [_IOR('GPIO_GET_CHIPINFO_IOCTL', 0xb4, 1, 68).number, 0x8044b401],
+    [_IOWR('GPIO_V2_GET_LINEINFO_IOCTL', 0xb4, 5, 256).number, 0xc100b405],
+    [legacyIoctl('I2C_RDWR', 0x707).number, 0x707],
+  ])('%#', (actual, expected) => {
+    expect(actual).toBe(expected);
+  });
+
+  it('names the request in the error', () => {
+    using eventfd = EventFd.create();
+    const request = legacyIoctl('I2C_RDWR', 0x707);
+    expect(() => ioctl(eventfd.fd, request, null)).toThrow('ioctl(I2C_RDWR) failed: ENOTTY');
+    try {
+      ioctl(asFd(99_999), request, null, '/dev/i2c-9');
+      expect.unreachable();
+    } catch (error) {
+      expect(SysError.is(error) && error.code).toBe('EBADF');
+    }
+  });
+});
