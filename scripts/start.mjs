@@ -1,0 +1,11 @@
+// `npm start`: the main job. Without arguments on the embedded simulated hypervisor, with `--box` on
+// a real Xen in QEMU.
+import { bootstrap, run } from './bootstrap.mjs';
+
+const args = process.argv.slice(2);
+bootstrap();
+if (args.includes('--box')) {
+  run(process.execPath, ['test-harness/dist/box/cli.js', 'run', 'i2c']);
+} else {
+  run(process.execPath, ['apps/xen-vhost-master/dist/demo/main.js', ...args]);
+}
