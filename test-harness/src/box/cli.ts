@@ -1,0 +1,3 @@
+import { setupBox } from './setup.ts';
+
+await setupBox();

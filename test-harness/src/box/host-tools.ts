@@ -1,0 +1,67 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { BoxError } from './errors.ts';
+import { type RunOptions, run } from './run-command.ts';
+
+/** Debian package -> a program or file that shows it is there. */
+const HOST_PACKAGES: Readonly<Record<string, string>> = {
+  bc: 'bc',
+  bison: 'bison',
+  'debian-archive-keyring': '/usr/share/keyrings/debian-archive-keyring.gpg',
+  flex: 'flex',
+  gcc: 'gcc',
+  'gcc-aarch64-linux-gnu': 'aarch64-linux-gnu-gcc',
+  kmod: 'depmod',
+  'libc6-dev': '/usr/include/stdio.h',
+  'libc6-dev-arm64-cross': '/usr/aarch64-linux-gnu/include/stdio.h',
+  'libelf-dev': '/usr/include/libelf.h',
+  'libssl-dev': '/usr/include/openssl/ssl.h',
+  'libxen-dev': '/usr/include/xen/hvm/dm_op.h',
+  make: 'make',
+  perl: 'perl',
+  python3: 'python3',
+  'qemu-system-arm': 'qemu-system-aarch64',
+  'qemu-system-x86': 'qemu-system-x86_64',
+  'util-linux': 'setpriv',
+  'xz-utils': 'xz',
+};
+
+/** True when `program` is in the search path. */
+export function hasProgram(program: string): boolean {
+  const directories = (process.env['PATH'] ?? '').split(':');
+  return [...directories, '/usr/sbin', '/sbin'].some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Debian packages of which nothing is to be seen on this machine. */
+export function missingHostPackages(): string[] {
+  return Object.entries(HOST_PACKAGES)
+    .filter(([, proof]) => !(proof.startsWith('/') ? existsSync(proof) : hasProgram(proof)))
+    .map(([name]) => name);
+}
+
+/**
+ * Installs what the box needs on this machine; does nothing when all is there.
+ *
+ * @throws {BoxError} `APT_NOT_PERMITTED` when something is missing and we are not root
+ */
+export async function installHostPackages(options: RunOptions): Promise<void> {
+  const missing = missingHostPackages();
+  if (missing.length === 0) return;
+  const install = ['apt-get', 'install', '-qq', '--no-install-recommends', '-y', ...missing];
+  if (process.getuid?.() !== 0) {
+    throw new BoxError(
+      'APT_NOT_PERMITTED',
+      `Cannot install ${missing.join(', ')}: not root; run \`npm run box:setup\` as root, ` +
+        `or \`${install.join(' ')}\``,
+    );
+  }
+  await run(['apt-get', 'update', '-qq'], options);
+  await run(install, options);
+}

@@ -1,0 +1,10 @@
+export type { ExecResult } from './deadline.ts';
+export type { ChannelListener, OpenChannel } from './dom0-channel.ts';
+export { Dom0Process } from './dom0-process.ts';
+export { BoxError, type BoxErrorCode } from './errors.ts';
+export { DOM0_PACKAGES, DOM0_ROOT, type Payload } from './payload.ts';
+export { QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
+export { type SetupOptions, setupBox } from './setup.ts';
+export { type BoxStatus, boxStatus, vhostDeviceRngPath } from './status.ts';
+export { type ExecOptions, XenBox, type XenBoxOptions } from './xen-box.ts';
+export { type DomainOptions, XenDomain } from './xen-domain.ts';

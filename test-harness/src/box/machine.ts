@@ -1,0 +1,135 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { createWriteStream, mkdirSync, mkdtempSync, rmSync, type WriteStream } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Deferred, deferred } from './deadline.ts';
+import { BoxError } from './errors.ts';
+import { cacheRoot } from './paths.ts';
+import { tailsOf } from './tail.ts';
+
+const running = new Set<Machine>();
+let hooked = false;
+
+/** `2026-11-21T10-31-02-123-<pid>-<name>`: sorts by time, tells processes apart. */
+function runDirectory(name: string): string {
+  const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-').replace('Z', '');
+  return join(cacheRoot(), 'runs', `${stamp}-${process.pid}-${name}`);
+}
+
+/**
+ * One QEMU process with its serial console on stdin and stdout, a directory for logs and one for
+ * sockets. It never outlives this process.
+ */
+export class Machine {
+  /** Directory of the logs of this run; stays. */
+  readonly runDirectory: string;
+  /** Short path for sockets and other files that go when the machine goes. */
+  readonly scratch: string;
+  readonly #logs: string[] = [];
+  readonly #gone: Deferred<never> = deferred();
+  readonly #onConsole = new Set<(data: Buffer) => void>();
+  #child: ChildProcessWithoutNullStreams | undefined;
+  #closed: Promise<void> | undefined;
+  #stopping = false;
+
+  /** @param name - goes into the name of the run directory */
+  constructor(name: string) {
+    this.runDirectory = runDirectory(name);
+    mkdirSync(this.runDirectory, { recursive: true });
+    this.scratch = mkdtempSync(join(tmpdir(), 'nvbox-'));
+  }
+
+  /** Rejects when QEMU is gone although nobody stopped it; never resolves. */
+  get gone(): Promise<never> {
+    return this.#gone.promise;
+  }
+
+  /** Process id of QEMU while it runs. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Opens a log in the run directory; its end becomes part of every failure's message. */
+  openLog(file: string): WriteStream {
+    const path = join(this.runDirectory, file);
+    this.#logs.push(path);
+    return createWriteStream(path, { flags: 'a' });
+  }
+
+  /** Starts QEMU with a console (chardev `console`) added to `args`. */
+  start(program: string, args: readonly string[]): void {
+    const consoleLog = this.openLog('console.log');
+    const qemuLog = this.openLog('qemu.log');
+    const argv = [
+      // The kernel kills QEMU when this process dies, however it dies.
+      ...['--pdeathsig', 'KILL', program],
+      ...args,
+      ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
+      ...['-display', 'none', '-monitor', 'none', '-no-reboot'],
+    ];
+    qemuLog.write(`$ setpriv ${argv.join(' ')}\n`);
+    const child = spawn('setpriv', argv, { stdio: 'pipe' });
+    this.#child = child;
+    running.add(this);
+    hookExit();
+    child.stdout.on('data', (data: Buffer) => {
+      consoleLog.write(data);
+      for (const listener of this.#onConsole) listener(data);
+    });
+    child.stderr.on('data', (data: Buffer) => qemuLog.write(data));
+    child.stdin.on('error', () => {});
+    this.#closed = new Promise((resolve) => {
+      const end = (state: string): void => {
+        running.delete(this);
+        rmSync(this.scratch, { recursive: true, force: true });
+        qemuLog.write(`(${state})\n`);
+        if (!this.#stopping) {
+          // The logs reach the disk first, so that the message can quote them.
+          qemuLog.end(() => this.#gone.reject(this.error('MACHINE_EXITED', `QEMU ${state}`)));
+        }
+        resolve();
+      };
+      child.on('error', (error) => end(`cannot be started: ${error.message}`));
+      child.on('close', (code, signal) => end(`ended: ${signal ?? `exit code ${code}`}`));
+    });
+  }
+
+  /** Calls `listener` with whatever the serial console says from now on. */
+  onConsole(listener: (data: Buffer) => void): void {
+    this.#onConsole.add(listener);
+  }
+
+  /** Types on the serial console. */
+  writeConsole(data: string): void {
+    this.#child?.stdin.write(data);
+  }
+
+  /** An error whose message ends with the tails of all logs of this machine. */
+  error(code: BoxError['code'], message: string, cause?: unknown): BoxError {
+    return new BoxError(code, message, { details: tailsOf(this.#logs), cause });
+  }
+
+  /** Kills QEMU and waits until it is gone; may be called at any time and again. */
+  async stop(): Promise<void> {
+    this.kill();
+    await this.#closed;
+    rmSync(this.scratch, { recursive: true, force: true });
+  }
+
+  /** Kills QEMU without waiting. */
+  kill(): void {
+    this.#stopping = true;
+    this.#child?.kill('SIGKILL');
+  }
+}
+
+function hookExit(): void {
+  if (hooked) return;
+  hooked = true;
+  process.on('exit', () => {
+    for (const machine of running) {
+      machine.kill();
+      rmSync(machine.scratch, { recursive: true, force: true });
+    }
+  });
+}

@@ -1,0 +1,158 @@
+import type { WriteStream } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConsoleAgent } from './console-agent.ts';
+import { type ExecResult, mustSucceed, within } from './deadline.ts';
+import type { OpenChannel } from './dom0-channel.ts';
+import { BoxError } from './errors.ts';
+import type { XenBox } from './xen-box.ts';
+
+/** A guest to create. */
+export interface DomainOptions {
+  /** Unique in the box; letters, digits, `-`. */
+  readonly name: string;
+  /** MiB; default 128. */
+  readonly memory?: number;
+  readonly vcpus?: number;
+  /** Entries of `virtio = [ ... ]`, e.g. `type=virtio,device22,transport=mmio,grant_usage=0`. */
+  readonly virtio?: readonly string[];
+  /** Added to the guest's kernel command line. */
+  readonly kernelArgs?: string;
+  /** Further lines of the configuration file. */
+  readonly extraConfig?: readonly string[];
+  /** How long `xl create` may take. */
+  readonly timeoutMs?: number;
+}
+
+const GUEST_KERNEL = '/boot/guest/Image';
+const GUEST_INITRD = '/boot/guest/initramfs.cpio.gz';
+const REATTACH_MS = 200;
+
+/** Text of an xl configuration file. */
+export function domainConfig(options: DomainOptions): string {
+  const { name, memory = 128, vcpus = 1, virtio = [], kernelArgs = '', extraConfig = [] } = options;
+  return `${[
+    `name = "${name}"`,
+    `kernel = "${GUEST_KERNEL}"`,
+    `ramdisk = "${GUEST_INITRD}"`,
+    `memory = ${memory}`,
+    `vcpus = ${vcpus}`,
+    `extra = "${`console=hvc0 loglevel=5 ${kernelArgs}`.trim()}"`,
+    ...(virtio.length > 0 ? [`virtio = [ ${virtio.map((item) => `"${item}"`).join(', ')} ]`] : []),
+    'on_crash = "destroy"',
+    ...extraConfig,
+  ].join('\n')}\n`;
+}
+
+/** A guest of the Xen box. Its console is in `console-<name>.log` of the run. */
+export class XenDomain {
+  readonly name: string;
+  readonly #box: XenBox;
+  readonly #log: WriteStream;
+  readonly #agent: ConsoleAgent;
+  #console: OpenChannel | undefined;
+  #destroyed = false;
+
+  /** Use {@link XenBox.createDomain}. */
+  constructor(box: XenBox, name: string, log: WriteStream) {
+    this.#box = box;
+    this.name = name;
+    this.#log = log;
+    this.#agent = new ConsoleAgent({
+      write: (text) => this.#console?.write(Buffer.from(text)),
+    });
+    void this.#keepConsole();
+  }
+
+  /** Present domain id; it changes when the guest reboots. */
+  async id(): Promise<number> {
+    return Number(await this.#box.sh(`xl domid ${this.name}`));
+  }
+
+  /**
+   * Waits until the guest's user space answers.
+   *
+   * @throws {BoxError} `TIMEOUT` with the end of the guest's console
+   */
+  async waitUp(timeoutMs = 60_000): Promise<void> {
+    await this.#guarded(this.#agent.waitUp(), timeoutMs, 'does not come up');
+  }
+
+  /**
+   * Runs a shell command in the guest, one at a time; waits for its user space.
+   *
+   * @param command - for `sh -c`
+   * @param options - `timeoutMs`: after that the command is killed; default 30 s
+   * @throws {BoxError} `TIMEOUT`; a non-zero exit code is the caller's to judge
+   */
+  async exec(command: string, options: { timeoutMs?: number } = {}): Promise<ExecResult> {
+    const { timeoutMs = 30_000 } = options;
+    await this.waitUp();
+    const work = this.#agent.exec(command, timeoutMs);
+    return await this.#guarded(work, timeoutMs + 30_000, `does not finish \`${command}\``);
+  }
+
+  /** Like {@link exec} for a command that has to succeed; returns its stdout. */
+  async sh(command: string, options: { timeoutMs?: number } = {}): Promise<string> {
+    return mustSucceed(this.name, command, await this.exec(command, options));
+  }
+
+  /** `xl reboot`'s effect from inside: the domain gets a new id. */
+  async reboot(timeoutMs = 60_000): Promise<void> {
+    const before = await this.id();
+    this.#console?.write(Buffer.from(`X 0 10 ${Buffer.from('reboot -f').toString('base64')}\n`));
+    const changed = async (): Promise<void> => {
+      for (;;) {
+        const { stdout, code } = await this.#box.exec(`xl domid ${this.name}`);
+        if (code === 0 && Number(stdout) !== before) return;
+        await sleep(REATTACH_MS);
+      }
+    };
+    await this.#guarded(changed(), timeoutMs, 'does not reboot');
+    await this.waitUp(timeoutMs);
+  }
+
+  /** `xl destroy`. */
+  async destroy(): Promise<void> {
+    this.#destroyed = true;
+    await this.#box.sh(`xl destroy ${this.name}`);
+    this.#agent.fail(new BoxError('DOMAIN_GONE', `Cannot use ${this.name}: it was destroyed`));
+  }
+
+  async #guarded<T>(work: Promise<T>, timeoutMs: number, state: string): Promise<T> {
+    try {
+      return await within(work, timeoutMs, () => {
+        const error = this.#box.error(
+          'TIMEOUT',
+          `Cannot use ${this.name}: ${state} in ${timeoutMs} ms`,
+        );
+        this.#agent.fail(error);
+        return error;
+      });
+    } catch (error) {
+      if (BoxError.is(error)) throw error;
+      throw this.#box.error('PROTOCOL', `Cannot use ${this.name}`, error);
+    }
+  }
+
+  /** Attaches to the console, and again after each reboot. */
+  async #keepConsole(): Promise<void> {
+    const onData = (data: Buffer): void => {
+      this.#log.write(data);
+      this.#agent.receive(data);
+    };
+    try {
+      while (!this.#destroyed) {
+        this.#console = this.#box.openChannel(`exec xenconsole --interactive "$(xl domid ${this.name})"`, {
+          onData,
+          onErrorData: (data) => this.#log.write(data),
+        });
+        await this.#console.result;
+        if (!this.#destroyed) await sleep(REATTACH_MS);
+      }
+    } catch (error) {
+      this.#agent.fail(error as Error);
+    } finally {
+      this.#log.end();
+    }
+  }
+}
