@@ -21,4 +21,5 @@ export * from './mmap.ts';
 export * from './poller.ts';
 export * from './sock-ctrl-msg.ts';
 export * from './struct.ts';
+export * from './timerfd.ts';
 export * from './unix-socket.ts';

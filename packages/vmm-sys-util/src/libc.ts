@@ -32,6 +32,10 @@ export const sys = {
   munmap: raw<[HostPointer, number]>('int munmap(void *addr, size_t length)'),
   memfdCreate: raw<[string, number]>('int memfd_create(const char *name, unsigned int flags)'),
   eventfd: raw<[number, number]>('int eventfd(unsigned int initval, int flags)'),
+  timerfdCreate: raw<[number, number]>('int timerfd_create(int clockid, int flags)'),
+  timerfdSettime: raw<[number, number, MemoryArg, MemoryArg]>(
+    'int timerfd_settime(int fd, int flags, void *new_value, void *old_value)',
+  ),
   epollCreate1: raw<[number]>('int epoll_create1(int flags)'),
   epollCtl: raw<[number, number, number, MemoryArg]>(
     'int epoll_ctl(int epfd, int op, int fd, void *event)',
