@@ -4,7 +4,8 @@ import type { SegmentTable } from './segment-table.ts';
 /** What a device means to do with memory that it borrows. */
 export const ACCESS_READ = 1;
 export const ACCESS_WRITE = 2;
-export type Access = typeof ACCESS_READ | typeof ACCESS_WRITE | 3;
+export const ACCESS_READ_WRITE = 3;
+export type Access = typeof ACCESS_READ | typeof ACCESS_WRITE | typeof ACCESS_READ_WRITE;
 
 /**
  * A run of guest physical memory that is mapped in one piece.

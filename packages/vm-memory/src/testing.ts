@@ -1,1 +1,8 @@
-export {};
+/**
+ * Guest memory for tests, and the suite that every implementation of `GuestMemory` passes.
+ *
+ * @packageDocumentation
+ */
+export * from './compliance.ts';
+export * from './guest-memory-buffer.ts';
+export * from './loan-ledger.ts';

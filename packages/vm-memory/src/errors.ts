@@ -1,0 +1,67 @@
+import { hex } from '@node-vmm/vmm-sys-util';
+
+const MARK: unique symbol = Symbol.for('@node-vmm/vm-memory/VmMemoryError');
+
+/**
+ * What went wrong:
+ * - `OUT_OF_RANGE`: an access touches addresses where no memory is
+ * - `NOT_CONTIGUOUS`: a run that must be in one piece crosses a region border
+ * - `CLOSED`: the memory, or the loan of it, has been given up
+ * - `BAD_REGION`: a region is empty, exceeds the address space, or cannot be described
+ * - `OVERLAP`: two regions claim the same address
+ * - `FILE_TOO_SMALL`: a region ends past its file
+ * - `MAP_FAILED`: the kernel refused a mapping; `cause` is the `SysError`
+ * - `FOREIGN_MAP_FAILED`: Xen refused pages of another domain
+ */
+export type VmMemoryErrorCode =
+  | 'OUT_OF_RANGE'
+  | 'NOT_CONTIGUOUS'
+  | 'CLOSED'
+  | 'BAD_REGION'
+  | 'OVERLAP'
+  | 'FILE_TOO_SMALL'
+  | 'MAP_FAILED'
+  | 'FOREIGN_MAP_FAILED';
+
+/** Numbers that belong to an error, as far as they are known. */
+export interface VmMemoryErrorContext {
+  readonly guestAddr?: bigint;
+  /** Bytes. */
+  readonly length?: bigint;
+  /** Pages that failed. */
+  readonly count?: number;
+  /** First guest frame that failed. */
+  readonly gfn?: bigint;
+  /** errno of the first page that failed, positive. */
+  readonly errno?: number;
+  readonly domid?: number;
+}
+
+/** An error of guest memory: `code` says which. */
+export class VmMemoryError extends Error {
+  override readonly name = 'VmMemoryError';
+  readonly code: VmMemoryErrorCode;
+  readonly context: VmMemoryErrorContext;
+  readonly [MARK] = true;
+
+  constructor(
+    code: VmMemoryErrorCode,
+    message: string,
+    context: VmMemoryErrorContext = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.context = context;
+  }
+
+  /** True for a `VmMemoryError` of any copy of this package. */
+  static is(error: unknown): error is VmMemoryError {
+    return typeof error === 'object' && error !== null && MARK in error;
+  }
+}
+
+/** Formats a range for messages. */
+export function rangeText(guestAddr: bigint | number, length: bigint | number): string {
+  return `${length} bytes at ${hex(guestAddr)}`;
+}

@@ -1,0 +1,44 @@
+import { type HostPointer, viewOf } from '@node-vmm/vmm-sys-util';
+import type { GuestAddress } from './guest-address.ts';
+import type { GuestMemory } from './guest-memory.ts';
+import { MappedRegion } from './mapped-region.ts';
+import { RegionGuestMemory } from './region-guest-memory.ts';
+
+/**
+ * Where a region is mapped in this process: plain data that `postMessage` carries to another thread,
+ * which shares the address space but needs views of its own.
+ */
+export interface RegionMapping {
+  readonly guestAddr: bigint;
+  /** Bytes. */
+  readonly length: number;
+  /** Address of the first byte in this process. */
+  readonly hostAddress: number;
+}
+
+/** The mappings of a memory, for {@link GuestMemoryView.attach} in another thread. */
+export function mappingsOf(memory: GuestMemory): RegionMapping[] {
+  return memory.regions.map(({ guestAddr, length, hostAddress }) => ({
+    guestAddr,
+    length,
+    hostAddress,
+  }));
+}
+
+/** Guest memory that another thread of this process mapped and owns. Closing it unmaps nothing. */
+export class GuestMemoryView extends RegionGuestMemory {
+  /**
+   * @param mappings - of memory that its owner keeps mapped until this view is closed: an access
+   * afterwards is a segmentation fault
+   * @throws {VmMemoryError} BAD_REGION, OVERLAP
+   */
+  static attach(mappings: Iterable<RegionMapping>): GuestMemoryView {
+    const regions = Array.from(mappings, ({ guestAddr, length, hostAddress }) => {
+      // SAFETY: the caller guarantees that [hostAddress, hostAddress + length) is mapped for the
+      // life of this object; a hostAddress came from HostPointer by mappingsOf and is exact.
+      const buffer = viewOf(BigInt(hostAddress) as HostPointer, length);
+      return new MappedRegion(guestAddr as GuestAddress, hostAddress, buffer);
+    });
+    return new GuestMemoryView(regions);
+  }
+}
