@@ -1,6 +1,14 @@
 /**
- * The virtio-mmio v2 register machine that every front-end shares.
+ * The virtio-mmio v2 register machine that every front-end shares: VIRTIO 1.3 §4.2.
  *
  * @packageDocumentation
  */
-export {};
+export * from './defs.ts';
+export type { TransportCounters } from './faults.ts';
+export {
+  type MmioTransportOptions,
+  type MmioTransportState,
+  VirtioMmioTransport,
+} from './mmio-transport.ts';
+export type { QueueRegistersState } from './queue-registers.ts';
+export type { QueueConfig, VirtioDevice } from './virtio-device.ts';

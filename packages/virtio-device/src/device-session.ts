@@ -1,0 +1,238 @@
+import { errorMessage } from '@node-vmm/vmm-sys-util';
+import {
+  VIRTIO_CONFIG_S_ACKNOWLEDGE,
+  VIRTIO_CONFIG_S_DRIVER,
+  VIRTIO_CONFIG_S_DRIVER_OK,
+  VIRTIO_CONFIG_S_FAILED,
+  VIRTIO_CONFIG_S_FEATURES_OK,
+  VIRTIO_CONFIG_S_NEEDS_RESET,
+} from './defs.ts';
+import type { FaultLog } from './faults.ts';
+import { FeatureNegotiation } from './features.ts';
+import { QueueRegisters } from './queue-registers.ts';
+import type { QueueConfig, VirtioDevice } from './virtio-device.ts';
+
+const DRIVER_BITS =
+  VIRTIO_CONFIG_S_ACKNOWLEDGE |
+  VIRTIO_CONFIG_S_DRIVER |
+  VIRTIO_CONFIG_S_DRIVER_OK |
+  VIRTIO_CONFIG_S_FEATURES_OK |
+  VIRTIO_CONFIG_S_FAILED;
+
+/**
+ * The device's life between resets (VIRTIO 1.3 §2.1, §2.6.1, §3.1): status bits, features, queues,
+ * and the calls of the `VirtioDevice` that follow from them. Knows nothing of registers.
+ */
+export class DeviceSession {
+  readonly features: FeatureNegotiation;
+  readonly queues: readonly QueueRegisters[];
+  readonly #device: VirtioDevice;
+  readonly #faults: FaultLog;
+  readonly #onReset: () => void;
+  readonly #onBroken: () => void;
+  #status = 0;
+  // What the device has been told since its last reset, so that resets are balanced.
+  #touched = false;
+  #resetting: Promise<void> | undefined;
+  // A stop that ends after a reset began must not change the queue of the next session.
+  #epoch = 0;
+
+  /**
+   * @param onReset - the reset is complete
+   * @param onBroken - the device failed: DEVICE_NEEDS_RESET is to be set
+   */
+  constructor(
+    device: VirtioDevice,
+    faults: FaultLog,
+    hooks: { readonly onReset: () => void; readonly onBroken: () => void },
+  ) {
+    this.#device = device;
+    this.#faults = faults;
+    this.#onReset = hooks.onReset;
+    this.#onBroken = hooks.onBroken;
+    this.features = new FeatureNegotiation(() => device.features);
+    this.queues = device.queueMaxSizes.map((max, index) => new QueueRegisters(index, max));
+  }
+
+  get status(): number {
+    return this.#status;
+  }
+
+  get resetting(): boolean {
+    return this.#resetting !== undefined;
+  }
+
+  get featuresOk(): boolean {
+    return (this.#status & VIRTIO_CONFIG_S_FEATURES_OK) !== 0;
+  }
+
+  /** True from DRIVER_OK until a reset begins: the device may use queues and notify. */
+  get driverOk(): boolean {
+    return (this.#status & VIRTIO_CONFIG_S_DRIVER_OK) !== 0 && !this.resetting;
+  }
+
+  /** §2.1.2 DEVICE_NEEDS_RESET. @returns true when the driver must be notified of it */
+  setNeedsReset(): boolean {
+    if (this.resetting || (this.#status & VIRTIO_CONFIG_S_NEEDS_RESET) !== 0) return false;
+    this.#status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    return this.driverOk;
+  }
+
+  /** The device heard of this session, so the next reset must reach it. */
+  touch(): void {
+    this.#touched = true;
+  }
+
+  /** A non-zero write to Status. Bits are taken in the order of §3.1.1; refused ones stay clear. */
+  setStatus(value: number): void {
+    const wanted = value & DRIVER_BITS;
+    if ((value & ~(DRIVER_BITS | VIRTIO_CONFIG_S_NEEDS_RESET)) !== 0) {
+      this.#faults.report('badStatus', 'undefined bits', { value });
+    }
+    if ((this.#status & DRIVER_BITS & ~wanted) !== 0) {
+      this.#faults.report('badStatus', 'bit cleared', { status: this.#status, value });
+      return;
+    }
+    const added = wanted & ~this.#status;
+    this.#status |= added & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) !== 0) this.#setFeaturesOk();
+    if ((added & VIRTIO_CONFIG_S_DRIVER_OK) !== 0) this.#setDriverOk();
+    this.#status |= added & VIRTIO_CONFIG_S_FAILED;
+  }
+
+  #setFeaturesOk(): void {
+    if ((this.#status & VIRTIO_CONFIG_S_FAILED) !== 0) {
+      this.#faults.report('badStatus', 'FEATURES_OK after FAILED');
+      return;
+    }
+    const driver = this.features.driver;
+    const problem = this.features.problem() ?? this.#askDevice(driver);
+    if (problem === undefined) this.#status |= VIRTIO_CONFIG_S_FEATURES_OK;
+    else this.#faults.report('badFeatures', problem, { features: `0x${driver.toString(16)}` });
+  }
+
+  #askDevice(features: bigint): string | undefined {
+    this.#touched = true;
+    const accepted = this.#attempt('acceptFeatures', () => this.#device.acceptFeatures(features));
+    return accepted === true ? undefined : 'the device refuses the features';
+  }
+
+  #setDriverOk(): void {
+    const blocked = VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET;
+    if (!this.featuresOk || (this.#status & blocked) !== 0) {
+      this.#faults.report('badStatus', 'DRIVER_OK too early', { status: this.#status });
+      return;
+    }
+    this.#status |= VIRTIO_CONFIG_S_DRIVER_OK;
+    const features = this.features.driver;
+    const configs = this.queues
+      .filter((queue) => queue.ready)
+      .map((queue) => queue.config(features))
+      .filter((config): config is QueueConfig => typeof config !== 'string');
+    this.#attemptOrBreak('activate', () => this.#device.activate(features, configs));
+  }
+
+  /** QueueReady = 1. */
+  enableQueue(queue: QueueRegisters): void {
+    if (queue.ready) return;
+    if (!this.featuresOk) {
+      this.#faults.report('badQueue', 'ready before FEATURES_OK', { queue: queue.index });
+      return;
+    }
+    const config = queue.config(this.features.driver);
+    if (typeof config === 'string') {
+      this.#faults.report('badQueue', 'ready refused', { queue: queue.index, problem: config });
+      return;
+    }
+    queue.ready = true;
+    if (!this.driverOk) return;
+    this.#attemptOrBreak('startQueue', () => this.#device.startQueue(this.features.driver, config));
+  }
+
+  /**
+   * QueueReady = 0, or QueueReset = 1 with `reset`: ends when the device no longer touches the queue.
+   * The registers keep what the driver wrote, unless reset.
+   */
+  disableQueue(queue: QueueRegisters, reset: boolean): Promise<void> | undefined {
+    if (reset) queue.resetting = true;
+    if (queue.stopping !== undefined) return queue.stopping;
+    if (!queue.ready || !this.driverOk) {
+      this.#queueStopped(queue);
+      return undefined;
+    }
+    const epoch = this.#epoch;
+    const done = (): void => {
+      if (this.#epoch === epoch) this.#queueStopped(queue);
+    };
+    const failed = (error: unknown): void => {
+      this.#deviceFailed('stopQueue', error);
+      if (this.#epoch === epoch) this.#onBroken();
+      done();
+    };
+    const stopping = this.#start(() => this.#device.stopQueue(queue.index)).then(done, failed);
+    queue.stopping = stopping;
+    return stopping;
+  }
+
+  #queueStopped(queue: QueueRegisters): void {
+    queue.stopping = undefined;
+    if (queue.resetting) queue.reset();
+    else queue.ready = false;
+  }
+
+  /**
+   * Status = 0. The status reads as before until the reset is complete (§2.4.2); a reset during a
+   * reset joins it.
+   */
+  reset(): Promise<void> | undefined {
+    if (this.#resetting !== undefined) return this.#resetting;
+    this.#epoch++;
+    if (!this.#touched) {
+      this.#resetComplete();
+      return undefined;
+    }
+    const failed = (error: unknown): void => this.#deviceFailed('reset', error);
+    this.#resetting = this.#start(() => this.#device.reset())
+      .catch(failed)
+      .then(() => this.#resetComplete());
+    return this.#resetting;
+  }
+
+  #resetComplete(): void {
+    this.#resetting = undefined;
+    this.#touched = false;
+    this.#status = 0;
+    this.features.reset();
+    for (const queue of this.queues) queue.reset();
+    this.#onReset();
+  }
+
+  notifyQueue(index: number): void {
+    this.#attempt('notifyQueue', () => this.#device.notifyQueue(index));
+  }
+
+  #attempt<T>(call: string, action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      this.#deviceFailed(call, error);
+      return undefined;
+    }
+  }
+
+  #attemptOrBreak(call: string, action: () => void): void {
+    this.#touched = true;
+    const before = this.#faults.counters.deviceErrors;
+    this.#attempt(call, action);
+    if (this.#faults.counters.deviceErrors !== before) this.#onBroken();
+  }
+
+  // A device that throws instead of returning a promise is caught all the same.
+  async #start(action: () => Promise<void>): Promise<void> {
+    await action();
+  }
+
+  #deviceFailed(call: string, error: unknown): void {
+    this.#faults.report('deviceErrors', call, { error: errorMessage(error) });
+  }
+}

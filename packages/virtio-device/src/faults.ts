@@ -1,0 +1,65 @@
+import type { Logger } from '@node-vmm/vmm-sys-util';
+
+/**
+ * What a driver (or the device behind the transport) did that the specification forbids. All of it
+ * is answered and counted; the first of each kind and register is logged.
+ */
+export interface TransportCounters {
+  /** Accesses below 0x100 that are not aligned and 4 bytes wide; config accesses of odd sizes. */
+  badWidth: number;
+  /** Accesses where no register is. */
+  unknownRegister: number;
+  /** Writes to read-only registers. */
+  readOnly: number;
+  /** Reads of write-only registers. */
+  writeOnly: number;
+  /** Status bits cleared, set out of order or not defined; writes while a reset is under way. */
+  badStatus: number;
+  /** Feature sets refused, features written after FEATURES_OK. */
+  badFeatures: number;
+  /** Queues that do not exist, bad sizes and addresses, changes of a queue in use. */
+  badQueue: number;
+  /** Notifications of queues that are not running. */
+  badNotify: number;
+  /** Config space accesses that the device refused. */
+  badConfig: number;
+  /** Errors thrown by the device or the interrupt callback. */
+  deviceErrors: number;
+}
+
+export type Fault = keyof TransportCounters;
+
+/** Counts faults and logs each kind once. */
+export class FaultLog {
+  readonly counters: TransportCounters = {
+    badWidth: 0,
+    unknownRegister: 0,
+    readOnly: 0,
+    writeOnly: 0,
+    badStatus: 0,
+    badFeatures: 0,
+    badQueue: 0,
+    badNotify: 0,
+    badConfig: 0,
+    deviceErrors: 0,
+  };
+  readonly #logger: Logger;
+  // Bounded: subjects are register names and operations, never values that the guest chooses.
+  readonly #logged = new Set<string>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /**
+   * @param subject - register or operation; from a fixed set
+   * @param detail - logged with it
+   */
+  report(fault: Fault, subject: string, detail: object = {}): void {
+    this.counters[fault]++;
+    const key = `${fault} ${subject}`;
+    if (this.#logged.has(key)) return;
+    this.#logged.add(key);
+    this.#logger.warn({ fault, subject, ...detail }, 'virtio-mmio: rule broken, logged once');
+  }
+}

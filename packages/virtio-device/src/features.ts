@@ -1,0 +1,58 @@
+import { VIRTIO_F_VERSION_1 } from './defs.ts';
+
+const WORD_BITS = 32n;
+const WORD_MASK = 0xffff_ffffn;
+
+/**
+ * Feature negotiation through two selectable 32-bit words (VIRTIO 1.3 §2.2, §4.2.2): words may be
+ * written in any order and more than once until they are frozen.
+ */
+export class FeatureNegotiation {
+  deviceSel = 0;
+  driverSel = 0;
+  readonly #offered: () => bigint;
+  #driver = 0n;
+  #beyond = false;
+
+  /** @param offered - what the device offers now */
+  constructor(offered: () => bigint) {
+    this.#offered = offered;
+  }
+
+  /** What the driver has written so far; what was negotiated once FEATURES_OK is set. */
+  get driver(): bigint {
+    return this.#driver;
+  }
+
+  /** DeviceFeatures: the word that DeviceFeaturesSel names, zero past the second. */
+  deviceWord(): number {
+    if (this.deviceSel > 1) return 0;
+    return Number((this.#offered() >> (WORD_BITS * BigInt(this.deviceSel))) & WORD_MASK);
+  }
+
+  /** DriverFeatures. Bits past the second word exist in no device and spoil the negotiation. */
+  writeDriverWord(value: number): void {
+    if (this.driverSel > 1) {
+      if (value !== 0) this.#beyond = true;
+      return;
+    }
+    const shift = WORD_BITS * BigInt(this.driverSel);
+    this.#driver = (this.#driver & ~(WORD_MASK << shift)) | (BigInt(value) << shift);
+  }
+
+  /** Why the set cannot be negotiated, or undefined when it can as far as the transport knows. */
+  problem(): string | undefined {
+    if (this.#beyond || (this.#driver & ~this.#offered()) !== 0n) {
+      return 'the driver wants features that were not offered';
+    }
+    if ((this.#driver & VIRTIO_F_VERSION_1) === 0n) return 'VIRTIO_F_VERSION_1 is missing';
+    return undefined;
+  }
+
+  reset(): void {
+    this.deviceSel = 0;
+    this.driverSel = 0;
+    this.#driver = 0n;
+    this.#beyond = false;
+  }
+}

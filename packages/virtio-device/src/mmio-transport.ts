@@ -1,0 +1,258 @@
+import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
+import * as defs from './defs.ts';
+import { DeviceSession } from './device-session.ts';
+import { FaultLog, type TransportCounters } from './faults.ts';
+import { InterruptStatus } from './interrupt-status.ts';
+import { REGISTERS, type Register, type RegisterContext } from './mmio-registers.ts';
+import type { QueueRegistersState } from './queue-registers.ts';
+import type { VirtioDevice } from './virtio-device.ts';
+
+const U32_MASK = 0xffff_ffffn;
+const REGISTER_WIDTH = 4;
+
+/** What the transport needs of its surroundings. */
+export interface MmioTransportOptions {
+  /** Asserts the device's interrupt: an edge, or a level that goes low at `interruptsAcknowledged`. */
+  readonly interrupt: () => void;
+  /** The driver has acknowledged everything that is known, or the device was reset. */
+  readonly interruptsAcknowledged?: () => void;
+  readonly logger?: Logger;
+}
+
+/** All registers as a plain object: what another transport needs to go on from here. */
+export interface MmioTransportState {
+  readonly status: number;
+  readonly deviceFeaturesSel: number;
+  readonly driverFeaturesSel: number;
+  readonly driverFeatures: bigint;
+  readonly queueSel: number;
+  readonly shmSel: number;
+  readonly interruptStatus: number;
+  readonly configGeneration: number;
+  readonly queues: readonly QueueRegistersState[];
+}
+
+const BY_WORD: readonly (Register | undefined)[] = (() => {
+  const table = new Array<Register | undefined>(defs.VIRTIO_MMIO_CONFIG / REGISTER_WIDTH);
+  for (const register of REGISTERS) table[register.offset / REGISTER_WIDTH] = register;
+  return table;
+})();
+
+/**
+ * A virtio-mmio version 2 device (VIRTIO 1.3 §4.2) as the guest sees it through its window. It has
+ * the shape of an MMIO handler: `read` and `write` answer anything a driver does and throw nothing.
+ * The legacy interface (version 1) does not exist here.
+ */
+export class VirtioMmioTransport {
+  readonly #device: VirtioDevice;
+  readonly #options: MmioTransportOptions;
+  readonly #faults: FaultLog;
+  readonly #interrupts = new InterruptStatus();
+  readonly #session: DeviceSession;
+  readonly #context: RegisterContext;
+  // Scratch for config space, one view of each access size.
+  readonly #config = new DataView(new ArrayBuffer(8));
+  readonly #configBytes = [1, 2, 4, 8].map((size) => new Uint8Array(this.#config.buffer, 0, size));
+
+  constructor(device: VirtioDevice, options: MmioTransportOptions) {
+    this.#device = device;
+    this.#options = options;
+    this.#faults = new FaultLog(options.logger ?? silentLogger);
+    this.#session = new DeviceSession(device, this.#faults, {
+      onReset: () => this.#onReset(),
+      onBroken: () => this.needsReset(),
+    });
+    this.#context = {
+      session: this.#session,
+      interrupts: this.#interrupts,
+      faults: this.#faults,
+      deviceId: device.deviceId,
+      vendorId: device.vendorId,
+      queueSel: 0,
+      shmSel: 0,
+      configGeneration: 0,
+      interruptStatus: () =>
+        this.#session.driverOk ? this.#interrupts.pending : this.#interrupts.known,
+      acknowledge: (events) => {
+        if (this.#interrupts.acknowledge(events)) this.#acknowledged();
+      },
+      notify: (value) => this.#notify(value),
+    };
+  }
+
+  /** What the driver did wrong so far; read by metrics, never reset. */
+  get counters(): Readonly<TransportCounters> {
+    return this.#faults.counters;
+  }
+
+  /** Device status bits as the driver reads them. */
+  get status(): number {
+    return this.#session.status;
+  }
+
+  /** A copy of all registers. */
+  get state(): MmioTransportState {
+    const { features, queues, status } = this.#session;
+    return {
+      status,
+      deviceFeaturesSel: features.deviceSel,
+      driverFeaturesSel: features.driverSel,
+      driverFeatures: features.driver,
+      queueSel: this.#context.queueSel,
+      shmSel: this.#context.shmSel,
+      interruptStatus: this.#interrupts.known,
+      configGeneration: this.#context.configGeneration,
+      queues: queues.map((queue) => queue.state),
+    };
+  }
+
+  /**
+   * The driver reads.
+   *
+   * @param offset - bytes from the window's base
+   * @param size - 1, 2, 4 or 8 bytes
+   * @returns the value; zero for what the specification does not define
+   */
+  read(offset: number, size: number): bigint {
+    if (offset >= defs.VIRTIO_MMIO_CONFIG) return this.#readConfig(offset, size);
+    const register = this.#find(offset, size);
+    if (register === undefined) return 0n;
+    if (register.read !== undefined) return BigInt(register.read(this.#context) >>> 0);
+    this.#faults.report('writeOnly', register.name);
+    return 0n;
+  }
+
+  /**
+   * The driver writes.
+   *
+   * @param offset - bytes from the window's base
+   * @param size - 1, 2, 4 or 8 bytes
+   * @param value - its low `size` bytes count
+   * @returns a promise while the device stops what the driver wants to free: the write must not be
+   * answered before it ends. It never rejects.
+   */
+  write(offset: number, size: number, value: bigint): Promise<void> | undefined {
+    const config = offset >= defs.VIRTIO_MMIO_CONFIG;
+    const register = config ? undefined : this.#find(offset, size);
+    if (!config && register === undefined) return undefined;
+    if (register !== undefined && register.write === undefined) {
+      this.#faults.report('readOnly', register.name);
+      return undefined;
+    }
+    const number = Number(value & U32_MASK);
+    const joinsReset = offset === defs.VIRTIO_MMIO_STATUS && number === 0;
+    if (this.#session.resetting && !joinsReset) {
+      this.#faults.report('badStatus', 'write during reset', { offset });
+      return undefined;
+    }
+    if (config) return this.#writeConfig(offset, size, value);
+    return register?.write?.(this.#context, number);
+  }
+
+  /** The device has used buffers: sets bit 0 of InterruptStatus and interrupts. */
+  queueInterrupt(): void {
+    this.#raise(defs.VIRTIO_MMIO_INT_VRING);
+  }
+
+  /**
+   * The device has changed its configuration space, in the same turn of the event loop: the
+   * generation changes with it, and the driver is told.
+   */
+  configChanged(): void {
+    this.#context.configGeneration = (this.#context.configGeneration + 1) >>> 0;
+    this.#raise(defs.VIRTIO_MMIO_INT_CONFIG);
+  }
+
+  /** The device cannot go on: sets DEVICE_NEEDS_RESET and tells a driver that is running. */
+  needsReset(): void {
+    if (this.#session.setNeedsReset()) this.#raise(defs.VIRTIO_MMIO_INT_CONFIG);
+  }
+
+  /**
+   * Tells whether somebody else (the kernel) injects interrupts for used buffers, unseen by this
+   * object. While on, InterruptStatus always reports a used buffer notification to a running driver:
+   * a driver finds nothing to do at worst.
+   */
+  setVringInterruptsAssisted(on: boolean): void {
+    this.#interrupts.vringAssisted = on;
+  }
+
+  #find(offset: number, size: number): Register | undefined {
+    if (size !== REGISTER_WIDTH || offset % REGISTER_WIDTH !== 0) {
+      this.#faults.report('badWidth', 'register', { offset, size });
+      return undefined;
+    }
+    const register = BY_WORD[offset / REGISTER_WIDTH];
+    if (register === undefined) this.#faults.report('unknownRegister', 'register', { offset });
+    return register;
+  }
+
+  #raise(events: number): void {
+    // §2.1.2: no notification before DRIVER_OK; one that comes late finds the device reset.
+    if (!this.#session.driverOk) return;
+    this.#interrupts.raise(events);
+    this.#call('interrupt', this.#options.interrupt);
+  }
+
+  #acknowledged(): void {
+    const callback = this.#options.interruptsAcknowledged;
+    if (callback !== undefined) this.#call('interruptsAcknowledged', callback);
+  }
+
+  #onReset(): void {
+    this.#context.queueSel = 0;
+    this.#context.shmSel = 0;
+    this.#interrupts.clear();
+    this.#acknowledged();
+  }
+
+  #notify(value: number): void {
+    const session = this.#session;
+    const data = (session.features.driver & defs.VIRTIO_F_NOTIFICATION_DATA) !== 0n;
+    const index = data ? value & 0xffff : value;
+    const queue = session.queues[index];
+    const running = queue?.ready === true && queue.stopping === undefined && session.driverOk;
+    if (running && (session.status & defs.VIRTIO_CONFIG_S_NEEDS_RESET) === 0) {
+      session.notifyQueue(index);
+    } else {
+      this.#faults.report('badNotify', 'VIRTIO_MMIO_QUEUE_NOTIFY', { index });
+    }
+  }
+
+  #readConfig(offset: number, size: number): bigint {
+    const bytes = this.#configWindow(offset, size);
+    if (bytes === undefined) return 0n;
+    this.#config.setBigUint64(0, 0n);
+    let exists = false;
+    this.#call('readConfig', () => {
+      exists = this.#device.readConfig(offset - defs.VIRTIO_MMIO_CONFIG, bytes);
+    });
+    if (exists) return this.#config.getBigUint64(0, true);
+    this.#faults.report('badConfig', 'read', { offset, size });
+    return 0n;
+  }
+
+  #writeConfig(offset: number, size: number, value: bigint): undefined {
+    const bytes = this.#configWindow(offset, size);
+    if (bytes === undefined) return;
+    this.#config.setBigUint64(0, value, true);
+    this.#session.touch();
+    this.#call('writeConfig', () =>
+      this.#device.writeConfig(offset - defs.VIRTIO_MMIO_CONFIG, bytes),
+    );
+  }
+
+  #configWindow(offset: number, size: number): Uint8Array | undefined {
+    const bytes = this.#configBytes.find((window) => window.length === size);
+    if (bytes === undefined) this.#faults.report('badWidth', 'config', { offset, size });
+    return bytes;
+  }
+
+  #call(name: string, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#faults.report('deviceErrors', name, { error: errorMessage(error) });
+    }
+  }
+}
