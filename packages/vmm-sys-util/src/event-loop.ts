@@ -1,5 +1,5 @@
 import type { Fd } from './brand.ts';
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll } from './epoll.ts';
+import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Epoll } from './epoll.ts';
 import type { EventFd } from './eventfd.ts';
 import type { Interest, Poller, Readiness, Watch } from './poller.ts';
 
@@ -18,6 +18,8 @@ interface Entry {
   closed: boolean;
 }
 
+const SIGNALLED: Readiness = { readable: true, writable: false, disconnected: false };
+
 /**
  * An event loop that blocks its thread in `epoll_wait`: about 3 us from signal to callback. For
  * worker threads only. JavaScript's own event loop does not turn while it runs, so timers, promises
@@ -33,7 +35,7 @@ export class EventLoop implements Poller, Disposable {
   // Tokens freed while a batch of events is being dispatched may still be named in that batch.
   readonly #retired: number[] = [];
   readonly #stop: EventFd;
-  #running = false;
+  #stopped = false;
 
   /**
    * @param stop - ends `run` when signalled, from any thread; stays the caller's
@@ -42,14 +44,40 @@ export class EventLoop implements Poller, Disposable {
   constructor(stop: EventFd) {
     this.#stop = stop;
     this.watch(stop.fd, { readable: true }, () => {
-      this.#running = false;
+      this.#stopped = true;
     });
   }
 
+  /** True once the stop eventfd's signal has been seen: for those who `turn` by themselves. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
+    return this.#add(fd, mask(interest), callback);
+  }
+
+  /**
+   * Calls back once for every signal of an eventfd, and at once when it is signalled already. The
+   * counter is never read: that saves a system call per signal, and nobody who shares the descriptor
+   * can make this thread block in a read by taking the count away.
+   *
+   * @param fd - an eventfd, stays the caller's
+   * @throws {SysError}
+   */
+  watchSignals(fd: Fd, callback: () => void): Watch {
+    return this.#add(fd, EPOLLIN | EPOLLET, callback);
+  }
+
+  #add(fd: Fd, events: number, callback: (ready: Readiness) => void): Watch {
     const token = this.#free.pop() ?? this.#entries.length;
     const entry: Entry = { callback, closed: false };
-    this.#epoll.add(fd, mask(interest), token);
+    try {
+      this.#epoll.add(fd, events, token);
+    } catch (error) {
+      this.#free.push(token);
+      throw error;
+    }
     this.#entries[token] = entry;
     const close = (): void => {
       if (entry.closed) return;
@@ -72,8 +100,7 @@ export class EventLoop implements Poller, Disposable {
    * loop and is thrown from here.
    */
   run(): void {
-    this.#running = true;
-    while (this.#running) this.turn(-1);
+    while (!this.#stopped) this.turn(-1);
   }
 
   /**
@@ -87,6 +114,10 @@ export class EventLoop implements Poller, Disposable {
       const entry = this.#entries[this.#epoll.tokenAt(i)];
       if (entry === undefined || entry.closed) continue;
       const events = this.#epoll.eventsAt(i);
+      if (events === EPOLLIN) {
+        entry.callback(SIGNALLED);
+        continue;
+      }
       entry.callback({
         readable: (events & EPOLLIN) !== 0,
         writable: (events & EPOLLOUT) !== 0,

@@ -134,6 +134,41 @@ describe('EventLoop', () => {
     closeFds([event.fd]);
   });
 
+  it('reports each signal of an eventfd once, unread, and one from before the watch', () => {
+    const stop = EventFd.create();
+    const loop = new EventLoop(stop);
+    const event = EventFd.create();
+    event.signal();
+    let calls = 0;
+    const watch = loop.watchSignals(event.fd, () => calls++);
+    loop.turn(0);
+    loop.turn(0);
+    expect(calls).toBe(1);
+    event.signal();
+    loop.turn(0);
+    loop.turn(0);
+    expect(calls).toBe(2);
+    watch.close();
+    event.signal();
+    loop.turn(0);
+    expect(calls).toBe(2);
+    loop.close();
+    stop.close();
+    event.close();
+  });
+
+  it('tells by `stopped` those who turn by themselves', () => {
+    const stop = EventFd.create();
+    const loop = new EventLoop(stop);
+    loop.turn(0);
+    expect(loop.stopped).toBe(false);
+    stop.signal();
+    loop.turn(-1);
+    expect(loop.stopped).toBe(true);
+    loop.close();
+    stop.close();
+  });
+
   it('throws from run what a callback throws', () => {
     const stop = EventFd.create();
     const loop = new EventLoop(stop);
