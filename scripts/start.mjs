@@ -7,5 +7,5 @@ bootstrap();
 if (args.includes('--box')) {
   run(process.execPath, ['test-harness/dist/box/cli.js', 'run', 'i2c']);
 } else {
-  run(process.execPath, ['apps/xen-vhost-master/dist/demo/main.js', ...args]);
+  run(process.execPath, ['apps/demo/dist/main.js', ...args]);
 }

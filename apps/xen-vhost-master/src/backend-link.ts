@@ -1,0 +1,168 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { shouldReconnect, VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import type { ShareableMemory } from '@node-vmm/vm-memory';
+import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
+
+const FIRST_RETRY_MS = 50;
+const LAST_RETRY_MS = 2000;
+/** How often a back-end that stays away is mentioned in the log. */
+const REMIND_MS = 60_000;
+
+/** What a link needs. */
+export interface BackendLinkOptions {
+  /** The back-end's socket. */
+  readonly path: string;
+  readonly memory: ShareableMemory;
+  readonly poller: Poller;
+  readonly logger: Logger;
+}
+
+/** What a link tells its device. */
+export interface BackendLinkEvents {
+  /** The back-end is gone; the link is trying to get it back. */
+  onDown(): void;
+  /** A back-end is there again, negotiated and with the guest's memory, but without rings. */
+  onUp(frontend: VhostUserFrontend): void;
+  /** The configuration space changed; `config` is fresh. */
+  onConfigChange(): void;
+}
+
+/**
+ * The connection to one back-end, kept up: connects again whenever it is lost, for as long as the
+ * device lives, so that a back-end can be restarted under a running guest.
+ */
+export class BackendLink {
+  readonly #options: BackendLinkOptions;
+  readonly #abort = new AbortController();
+  #events: BackendLinkEvents | undefined;
+  #frontend: VhostUserFrontend | undefined;
+  #config: Uint8Array = new Uint8Array(0);
+
+  private constructor(options: BackendLinkOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Connects and negotiates, waiting for a back-end that is not there yet.
+   *
+   * @param signal - gives up
+   * @throws the abort reason, or what waiting does not mend (a back-end that cannot serve this guest)
+   */
+  static async open(options: BackendLinkOptions, signal: AbortSignal): Promise<BackendLink> {
+    const link = new BackendLink(options);
+    const abort = (): void => link.#abort.abort(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      await link.#establish();
+      return link;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** The negotiated connection, undefined while the back-end is away. */
+  get frontend(): VhostUserFrontend | undefined {
+    return this.#frontend;
+  }
+
+  /** The device's configuration space as last read. */
+  get config(): Uint8Array {
+    return this.#config;
+  }
+
+  /** Who is told from now on. */
+  listen(events: BackendLinkEvents): void {
+    this.#events = events;
+  }
+
+  /** Gives up on a back-end that does not answer: the connection counts as lost. */
+  drop(reason: string): void {
+    this.#options.logger.warn({ socket: this.#options.path, reason }, 'dropping back-end');
+    this.#frontend?.close();
+    this.#lost(reason);
+  }
+
+  /** Ends the connection for good. Idempotent. */
+  close(): void {
+    this.#abort.abort();
+    this.#frontend?.close();
+    this.#frontend = undefined;
+  }
+
+  #lost(reason: string): void {
+    if (this.#frontend === undefined || this.#abort.signal.aborted) return;
+    this.#frontend = undefined;
+    this.#options.logger.warn({ socket: this.#options.path, reason }, 'back-end lost, reconnecting');
+    this.#events?.onDown();
+    void this.#reestablish();
+  }
+
+  async #reestablish(): Promise<void> {
+    try {
+      await this.#establish();
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      this.#options.logger.error({ socket: this.#options.path, err: error }, 'back-end unusable');
+      return;
+    }
+    const frontend = this.#frontend;
+    if (frontend !== undefined) this.#events?.onUp(frontend);
+  }
+
+  async #establish(): Promise<void> {
+    const { path, logger } = this.#options;
+    const { signal } = this.#abort;
+    let pause = FIRST_RETRY_MS;
+    let reminded = -Infinity;
+    for (;;) {
+      try {
+        this.#frontend = await this.#connect();
+        logger.info({ socket: path }, 'back-end connected');
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!shouldReconnect(error)) throw error;
+        if (Date.now() - reminded > REMIND_MS) {
+          reminded = Date.now();
+          logger.warn({ socket: path, reason: errorMessage(error) }, 'waiting for back-end');
+        }
+      }
+      await delay(pause, undefined, { signal });
+      pause = Math.min(pause * 2, LAST_RETRY_MS);
+    }
+  }
+
+  async #connect(): Promise<VhostUserFrontend> {
+    const { path, poller, logger, memory } = this.#options;
+    const { signal } = this.#abort;
+    const frontend = await VhostUserFrontend.connect({ path, poller, logger, signal });
+    try {
+      await frontend.negotiate({
+        features: OFFERED_FEATURES,
+        protocolFeatures: USED_PROTOCOL_FEATURES,
+      });
+      await frontend.setMemTable(memory);
+      this.#config = await readWholeConfig(frontend);
+      signal.throwIfAborted();
+    } catch (error) {
+      frontend.close();
+      throw error;
+    }
+    frontend.onConfigChange(() => void this.#refreshConfig(frontend));
+    frontend.onClose((reason) => {
+      if (this.#frontend === frontend) this.#lost(errorMessage(reason));
+    });
+    return frontend;
+  }
+
+  async #refreshConfig(frontend: VhostUserFrontend): Promise<void> {
+    try {
+      this.#config = await readWholeConfig(frontend);
+      this.#events?.onConfigChange();
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, 'cannot read the configuration space');
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import type { Vm } from '@node-vmm/ioreq-eventfd';
+import type { ShareableMemory } from '@node-vmm/vm-memory';
+import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
+import { BridgedDevice } from './bridged-device.ts';
+import type { DeviceDescription, DeviceSink } from './device-source.ts';
+import type { SocketProvider } from './socket-provider.ts';
+import { deviceById } from './supported-devices.ts';
+
+/** A VM whose memory can be given to back-ends. */
+export type BridgedVm = Vm & { readonly memory: ShareableMemory };
+
+/** What the bridge works with. */
+export interface BridgeComponents {
+  /** Attaches to a guest; called once for a guest's first device. */
+  readonly attachVm: (guest: number) => Promise<BridgedVm>;
+  readonly sockets: SocketProvider;
+  readonly poller: Poller;
+  readonly logger: Logger;
+}
+
+interface Guest {
+  readonly vm: Promise<BridgedVm>;
+  devices: number;
+}
+
+interface DeviceEntry {
+  readonly abort: AbortController;
+  /** Ends when the device is up or has failed and left nothing behind. */
+  readonly up: Promise<() => Promise<void>>;
+}
+
+/** One device in `status()`. */
+export interface DeviceStatus {
+  readonly key: string;
+  readonly up: boolean;
+}
+
+/**
+ * Keeps the devices of any number of guests connected to their back-ends. Each device comes up, fails
+ * and goes away by itself; a guest is attached to while it has a device.
+ */
+export class Bridge implements DeviceSink {
+  readonly #components: BridgeComponents;
+  readonly #guests = new Map<number, Guest>();
+  readonly #devices = new Map<string, DeviceEntry>();
+
+  constructor(components: BridgeComponents) {
+    this.#components = components;
+  }
+
+  /** Keys of the devices that are up or coming up. */
+  get devices(): readonly string[] {
+    return [...this.#devices.keys()];
+  }
+
+  /** Guests attached to. */
+  get guests(): readonly number[] {
+    return [...this.#guests.keys()];
+  }
+
+  async add(description: DeviceDescription): Promise<void> {
+    const abort = new AbortController();
+    const up = this.#bringUp(description, abort.signal);
+    const entry: DeviceEntry = { abort, up };
+    this.#devices.set(description.key, entry);
+    try {
+      await up;
+    } catch (error) {
+      if (this.#devices.get(description.key) === entry) this.#devices.delete(description.key);
+      throw error;
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    const entry = this.#devices.get(key);
+    if (entry === undefined) return;
+    this.#devices.delete(key);
+    entry.abort.abort();
+    const takeDown = await entry.up.catch(() => undefined);
+    await takeDown?.();
+  }
+
+  /** Takes every device down. */
+  async close(): Promise<void> {
+    await Promise.all(this.devices.map((key) => this.remove(key)));
+  }
+
+  /** @returns what takes the device down again */
+  async #bringUp(
+    description: DeviceDescription,
+    signal: AbortSignal,
+  ): Promise<() => Promise<void>> {
+    const { sockets, poller } = this.#components;
+    const { key, guest } = description;
+    const type = deviceById(description.deviceId);
+    const logger = this.#components.logger.child({ device: key, type: type.name });
+    const lease = sockets.lease(type, key);
+    const vm = this.#attach(guest);
+    const letGo = async (): Promise<void> => {
+      lease.release();
+      await this.#detach(guest);
+    };
+    try {
+      const components = { vm: await vm, poller, logger };
+      const device = await BridgedDevice.create(components, description, type, lease.path, signal);
+      logger.info({ socket: lease.path, base: description.base.toString(16) }, 'device up');
+      return async () => {
+        try {
+          await device.close();
+        } finally {
+          await letGo();
+        }
+        logger.info({}, 'device down');
+      };
+    } catch (error) {
+      await letGo();
+      throw error;
+    }
+  }
+
+  #attach(guest: number): Promise<BridgedVm> {
+    const known = this.#guests.get(guest);
+    if (known !== undefined) {
+      known.devices++;
+      return known.vm;
+    }
+    const vm = this.#components.attachVm(guest);
+    this.#guests.set(guest, { vm, devices: 1 });
+    return vm;
+  }
+
+  async #detach(guest: number): Promise<void> {
+    const known = this.#guests.get(guest);
+    if (known === undefined || --known.devices > 0) return;
+    this.#guests.delete(guest);
+    const vm = await known.vm.catch(() => undefined);
+    vm?.close();
+    if (vm !== undefined) this.#components.logger.info({ vm: vm.name }, 'guest detached');
+  }
+}

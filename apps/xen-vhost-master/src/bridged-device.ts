@@ -1,0 +1,246 @@
+import type { Wiring } from '@node-vmm/ioreq-eventfd';
+import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import { type QueueConfig, type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
+import { guestAddress, type ShareableMemory } from '@node-vmm/vm-memory';
+import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { BackendLink } from './backend-link.ts';
+import type { DeviceDescription } from './device-source.ts';
+import { BridgeError } from './errors.ts';
+import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
+import { Serial } from './serial.ts';
+import type { SupportedDevice } from './supported-devices.ts';
+
+/** Size of a virtio-mmio window: registers and 256 bytes of configuration space. */
+export const VIRTIO_MMIO_WINDOW = 0x200;
+/** "NVMM": the vendor that the guest sees. */
+const VENDOR_ID = 0x4d4d564e;
+
+/** What a bridged device works with. */
+export interface BridgedDeviceComponents {
+  readonly vm: DevicePlace['vm'] & { readonly memory: ShareableMemory };
+  readonly poller: Poller;
+  readonly logger: Logger;
+}
+
+interface Session {
+  readonly features: bigint;
+  readonly queues: Map<number, QueueWiring>;
+}
+
+/**
+ * One virtio-mmio device of a guest whose work a vhost-user back-end does. Survives the back-end: when
+ * it dies the guest's requests wait until another is there.
+ */
+export class BridgedDevice implements VirtioDevice {
+  readonly deviceId: number;
+  readonly vendorId = VENDOR_ID;
+  readonly features: bigint;
+  readonly queueMaxSizes: readonly number[];
+  readonly transport: VirtioMmioTransport;
+  readonly #place: DevicePlace;
+  readonly #link: BackendLink;
+  readonly #logger: Logger;
+  readonly #serial = new Serial();
+  #window: Wiring | undefined;
+  #session: Session | undefined;
+
+  private constructor(
+    components: BridgedDeviceComponents,
+    description: DeviceDescription,
+    type: SupportedDevice,
+    link: BackendLink,
+    frontend: VhostUserFrontend,
+  ) {
+    this.deviceId = description.deviceId;
+    this.features = frontend.deviceFeatures;
+    const queues = frontend.queueNum ?? type.queues;
+    this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
+    this.#place = { vm: components.vm, base: description.base, irq: description.irq };
+    this.#link = link;
+    this.#logger = components.logger;
+    this.transport = new VirtioMmioTransport(this, {
+      interrupt: () => components.vm.injectIrq(description.irq),
+      logger: components.logger,
+    });
+    link.listen({
+      onDown: () => this.#backendDown(),
+      onUp: () => void this.#serial.run(() => this.#startQueues(true)),
+      onConfigChange: () => this.transport.configChanged(),
+    });
+  }
+
+  /**
+   * Waits for the back-end, then puts the device into the guest's address space.
+   *
+   * @param signal - gives up waiting
+   * @throws {IoreqError} when the VM refuses the window, or what the back-end cannot do
+   */
+  static async create(
+    components: BridgedDeviceComponents,
+    description: DeviceDescription,
+    type: SupportedDevice,
+    socketPath: string,
+    signal: AbortSignal,
+  ): Promise<BridgedDevice> {
+    const { vm, poller, logger } = components;
+    const link = await BackendLink.open(
+      { path: socketPath, memory: vm.memory, poller, logger },
+      signal,
+    );
+    try {
+      const frontend = link.frontend;
+      if (frontend === undefined) throw new BridgeError('ABORTED', 'Cannot start: back-end lost');
+      const device = new BridgedDevice(components, description, type, link, frontend);
+      const range = { base: description.base, length: VIRTIO_MMIO_WINDOW };
+      device.#window = vm.mapMmio(range, device.transport);
+      return device;
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+  }
+
+  /** True while a back-end is connected. */
+  get backendUp(): boolean {
+    return this.#link.frontend !== undefined;
+  }
+
+  readConfig(offset: number, target: Uint8Array): boolean {
+    const { config } = this.#link;
+    if (offset + target.length > config.length) return false;
+    target.set(config.subarray(offset, offset + target.length));
+    return true;
+  }
+
+  writeConfig(offset: number, source: Uint8Array): void {
+    const data = source.slice();
+    void this.#serial.run(async () => {
+      try {
+        await this.#link.writeConfig(offset, data);
+      } catch (error) {
+        this.#logger.warn({ err: error, offset }, 'back-end refused a write to configuration space');
+      }
+    });
+  }
+
+  acceptFeatures(): boolean {
+    return true;
+  }
+
+  activate(features: bigint, queues: readonly QueueConfig[]): void {
+    this.#session = { features, queues: new Map() };
+    for (const queue of queues) this.#wire(this.#session, queue);
+    void this.#serial.run(() => this.#startQueues(false));
+  }
+
+  startQueue(_features: bigint, queue: QueueConfig): void {
+    if (this.#session === undefined) return;
+    this.#wire(this.#session, queue);
+    void this.#serial.run(() => this.#startQueues(false));
+  }
+
+  stopQueue(index: number): Promise<void> {
+    return this.#serial.run(async () => {
+      const wiring = this.#session?.queues.get(index);
+      if (wiring === undefined) return;
+      await this.#stop(wiring);
+      wiring.close();
+      this.#session?.queues.delete(index);
+    });
+  }
+
+  notifyQueue(index: number): void {
+    this.#session?.queues.get(index)?.kick.signal();
+  }
+
+  reset(): Promise<void> {
+    return this.#serial.run(async () => {
+      const session = this.#session;
+      this.#session = undefined;
+      if (session === undefined) return;
+      for (const wiring of session.queues.values()) {
+        await this.#stop(wiring);
+        wiring.close();
+      }
+      await this.#resetBackend();
+    });
+  }
+
+  /** Takes the device away from the guest and lets go of the back-end. Idempotent. */
+  async close(): Promise<void> {
+    this.#window?.close();
+    this.#window = undefined;
+    await this.reset();
+    this.#link.close();
+  }
+
+  #wire(session: Session, queue: QueueConfig): void {
+    session.queues.get(queue.index)?.close();
+    const wiring = new QueueWiring(this.#place, queue, () => this.transport.queueInterrupt());
+    session.queues.set(queue.index, wiring);
+    this.transport.setVringInterruptsAssisted(wiring.interruptsAssisted);
+  }
+
+  #backendDown(): void {
+    for (const wiring of this.#session?.queues.values() ?? []) wiring.started = false;
+  }
+
+  /** Hands every queue that is not being served to the back-end, if there is one. */
+  async #startQueues(resume: boolean): Promise<void> {
+    const session = this.#session;
+    const frontend = this.#link.frontend;
+    if (session === undefined || frontend === undefined) return;
+    try {
+      if ((session.features & ~frontend.deviceFeatures) !== 0n) {
+        throw new BridgeError('BAD_DEVICE', 'Cannot go on: the new back-end lacks features in use');
+      }
+      await frontend.setFeatures(session.features);
+      for (const wiring of session.queues.values()) {
+        if (!wiring.started) await this.#start(frontend, wiring, resume);
+      }
+    } catch (error) {
+      if (this.#link.frontend !== frontend) return; // lost meanwhile: its successor starts them
+      this.#logger.error({ err: error }, 'queues cannot be started, the guest must reset the device');
+      this.transport.needsReset();
+    }
+  }
+
+  async #start(frontend: VhostUserFrontend, wiring: QueueWiring, resume: boolean): Promise<void> {
+    const { index, size, descTable, availRing, usedRing } = wiring.config;
+    await frontend.startVring({
+      index,
+      size,
+      descTable: guestAddress(descTable),
+      availRing: guestAddress(availRing),
+      usedRing: guestAddress(usedRing),
+      base: resume ? wiring.resumeIndex() : 0,
+      kick: wiring.kick,
+      call: wiring.call,
+    });
+    wiring.started = true;
+    // An interrupt that the old back-end owed is made up for; one too many does no harm.
+    if (resume) wiring.call.signal();
+  }
+
+  async #stop(wiring: QueueWiring): Promise<void> {
+    const frontend = this.#link.frontend;
+    if (!wiring.started || frontend === undefined) return;
+    wiring.started = false;
+    try {
+      await frontend.stopVring(wiring.config.index);
+    } catch (error) {
+      // It may still write to the guest's memory; without a connection it has to let go of it.
+      if (this.#link.frontend === frontend) {
+        this.#link.drop(`queue ${wiring.config.index} did not stop: ${errorMessage(error)}`);
+      }
+    }
+  }
+
+  async #resetBackend(): Promise<void> {
+    try {
+      await this.#link.frontend?.resetDevice();
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'back-end did not reset');
+    }
+  }
+}

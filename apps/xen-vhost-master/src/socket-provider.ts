@@ -1,0 +1,81 @@
+import { join } from 'node:path';
+import { BridgeError } from './errors.ts';
+import type { SupportedDevice } from './supported-devices.ts';
+
+/** A back-end's socket on loan to one device. */
+export interface SocketLease {
+  readonly path: string;
+  /** Gives the socket back for the next device. Idempotent. */
+  release(): void;
+}
+
+/** Finds the back-end of a device. */
+export interface SocketProvider {
+  /**
+   * @param device - its type
+   * @param key - its identity, for messages and names
+   * @throws {BridgeError} NO_SOCKET
+   */
+  lease(device: SupportedDevice, key: string): SocketLease;
+}
+
+/** `--socket-path PATH --name NAME`: each device type has one socket, which serves one device. */
+export class FixedSockets implements SocketProvider {
+  readonly #paths: ReadonlyMap<string, string>;
+  readonly #users = new Map<string, string>();
+
+  /** @param paths - socket path by device name */
+  constructor(paths: ReadonlyMap<string, string>) {
+    this.#paths = paths;
+  }
+
+  lease(device: SupportedDevice, key: string): SocketLease {
+    const path = this.#paths.get(device.name);
+    if (path === undefined) {
+      throw new BridgeError(
+        'NO_SOCKET',
+        `Cannot serve ${device.name} device ${key}: no --socket-path was given for --name ${device.name}`,
+      );
+    }
+    const user = this.#users.get(path);
+    if (user !== undefined) {
+      throw new BridgeError(
+        'NO_SOCKET',
+        `Cannot serve ${device.name} device ${key}: ${path} serves device ${user}; give --socket-path a directory for several devices of a kind`,
+      );
+    }
+    this.#users.set(path, key);
+    return {
+      path,
+      release: () => {
+        if (this.#users.get(path) === key) this.#users.delete(path);
+      },
+    };
+  }
+}
+
+/** `--socket-path DIR`: the n-th device of a type uses `<DIR>/<name>.sock<n>`, lowest free n. */
+export class SocketDirectory implements SocketProvider {
+  readonly #dir: string;
+  readonly #used = new Map<string, Set<number>>();
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  lease(device: SupportedDevice): SocketLease {
+    const used = this.#used.get(device.name) ?? new Set<number>();
+    this.#used.set(device.name, used);
+    let index = 0;
+    while (used.has(index)) index++;
+    used.add(index);
+    let released = false;
+    return {
+      path: join(this.#dir, `${device.name}.sock${index}`),
+      release: () => {
+        if (!released) used.delete(index);
+        released = true;
+      },
+    };
+  }
+}
