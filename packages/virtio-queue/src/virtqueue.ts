@@ -25,22 +25,42 @@ export interface Virtqueue extends Disposable {
   readonly counters: Readonly<QueueCounters>;
   /** Why the queue is broken, undefined while it works. */
   readonly broken: Error | undefined;
+  /**
+   * Chains that were taken and not yet completed. A queue that is to go on elsewhere is stopped
+   * when this is 0: only then does the saved position account for every chain.
+   */
+  readonly inflight: number;
 
   /**
    * Takes the chains that the driver made available, in ring order. The batch is the queue's own
    * object, valid until the next call: chains not completed by then must have been detached.
    *
+   * Malformed chains are completed on the way, so `flush` is due even after an empty batch. A batch
+   * may be short, or empty after malformed chains, while more are available: `enableNotification`
+   * tells.
+   *
    * @param max - most chains to take, default the queue size
    * @returns the batch, empty when nothing is available or the queue is broken
+   * @throws {TypeError} when a chain of the last batch was neither completed nor detached
    */
   popBatch(max?: number): ChainBatch;
 
   /**
    * Returns a chain to the driver. It becomes visible with the next `flush`.
    *
-   * @param written - bytes written into the writable part, from its start
+   * @param written - bytes written into the writable part, from its start; more than fit count as
+   * all of it
+   * @throws {TypeError} when the chain is not this queue's, or was completed or detached before
    */
   complete(chain: DescriptorChain, written: number): void;
+
+  /**
+   * Completes, with nothing written, every chain of the last batch that is neither completed nor
+   * detached: for a device that failed in the middle of a batch.
+   *
+   * @returns chains completed
+   */
+  completeRest(): number;
 
   /**
    * Publishes completed chains.
@@ -59,6 +79,9 @@ export interface Virtqueue extends Disposable {
    */
   enableNotification(): boolean;
 
-  /** What another queue object needs to go on from here. */
+  /**
+   * What another queue object needs to go on from here. Completed chains are published, without the
+   * notification that `flush` decides on.
+   */
   saveState(): QueueState;
 }

@@ -1,0 +1,53 @@
+const MARK: unique symbol = Symbol.for('@node-vmm/virtio-queue/VirtioQueueError');
+
+/**
+ * What the driver got wrong:
+ * - `BAD_SIZE`: the queue size is no power of two of 1..32768
+ * - `MISALIGNED`: a ring is not aligned as §2.7 demands
+ * - `RING_NOT_IN_MEMORY`: a ring is not in guest memory, or not in one piece; `cause` says which
+ * - `BAD_STATE`: restored indices are further apart than the queue is long
+ * - `BAD_AVAIL_INDEX`: `avail.idx` ran further ahead than the queue is long
+ * - `BAD_HEAD`: an available entry names a descriptor that does not exist
+ */
+export type VirtioQueueErrorCode =
+  | 'BAD_SIZE'
+  | 'MISALIGNED'
+  | 'RING_NOT_IN_MEMORY'
+  | 'BAD_STATE'
+  | 'BAD_AVAIL_INDEX'
+  | 'BAD_HEAD';
+
+/** The values that broke the rule. */
+export interface VirtioQueueErrorContext {
+  readonly size?: number;
+  readonly part?: string;
+  readonly guestAddr?: bigint;
+  /** Index or descriptor number that the driver gave. */
+  readonly index?: number;
+  readonly nextAvail?: number;
+  readonly nextUsed?: number;
+}
+
+/** A queue that cannot be served. The driver's doing: it concerns that queue, not the process. */
+export class VirtioQueueError extends Error {
+  override readonly name = 'VirtioQueueError';
+  readonly code: VirtioQueueErrorCode;
+  readonly context: VirtioQueueErrorContext;
+  readonly [MARK] = true;
+
+  constructor(
+    code: VirtioQueueErrorCode,
+    message: string,
+    context: VirtioQueueErrorContext,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.context = context;
+  }
+
+  /** True for a `VirtioQueueError` of any copy of this package. */
+  static is(error: unknown): error is VirtioQueueError {
+    return typeof error === 'object' && error !== null && MARK in error;
+  }
+}

@@ -1,0 +1,270 @@
+import { type GuestAddress, type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
+import type { ChainBatch } from './chain-batch.ts';
+import { ChainReader, NO_ROOM, TAKEN } from './chain-reader.ts';
+import { VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_USED_F_NO_NOTIFY, vring_used } from './defs.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
+import { VirtioQueueError } from './errors.ts';
+import { hasFeature, VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from './features.ts';
+import type { QueueState } from './queue-state.ts';
+import { SplitBatch } from './split-batch.ts';
+import { CHAIN_COMPLETED, CHAIN_OPEN, SplitChain } from './split-chain.ts';
+import {
+  AVAIL_RING_WORD,
+  FLAGS_WORD,
+  IDX_WORD,
+  type SplitQueueConfig,
+  SplitRing,
+} from './split-ring.ts';
+import type { QueueCounters, Virtqueue } from './virtqueue.ts';
+
+/** The device side of a split virtqueue: VIRTIO 1.3 §2.7. */
+export class SplitVirtqueue implements Virtqueue {
+  readonly size: number;
+  readonly counters: QueueCounters = {
+    chains: 0,
+    malformedChains: 0,
+    notifications: 0,
+    suppressedNotifications: 0,
+  };
+  readonly #memory: GuestMemory;
+  readonly #ring: SplitRing;
+  readonly #segments: SegmentTable;
+  readonly #batch: SplitBatch;
+  readonly #eventIdx: boolean;
+  readonly #reader: ChainReader;
+  #nextAvail: number;
+  #nextUsed: number;
+  // `used.idx` when the last `flush` decided on a notification; undefined before the first one of a
+  // restored queue, which cannot know what its predecessor announced.
+  #announced: number | undefined;
+  // Chains of the last batch that the device still owes.
+  #open = 0;
+  #inflight = 0;
+  #live = true;
+  #broken: VirtioQueueError | undefined;
+
+  private constructor(
+    memory: GuestMemory,
+    config: SplitQueueConfig,
+    state: QueueState | undefined,
+  ) {
+    const { size, features } = config;
+    const { nextAvail, nextUsed } = state ?? { nextAvail: 0, nextUsed: 0 };
+    if (((nextAvail - nextUsed) & 0xffff) > size) {
+      throw new VirtioQueueError(
+        'BAD_STATE',
+        `Cannot restore a queue of ${size} entries: next available ${nextAvail} and next used ` +
+          `${nextUsed} are further apart`,
+        { size, nextAvail, nextUsed },
+      );
+    }
+    this.size = size;
+    this.#memory = memory;
+    this.#ring = new SplitRing(memory, config, true);
+    // One chain may be as long as the queue, and its buffers may cross region borders; 1024 is what
+    // one readv takes (IOV_MAX), so that small queues with indirect tables still fill a system call.
+    this.#segments = new SegmentTable(Math.max(2 * size, 1024));
+    this.#batch = new SplitBatch(this, this.#segments);
+    this.#eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
+    const indirect = hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC);
+    this.#reader = new ChainReader(memory, this.#ring.desc, this.#segments, indirect);
+    this.#nextAvail = nextAvail & 0xffff;
+    this.#nextUsed = nextUsed & 0xffff;
+    this.#announced = state === undefined ? 0 : undefined;
+    this.enableNotification();
+  }
+
+  /**
+   * Takes over the device side of a queue and asks the driver for notifications. Chains that are
+   * available already are announced by nobody: look once.
+   *
+   * @param memory - stays the caller's, and stays mapped until the queue is disposed of
+   * @param state - where a predecessor stopped, default the start of a fresh ring
+   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY, BAD_STATE
+   */
+  static create(memory: GuestMemory, config: SplitQueueConfig, state?: QueueState): SplitVirtqueue {
+    return new SplitVirtqueue(memory, config, state);
+  }
+
+  /**
+   * `used.idx` as it stands in guest memory: where a device that died without saving its state had
+   * got to. Resuming with it as `nextAvail` and `nextUsed` serves again what was in flight, which is
+   * right for devices that complete in order.
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  static usedIndex(memory: GuestMemory, usedRing: GuestAddress): number {
+    return memory.readU16((usedRing + BigInt(vring_used.OFFSETS.idx)) as GuestAddress);
+  }
+
+  get broken(): VirtioQueueError | undefined {
+    return this.#broken;
+  }
+
+  get inflight(): number {
+    return this.#inflight;
+  }
+
+  popBatch(max: number = this.size): ChainBatch {
+    if (this.#open !== 0) {
+      throw new TypeError(
+        `Cannot take more chains: ${this.#open} of the last batch are neither completed nor detached`,
+      );
+    }
+    const batch = this.#batch;
+    batch.length = 0;
+    this.#segments.truncate(0);
+    if (!this.#live || this.#broken !== undefined) return batch;
+    const { avail } = this.#ring;
+    const { size } = this;
+    // Atomics order this load before those of the ring and the descriptors.
+    const index = Atomics.load(avail, IDX_WORD);
+    let next = this.#nextAvail;
+    let waiting = (index - next) & 0xffff;
+    // A driver has at most `size` chains out, counted from what was used; also bounds what detached
+    // chains can pile up here.
+    if (waiting > size || ((index - this.#nextUsed) & 0xffff) > size) {
+      this.#break('BAD_AVAIL_INDEX', index);
+      return batch;
+    }
+    const mask = size - 1;
+    // Walking is bounded per call: a hostile driver can offer `size` chains of `size` empty
+    // descriptors each, and other queues share the thread.
+    const reader = this.#reader;
+    reader.steps = 2 * this.#segments.capacity;
+    for (; waiting > 0 && batch.length < max && reader.steps > 0; waiting--) {
+      const head = avail[AVAIL_RING_WORD + (next & mask)] as number;
+      if (head >= size) {
+        this.#break('BAD_HEAD', head);
+        break;
+      }
+      const chain = batch.next();
+      const result = reader.take(chain, head);
+      if (result === TAKEN) {
+        batch.length++;
+      } else {
+        reader.undo(chain);
+        if (result === NO_ROOM) break;
+        this.counters.malformedChains++;
+        this.#use(head, 0);
+      }
+      next = (next + 1) & 0xffff;
+    }
+    this.#nextAvail = next;
+    const { length } = batch;
+    this.#open = length;
+    this.#inflight += length;
+    this.counters.chains += length;
+    return batch;
+  }
+
+  complete(chain: DescriptorChain, written: number): void {
+    if (!(chain instanceof SplitChain) || chain.owner !== this) {
+      throw new TypeError('Cannot complete a descriptor chain: it belongs to another queue');
+    }
+    if (chain.state !== CHAIN_OPEN) {
+      throw new TypeError(
+        'Cannot complete a descriptor chain: it is completed or detached already',
+      );
+    }
+    chain.state = CHAIN_COMPLETED;
+    this.#inflight--;
+    if (chain.segments === this.#segments) this.#open--;
+    this.#memory.giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
+    // A device may end a request after its queue was stopped; the ring is no longer ours then.
+    if (!this.#live) return;
+    const { writableLength } = chain;
+    this.#use(chain.head, written > 0 ? Math.min(written, writableLength) : 0);
+  }
+
+  completeRest(): number {
+    const batch = this.#batch;
+    let count = 0;
+    for (let i = 0; this.#open > 0 && i < batch.length; i++) {
+      const chain = batch.at(i);
+      if (chain.state !== CHAIN_OPEN) continue;
+      this.complete(chain, 0);
+      count++;
+    }
+    return count;
+  }
+
+  flush(): boolean {
+    const used = this.#nextUsed;
+    const announced = this.#announced;
+    if (used === announced || !this.#live) return false;
+    const ring = this.#ring;
+    // Atomics: the elements are visible before the index, and the index before the driver's wish
+    // for notifications is looked at.
+    Atomics.store(ring.used, IDX_WORD, used);
+    this.#announced = used;
+    let wanted: boolean;
+    if (!this.#eventIdx) {
+      wanted = (Atomics.load(ring.avail, FLAGS_WORD) & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
+    } else if (announced === undefined) {
+      wanted = true;
+    } else {
+      const event = Atomics.load(ring.avail, ring.usedEventWord);
+      wanted = ((used - event - 1) & 0xffff) < ((used - announced) & 0xffff);
+    }
+    if (wanted) this.counters.notifications++;
+    else this.counters.suppressedNotifications++;
+    return wanted;
+  }
+
+  disableNotification(): void {
+    // With event indices there is nothing to do: the driver notifies once per `avail_event`.
+    if (!this.#live || this.#eventIdx) return;
+    Atomics.store(this.#ring.used, FLAGS_WORD, VIRTQ_USED_F_NO_NOTIFY);
+  }
+
+  enableNotification(): boolean {
+    if (!this.#live) return false;
+    const { used, avail, availEventWord } = this.#ring;
+    if (this.#eventIdx) Atomics.store(used, availEventWord, this.#nextAvail);
+    else Atomics.store(used, FLAGS_WORD, 0);
+    return this.#broken === undefined && Atomics.load(avail, IDX_WORD) !== this.#nextAvail;
+  }
+
+  saveState(): QueueState {
+    if (this.#live) Atomics.store(this.#ring.used, IDX_WORD, this.#nextUsed);
+    return { nextAvail: this.#nextAvail, nextUsed: this.#nextUsed };
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.completeRest();
+    this.#ring[Symbol.dispose]();
+  }
+
+  /** For `SplitChain`: a chain left the batch, to be completed later. */
+  chainDetached(): void {
+    this.#open--;
+  }
+
+  #use(head: number, written: number): void {
+    const { usedElems } = this.#ring;
+    const used = this.#nextUsed;
+    const word = 1 + 2 * (used & (this.size - 1));
+    usedElems[word] = head;
+    usedElems[word + 1] = written;
+    this.#nextUsed = (used + 1) & 0xffff;
+  }
+
+  #break(code: 'BAD_AVAIL_INDEX' | 'BAD_HEAD', index: number): void {
+    const { size } = this;
+    const nextAvail = this.#nextAvail;
+    const nextUsed = this.#nextUsed;
+    const what =
+      code === 'BAD_HEAD'
+        ? `available entry names descriptor ${index}`
+        : `available index ${index} is out of reach of ${nextAvail} (used ${nextUsed})`;
+    this.#broken = new VirtioQueueError(code, `Cannot go on with a queue of ${size}: ${what}`, {
+      size,
+      index,
+      nextAvail,
+      nextUsed,
+    });
+  }
+}
