@@ -1,4 +1,4 @@
-import { copyBytes, SegmentTable } from '@node-vmm/vm-memory';
+import { copyBytes, type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
 import type { DescriptorChain } from './descriptor-chain.ts';
 
 /** A chain that the device holds. */
@@ -11,6 +11,8 @@ export type ChainState = typeof CHAIN_OPEN | typeof CHAIN_COMPLETED | typeof CHA
 
 /** What a chain needs of its queue. */
 export interface ChainOwner {
+  /** Memory that the chains of the current batch are in. */
+  readonly memory: GuestMemory;
   chainDetached(): void;
 }
 
@@ -25,6 +27,8 @@ export class SplitChain implements DescriptorChain {
   readableCount = 0;
   writableCount = 0;
   state: ChainState = CHAIN_COMPLETED;
+  /** Memory that a detached chain is in: its queue may have moved to another one since. */
+  lender: GuestMemory | undefined;
 
   constructor(owner: ChainOwner, segments: SegmentTable) {
     this.owner = owner;
@@ -61,6 +65,7 @@ export class SplitChain implements DescriptorChain {
     copy.readableCount = this.readableCount;
     copy.writableCount = this.writableCount;
     copy.state = CHAIN_OPEN;
+    copy.lender = this.owner.memory;
     this.state = CHAIN_DETACHED;
     this.owner.chainDetached();
     return copy;

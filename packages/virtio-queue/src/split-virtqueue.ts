@@ -26,12 +26,12 @@ export class SplitVirtqueue implements Virtqueue {
     notifications: 0,
     suppressedNotifications: 0,
   };
-  readonly #memory: GuestMemory;
-  readonly #ring: SplitRing;
+  #memory: GuestMemory;
+  #ring: SplitRing;
   readonly #segments: SegmentTable;
   readonly #batch: SplitBatch;
   readonly #eventIdx: boolean;
-  readonly #reader: ChainReader;
+  #reader: ChainReader;
   #nextAvail: number;
   #nextUsed: number;
   // `used.idx` when the last `flush` decided on a notification; undefined before the first one of a
@@ -99,6 +99,10 @@ export class SplitVirtqueue implements Virtqueue {
 
   get broken(): VirtioQueueError | undefined {
     return this.#broken;
+  }
+
+  get memory(): GuestMemory {
+    return this.#memory;
   }
 
   get inflight(): number {
@@ -170,7 +174,7 @@ export class SplitVirtqueue implements Virtqueue {
     chain.state = CHAIN_COMPLETED;
     this.#inflight--;
     if (chain.segments === this.#segments) this.#open--;
-    this.#memory.giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
+    (chain.lender ?? this.#memory).giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
     // A device may end a request after its queue was stopped; the ring is no longer ours then.
     if (!this.#live) return;
     const { writableLength } = chain;
@@ -229,6 +233,25 @@ export class SplitVirtqueue implements Virtqueue {
   saveState(): QueueState {
     if (this.#live) Atomics.store(this.#ring.used, IDX_WORD, this.#nextUsed);
     return { nextAvail: this.#nextAvail, nextUsed: this.#nextUsed };
+  }
+
+  /**
+   * Goes on in other memory: the front-end has exchanged its memory table, or moved the ring within
+   * it. Chains in flight are completed as before; those of them stay in the old memory, which the
+   * caller keeps mapped until they are. Between two batches only. Look once afterwards.
+   *
+   * @param config - of the same size and features
+   * @throws {VirtioQueueError} MISALIGNED, RING_NOT_IN_MEMORY; the queue is where it was then
+   */
+  relocate(memory: GuestMemory, config: SplitQueueConfig): void {
+    const { size } = this;
+    const ring = new SplitRing(memory, { ...config, size }, true);
+    const indirect = hasFeature(config.features, VIRTIO_RING_F_INDIRECT_DESC);
+    this.saveState();
+    this.#ring[Symbol.dispose]();
+    this.#memory = memory;
+    this.#ring = ring;
+    this.#reader = new ChainReader(memory, ring.desc, this.#segments, indirect);
   }
 
   [Symbol.dispose](): void {
