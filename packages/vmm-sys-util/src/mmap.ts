@@ -5,13 +5,17 @@ import { SysError } from './errors.ts';
 import { closeFd } from './fd.ts';
 import { check, errno, sys, viewOf } from './libc.ts';
 
-/** asm-generic/mman-common.h. */
+/** asm-generic/mman-common.h, asm-generic/mman.h. */
+export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
+export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_LOCKED = 0x2000;
 export const MAP_NORESERVE = 0x4000;
+export const MAP_POPULATE = 0x8000;
 /** linux/memfd.h. */
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
@@ -102,6 +106,36 @@ export class Mapping implements Disposable {
     }
     // SAFETY: this object owns [pointer, pointer + length) until close(); the window is within.
     return viewOf((this.pointer + BigInt(offset)) as HostPointer, length);
+  }
+
+  /**
+   * Replaces a window of this mapping by a mapping of its own (`MAP_FIXED`), so that several files,
+   * or several pieces of one device, form one run of addresses. `close` unmaps all of it.
+   *
+   * @param at - byte offset of the window, page-aligned
+   * @param options - `length` bytes within this mapping; the flags get `MAP_FIXED`
+   * @throws {SysError} of `mmap`; the window may then be unmapped
+   * @throws {RangeError} when the window is not within the mapping, or the mapping is closed
+   */
+  overlay(at: number, options: MmapOptions): void {
+    const { length, fd, offset = 0 } = options;
+    if (!this.#live) throw new RangeError('Cannot overlay a mapping: it is closed');
+    if (at < 0 || length <= 0 || at % PAGE_SIZE !== 0 || at + length > this.length) {
+      throw new RangeError(
+        `Cannot overlay a mapping of ${this.length} bytes: [${at}, ${at + length}) is no window`,
+      );
+    }
+    const prot = options.prot ?? PROT_READ | PROT_WRITE;
+    const flags = options.flags ?? (fd === undefined ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+    // SAFETY: the window is within the range that this object owns, so nobody else's memory goes.
+    const where = (this.pointer + BigInt(at)) as HostPointer;
+    if (sys.mmap(where, length, prot, flags | MAP_FIXED, fd ?? -1, offset) === MAP_FAILED) {
+      throw new SysError({
+        syscall: 'mmap(MAP_FIXED)',
+        errno: errno(),
+        ...(options.subject === undefined ? {} : { subject: options.subject }),
+      });
+    }
   }
 
   /** Unmaps. Idempotent. */

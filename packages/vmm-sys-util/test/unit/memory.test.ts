@@ -32,6 +32,19 @@ describe('Mapping', () => {
     expect(() => mapping.buffer()).toThrow(/closed/);
   });
 
+  it('overlays a window with another file, and refuses windows outside', () => {
+    const fd = memfdCreate('overlay', 4096);
+    using run = Mapping.create({ length: 3 * 4096 });
+    run.overlay(4096, { length: 4096, fd });
+    new Uint8Array(run.buffer())[4096] = 7;
+    using other = Mapping.create({ length: 4096, fd });
+    expect(new Uint8Array(other.buffer())[0]).toBe(7);
+    expect(() => run.overlay(8192, { length: 8192, fd })).toThrow(RangeError);
+    expect(() => run.overlay(1, { length: 4096, fd })).toThrow(RangeError);
+    closeFd(fd);
+    expect(() => run.overlay(0, { length: 4096, fd: asFd(99_999) })).toThrow(SysError);
+  });
+
   it('reports a failed mmap with errno and subject', () => {
     const attempt = (): Mapping =>
       Mapping.create({ length: 4096, fd: asFd(99_999), subject: 'guest memory' });
