@@ -3,4 +3,7 @@
  *
  * @packageDocumentation
  */
-export {};
+export * from './device.ts';
+export * from './errors.ts';
+export * from './foreign-memory.ts';
+export * from './ids.ts';

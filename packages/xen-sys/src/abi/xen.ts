@@ -1,0 +1,14 @@
+// xen/include/public/xen.h: hypercall numbers and special domain ids.
+export const __HYPERVISOR_memory_op = 12;
+export const __HYPERVISOR_xen_version = 17;
+export const __HYPERVISOR_event_channel_op = 32;
+export const __HYPERVISOR_dm_op = 41;
+
+/** Ids from here on are special. */
+export const DOMID_FIRST_RESERVED = 0x7ff0;
+export const DOMID_SELF = 0x7ff0;
+export const DOMID_INVALID = 0x7ff4;
+export const DOMID_IDLE = 0x7fff;
+
+/** Bytes of a Xen page, whatever the page size of this kernel. */
+export const XEN_PAGE_SIZE = 4096;
