@@ -1,23 +1,245 @@
-/** A window of guest physical address space. */
-export interface MmioRange {
-  readonly base: bigint;
-  /** Bytes. */
+import { type EventFd, errorMessage, hex, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
+import { IoreqError } from './errors.ts';
+import type { MmioHandler, MmioRange } from './mmio-handler.ts';
+import type { IoeventfdMatch } from './vm.ts';
+
+const ALL_ONES: Readonly<Record<number, bigint>> = {
+  1: 0xffn,
+  2: 0xffffn,
+  4: 0xffff_ffffn,
+  8: 0xffff_ffff_ffff_ffffn,
+};
+
+/** What a bus counted since it was made; read by metrics, never reset. */
+export interface MmioCounters {
+  reads: number;
+  writes: number;
+  /** Writes that signalled an eventfd instead of reaching a handler. */
+  ioeventfds: number;
+  /** Accesses where no window is, or that straddle the end of one. */
+  unmatched: number;
+  /** Errors thrown by handlers, and eventfds that could not be signalled. */
+  handlerErrors: number;
+}
+
+interface Ioeventfd {
+  readonly offset: number;
   readonly length: number;
+  readonly datamatch: bigint | undefined;
+  readonly eventfd: EventFd;
+}
+
+interface Window {
+  readonly base: number;
+  readonly end: number;
+  readonly handler: MmioHandler;
+  /** By offset: usually one register, with a datamatch for each queue. */
+  readonly ioeventfds: Map<number, Ioeventfd[]>;
+}
+
+/** All ones of `size` bytes: what a read of nothing gives. */
+export function allOnes(size: number): bigint {
+  return ALL_ONES[size] ?? (ALL_ONES[8] as bigint);
+}
+
+/** True for the sizes that an access can have: 1, 2, 4 and 8 bytes. */
+export function isAccessSize(size: number): boolean {
+  return ALL_ONES[size] !== undefined;
 }
 
 /**
- * Serves accesses to a window. Everything in an access is the guest's choice: implementations
- * answer anything and throw nothing; what they throw all the same is answered with all ones.
+ * Routes a guest's accesses to the handlers of the windows that they hit, and the writes that an
+ * ioeventfd asks for to its eventfd. Every access is answered: what matches nothing, or a handler
+ * that throws, reads all ones; such writes are dropped.
+ *
+ * Addresses are plain numbers: no window lies above 2^53.
  */
-export interface MmioHandler {
+export class MmioBus {
+  readonly counters: MmioCounters = {
+    reads: 0,
+    writes: 0,
+    ioeventfds: 0,
+    unmatched: 0,
+    handlerErrors: 0,
+  };
+  readonly #logger: Logger;
+  // Ascending and disjoint.
+  readonly #windows: Window[] = [];
+  #lastHit: Window | undefined;
+
+  constructor(options: { readonly logger?: Logger } = {}) {
+    this.#logger = options.logger ?? silentLogger;
+  }
+
   /**
-   * @param offset - bytes from the window's base
-   * @param size - 1, 2, 4 or 8 bytes, wholly within the window
+   * Claims a window.
+   *
+   * @returns gives it back, with the ioeventfds in it; idempotent
+   * @throws {IoreqError} RANGE_IN_USE, BAD_RANGE
+   */
+  map(range: MmioRange, handler: MmioHandler): () => void {
+    const window = this.#checkRange(range, handler);
+    const index = this.#windows.findIndex((other) => other.base >= window.end);
+    this.#windows.splice(index < 0 ? this.#windows.length : index, 0, window);
+    return () => {
+      const at = this.#windows.indexOf(window);
+      if (at >= 0) this.#windows.splice(at, 1);
+      if (this.#lastHit === window) this.#lastHit = undefined;
+    };
+  }
+
+  #checkRange(range: MmioRange, handler: MmioHandler): Window {
+    const { base, length } = range;
+    const end = base + BigInt(Number.isSafeInteger(length) ? length : 0);
+    const context = { guestAddr: base, length };
+    if (base < 0n || end <= base || end > BigInt(Number.MAX_SAFE_INTEGER)) {
+      const text = `Cannot map an MMIO window of ${length} bytes at ${hex(base)}: no such range`;
+      throw new IoreqError('BAD_RANGE', text, context);
+    }
+    const window = { base: Number(base), end: Number(end), handler, ioeventfds: new Map() };
+    const other = this.#windows.find((w) => w.base < window.end && window.base < w.end);
+    if (other !== undefined) {
+      throw new IoreqError(
+        'RANGE_IN_USE',
+        `Cannot map an MMIO window of ${length} bytes at ${hex(base)}: ` +
+          `it overlaps the one at ${hex(other.base)}`,
+        context,
+      );
+    }
+    return window;
+  }
+
+  /**
+   * The window that holds a register, for wirings made elsewhere.
+   *
+   * @throws {IoreqError} NOT_MAPPED
+   */
+  windowOf(guestAddr: bigint, length: number): MmioRange {
+    const { base, end } = this.#windowOf(guestAddr, length);
+    return { base: BigInt(base), length: end - base };
+  }
+
+  #windowOf(guestAddr: bigint, length: number): Window {
+    const window = this.#find(Number(guestAddr), length);
+    if (window !== undefined) return window;
+    throw new IoreqError(
+      'NOT_MAPPED',
+      `Cannot wire the register at ${hex(guestAddr)}: no MMIO window holds it; map it first`,
+      { guestAddr, length },
+    );
+  }
+
+  /**
+   * Signals an eventfd for matching writes instead of calling the handler.
+   *
+   * @returns undoes it; idempotent
+   * @throws {IoreqError} NOT_MAPPED, IOEVENTFD_IN_USE
+   */
+  addIoeventfd(match: IoeventfdMatch, eventfd: EventFd): () => void {
+    const { guestAddr, length, datamatch } = match;
+    const window = this.#windowOf(guestAddr, length);
+    const offset = Number(guestAddr) - window.base;
+    const entry: Ioeventfd = { offset, length, datamatch, eventfd };
+    const entries = window.ioeventfds.get(offset) ?? [];
+    const collides = (other: Ioeventfd): boolean =>
+      other.length === length &&
+      (datamatch === undefined || other.datamatch === undefined || other.datamatch === datamatch);
+    if (entries.some(collides)) {
+      throw new IoreqError(
+        'IOEVENTFD_IN_USE',
+        `Cannot wire the register at ${hex(guestAddr)}: another ioeventfd takes these writes`,
+        { guestAddr, length },
+      );
+    }
+    entries.push(entry);
+    window.ioeventfds.set(offset, entries);
+    return () => {
+      const at = entries.indexOf(entry);
+      if (at >= 0) entries.splice(at, 1);
+    };
+  }
+
+  /**
+   * The guest reads.
+   *
+   * @param guestAddr - a safe integer
+   * @param size - 1, 2, 4 or 8 bytes
    * @returns the value, in the low `size` bytes
    */
-  read(offset: number, size: number): bigint;
+  read(guestAddr: number, size: number): bigint {
+    const window = this.#find(guestAddr, size);
+    if (window === undefined) return this.#unmatched(guestAddr, size);
+    this.counters.reads++;
+    try {
+      return BigInt.asUintN(8 * size, window.handler.read(guestAddr - window.base, size));
+    } catch (error) {
+      this.#failed('read', guestAddr, error);
+      return allOnes(size);
+    }
+  }
+
   /**
-   * @returns a promise to hold back the answer (the vCPU stands still) until it ends, or nothing
+   * The guest writes.
+   *
+   * @param value - in the low `size` bytes, the others zero
+   * @returns a promise when the handler wants the guest to wait
    */
-  write(offset: number, size: number, value: bigint): Promise<void> | undefined;
+  write(guestAddr: number, size: number, value: bigint): Promise<void> | undefined {
+    const window = this.#find(guestAddr, size);
+    if (window === undefined) {
+      this.#unmatched(guestAddr, size);
+      return undefined;
+    }
+    this.counters.writes++;
+    const offset = guestAddr - window.base;
+    try {
+      const entries = window.ioeventfds.get(offset);
+      if (entries !== undefined && this.#signal(entries, size, value)) return undefined;
+      return window.handler.write(offset, size, value);
+    } catch (error) {
+      this.#failed('write', guestAddr, error);
+      return undefined;
+    }
+  }
+
+  #signal(entries: readonly Ioeventfd[], size: number, value: bigint): boolean {
+    for (const entry of entries) {
+      if (entry.length !== size) continue;
+      if (entry.datamatch !== undefined && entry.datamatch !== value) continue;
+      this.counters.ioeventfds++;
+      entry.eventfd.signal();
+      return true;
+    }
+    return false;
+  }
+
+  #find(guestAddr: number, size: number): Window | undefined {
+    const last = this.#lastHit;
+    const end = guestAddr + size;
+    if (last !== undefined && guestAddr >= last.base && end <= last.end) return last;
+    let low = 0;
+    let high = this.#windows.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#windows[middle] as Window).end <= guestAddr) low = middle + 1;
+      else high = middle;
+    }
+    const window = this.#windows[low];
+    if (window === undefined || guestAddr < window.base || end > window.end) return undefined;
+    this.#lastHit = window;
+    return window;
+  }
+
+  #unmatched(guestAddr: number, size: number): bigint {
+    if (this.counters.unmatched++ === 0) {
+      this.#logger.warn({ guestAddr: hex(guestAddr), size }, 'MMIO access to nothing, logged once');
+    }
+    return allOnes(size);
+  }
+
+  #failed(access: string, guestAddr: number, error: unknown): void {
+    if (this.counters.handlerErrors++ > 0) return;
+    const context = { access, guestAddr: hex(guestAddr), error: errorMessage(error) };
+    this.#logger.error(context, 'MMIO handler failed, logged once');
+  }
 }

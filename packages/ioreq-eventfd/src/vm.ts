@@ -1,6 +1,7 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import type { EventFd } from '@node-vmm/vmm-sys-util';
-import type { MmioRange, MmioHandler } from './mmio-bus.ts';
+import type { MmioHandler, MmioRange } from './mmio-handler.ts';
+import type { Wiring } from './wiring.ts';
 
 /** A guest's write that signals an eventfd instead of reaching a handler; as KVM_IOEVENTFD. */
 export interface IoeventfdMatch {
@@ -10,14 +11,6 @@ export interface IoeventfdMatch {
   readonly length: 1 | 2 | 4 | 8;
   /** Value that must be written; absent for any. */
   readonly datamatch?: bigint;
-}
-
-/** A wiring that lasts until closed. */
-export interface Wiring extends Disposable {
-  /** True when the kernel does it: no code of this process runs on the event. */
-  readonly kernelAssisted: boolean;
-  /** Idempotent. Afterwards the event takes the ordinary path again. */
-  close(): void;
 }
 
 /** An interrupt of the guest: a global number of the hypervisor (SPI, ISA line, GSI). */
@@ -38,7 +31,7 @@ export interface Vm extends Disposable {
   /**
    * Claims a window of guest physical address space; the handler serves what no ioeventfd takes.
    *
-   * @throws {IoreqError} RANGE_IN_USE, or what the hypervisor refuses
+   * @throws {IoreqError} RANGE_IN_USE, BAD_RANGE, CLOSED, or HYPERVISOR when it refuses
    */
   mapMmio(range: MmioRange, handler: MmioHandler): Wiring;
 
@@ -46,7 +39,8 @@ export interface Vm extends Disposable {
    * Signals `eventfd` when the guest writes a register. The eventfd stays the caller's and must be
    * open until the wiring is closed.
    *
-   * @throws {IoreqError} NOT_MAPPED when no claimed window holds the register
+   * @throws {IoreqError} NOT_MAPPED when no claimed window holds the register, IOEVENTFD_IN_USE,
+   * NOT_SUPPORTED in mode `kernel` when the kernel cannot
    */
   ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring;
 
@@ -55,12 +49,21 @@ export interface Vm extends Disposable {
    *
    * @param onSignal - called first, where the wiring is not kernel-assisted: the device sets its
    * interrupt status here
+   * @throws {IoreqError} BAD_IRQ, NOT_SUPPORTED in mode `kernel` when the kernel cannot
    */
   irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring;
 
-  /** Injects an edge of an interrupt now. */
+  /**
+   * Asserts an interrupt now: an edge, or a level that stays until `lowerIrq` where lines are
+   * level-triggered.
+   *
+   * @throws {IoreqError} BAD_IRQ, HYPERVISOR
+   */
   injectIrq(irq: IrqLine): void;
 
-  /** Gives everything back to the hypervisor. Idempotent. */
+  /** The device has nothing pending: a level-triggered line goes low; nothing elsewhere. */
+  lowerIrq(irq: IrqLine): void;
+
+  /** Gives everything back to the hypervisor, open wirings included. Idempotent. */
   close(): void;
 }

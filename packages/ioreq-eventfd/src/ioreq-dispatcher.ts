@@ -1,0 +1,194 @@
+import type { GuestMemory } from '@node-vmm/vm-memory';
+import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
+import { CopyRequest } from './copy-request.ts';
+import { IOREQ_TYPE_COPY, IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
+import { emptyRequest, type IoreqPage, type IoreqRequest } from './ioreq-page.ts';
+import { allOnes, type MmioBus } from './mmio-bus.ts';
+
+/** How long a vCPU may stand still for a deferred answer, in milliseconds. */
+export const DEFAULT_ANSWER_LIMIT = 10_000;
+
+// The kernel's ioeventfd code marks every write as being served while it looks whether it wants it,
+// well under a microsecond; seeing that mark means looking again.
+const MAX_RECHECKS = 16;
+
+/** What a dispatcher counted since it was made; read by metrics, never reset. */
+export interface IoreqCounters {
+  /** Requests taken. Every one of them is answered. */
+  requests: number;
+  invalidates: number;
+  /** Types other than COPY and INVALIDATE, answered with all ones. */
+  unsupported: number;
+  /** Sizes, counts and pointers that cannot be, answered with all ones. */
+  malformed: number;
+  /** Answers that a handler deferred. */
+  deferred: number;
+  /** Deferred answers given because the limit had passed. */
+  timeouts: number;
+  /** Errors on the way, all answered: rejected promises, callbacks that threw. */
+  errors: number;
+}
+
+/** What an {@link IoreqDispatcher} works with. */
+export interface IoreqDispatcherComponents {
+  readonly page: IoreqPage;
+  readonly bus: MmioBus;
+  readonly memory: GuestMemory;
+  /** Tells the vCPU that its request is answered. */
+  readonly notify: (vcpu: number) => void;
+  /** The guest gave memory back or moved it: cached mappings are stale. */
+  readonly invalidate?: () => void;
+  readonly logger?: Logger;
+}
+
+export interface IoreqDispatcherOptions {
+  /** Milliseconds, default {@link DEFAULT_ANSWER_LIMIT}. */
+  readonly answerLimit?: number;
+}
+
+/**
+ * Serves the requests of an ioreq page. Whatever happens, a request that was taken is answered
+ * exactly once: a vCPU waits for every answer, and a guest with a vCPU that waits for ever is lost.
+ *
+ * For Node's own event loop: deferred answers need promises and timers.
+ */
+export class IoreqDispatcher implements Disposable {
+  readonly counters: IoreqCounters = {
+    requests: 0,
+    invalidates: 0,
+    unsupported: 0,
+    malformed: 0,
+    deferred: 0,
+    timeouts: 0,
+    errors: 0,
+  };
+  readonly #components: IoreqDispatcherComponents;
+  readonly #page: IoreqPage;
+  readonly #copy: CopyRequest;
+  readonly #limit: number;
+  readonly #logger: Logger;
+  readonly #request: IoreqRequest = emptyRequest();
+  // Answers under way, by vCPU; calling one ends it.
+  readonly #held = new Map<number, () => void>();
+  readonly #logged = new Set<keyof IoreqCounters>();
+  #live = true;
+
+  constructor(components: IoreqDispatcherComponents, options: IoreqDispatcherOptions = {}) {
+    this.#components = components;
+    this.#page = components.page;
+    this.#copy = new CopyRequest(components.bus, components.memory);
+    this.#limit = options.answerLimit ?? DEFAULT_ANSWER_LIMIT;
+    this.#logger = components.logger ?? silentLogger;
+  }
+
+  /** Serves what any vCPU asks for: once at the start, and after the kernel's help ended. */
+  serviceAll(): void {
+    for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.service(vcpu);
+  }
+
+  /**
+   * Serves a vCPU's request, if there is one. Never throws.
+   *
+   * @returns true when there was one
+   */
+  service(vcpu: number): boolean {
+    if (!this.#live) return false;
+    if (this.#page.take(vcpu, this.#request)) {
+      this.#serve(vcpu);
+      return true;
+    }
+    this.#recheck(vcpu, MAX_RECHECKS);
+    return false;
+  }
+
+  #recheck(vcpu: number, left: number): void {
+    if (!this.#live || this.#held.has(vcpu)) return;
+    if (this.#page.state(vcpu) !== STATE_IOREQ_INPROCESS) {
+      if (left < MAX_RECHECKS && this.#page.take(vcpu, this.#request)) this.#serve(vcpu);
+      return;
+    }
+    if (left > 0) setImmediate(() => this.#recheck(vcpu, left - 1));
+  }
+
+  #serve(vcpu: number): void {
+    this.counters.requests++;
+    let held: Promise<unknown> | undefined;
+    try {
+      held = this.#dispatch(vcpu);
+    } catch (error) {
+      // Nothing below throws by contract: this is the last line of defence for the vCPU.
+      this.#page.setData(vcpu, allOnes(8));
+      this.#count('errors', { vcpu, error: errorMessage(error) });
+    }
+    if (held === undefined) this.#answer(vcpu);
+    else this.#hold(vcpu, held);
+  }
+
+  #dispatch(vcpu: number): Promise<unknown> | undefined {
+    const request = this.#request;
+    switch (request.type) {
+      case IOREQ_TYPE_COPY: {
+        const result = this.#copy.run(request);
+        if (request.isRead) this.#page.setData(vcpu, result.value);
+        if (result.malformed) this.#count('malformed', { vcpu, request: { ...request } });
+        return result.held;
+      }
+      case IOREQ_TYPE_INVALIDATE:
+        this.counters.invalidates++;
+        this.#components.invalidate?.();
+        return undefined;
+      default:
+        if (request.isRead) this.#page.setData(vcpu, allOnes(8));
+        this.#count('unsupported', { vcpu, type: request.type });
+        return undefined;
+    }
+  }
+
+  #hold(vcpu: number, held: Promise<unknown>): void {
+    this.counters.deferred++;
+    const end = (): void => {
+      if (this.#held.get(vcpu) !== end) return;
+      this.#held.delete(vcpu);
+      clearTimeout(timer);
+      this.#answer(vcpu);
+    };
+    const timer = setTimeout(() => {
+      if (this.#held.get(vcpu) !== end) return;
+      this.#count('timeouts', { vcpu, limit: this.#limit });
+      end();
+    }, this.#limit);
+    timer.unref();
+    this.#held.set(vcpu, end);
+    held.then(end, (error: unknown) => {
+      this.#count('errors', { vcpu, error: errorMessage(error) });
+      end();
+    });
+  }
+
+  #answer(vcpu: number): void {
+    this.#page.complete(vcpu);
+    try {
+      this.#components.notify(vcpu);
+    } catch (error) {
+      this.#count('errors', { vcpu, error: errorMessage(error) });
+    }
+  }
+
+  #count(counter: keyof IoreqCounters, context: object): void {
+    this.counters[counter]++;
+    if (this.#logged.has(counter)) return;
+    this.#logged.add(counter);
+    this.#logger.warn({ counter, ...context }, 'ioreq: trouble, logged once of its kind');
+  }
+
+  /** Answers what is under way and takes nothing more. The page is not touched afterwards. */
+  close(): void {
+    if (!this.#live) return;
+    for (const end of [...this.#held.values()]) end();
+    this.#live = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,169 @@
+import { IoreqError } from './errors.ts';
+import {
+  DF_BIT,
+  DIR_BIT,
+  IOREQ_OFFSETS,
+  IOREQ_SIZE,
+  PTR_BIT,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+  STATE_MASK,
+  STATE_SHIFT,
+  TYPE_SHIFT,
+} from './ioreq-layout.ts';
+
+const WORDS = IOREQ_SIZE / 4;
+const ADDR = IOREQ_OFFSETS.addr / 4;
+const DATA = IOREQ_OFFSETS.data / 4;
+const COUNT = IOREQ_OFFSETS.count / 4;
+const SIZE = IOREQ_OFFSETS.size / 4;
+const PORT = IOREQ_OFFSETS.vpEport / 4;
+const BITS = IOREQ_OFFSETS.stateWord / 4;
+
+/** A request, copied out of the shared page once and then believed. Reused between requests. */
+export interface IoreqRequest {
+  addrLow: number;
+  addrHigh: number;
+  dataLow: number;
+  dataHigh: number;
+  /** Repetitions of a string instruction, else 1. */
+  count: number;
+  /** Bytes of one access. */
+  size: number;
+  /** `IOREQ_TYPE_*`. */
+  type: number;
+  isRead: boolean;
+  /** `data` is the guest address of the other operand. */
+  dataIsPtr: boolean;
+  /** Addresses descend with each repetition. */
+  backwards: boolean;
+}
+
+/** A request object to copy into. */
+export function emptyRequest(): IoreqRequest {
+  return {
+    addrLow: 0,
+    addrHigh: 0,
+    dataLow: 0,
+    dataHigh: 0,
+    count: 0,
+    size: 0,
+    type: 0,
+    isRead: false,
+    dataIsPtr: false,
+    backwards: false,
+  };
+}
+
+/**
+ * The page through which a hypervisor hands guests' accesses to a device model: one
+ * `struct ioreq` for each vCPU (xen/include/public/hvm/ioreq.h). Both sides' operations are here:
+ * the simulated VM's guest writes what Xen writes.
+ */
+export class IoreqPage {
+  readonly vcpus: number;
+  readonly #words: Uint32Array;
+
+  /**
+   * @param buffer - the mapped page; the caller keeps it mapped for as long as this object is used
+   * @throws {IoreqError} NOT_SUPPORTED when the page has no room for so many vCPUs
+   */
+  constructor(buffer: ArrayBuffer, vcpus: number) {
+    if (vcpus < 1 || vcpus * IOREQ_SIZE > buffer.byteLength) {
+      throw new IoreqError(
+        'NOT_SUPPORTED',
+        `Cannot serve a guest of ${vcpus} vCPUs: one ioreq page holds ` +
+          `${Math.floor(buffer.byteLength / IOREQ_SIZE)}; create the guest with fewer`,
+      );
+    }
+    this.vcpus = vcpus;
+    this.#words = new Uint32Array(buffer, 0, vcpus * WORDS);
+  }
+
+  /** `STATE_IOREQ_*` of a vCPU, with acquire semantics. */
+  state(vcpu: number): number {
+    return (Atomics.load(this.#words, vcpu * WORDS + BITS) >>> STATE_SHIFT) & STATE_MASK;
+  }
+
+  /** Event channel port of the vCPU, as Xen allotted it. */
+  eventPort(vcpu: number): number {
+    return this.#words[vcpu * WORDS + PORT] as number;
+  }
+
+  /**
+   * Device model: takes the vCPU's request if there is one and marks it as being served.
+   *
+   * @returns false when there is none
+   */
+  take(vcpu: number, into: IoreqRequest): boolean {
+    const words = this.#words;
+    const at = vcpu * WORDS;
+    const bits = Atomics.load(words, at + BITS);
+    if (((bits >>> STATE_SHIFT) & STATE_MASK) !== STATE_IOREQ_READY) return false;
+    const taken = withState(bits, STATE_IOREQ_INPROCESS);
+    // The kernel's ioeventfd code looks at the same word: only one of us may take the request.
+    if (Atomics.compareExchange(words, at + BITS, bits, taken) !== bits) return false;
+    into.addrLow = words[at + ADDR] as number;
+    into.addrHigh = words[at + ADDR + 1] as number;
+    into.dataLow = words[at + DATA] as number;
+    into.dataHigh = words[at + DATA + 1] as number;
+    into.count = words[at + COUNT] as number;
+    into.size = words[at + SIZE] as number;
+    into.type = bits >>> TYPE_SHIFT;
+    into.isRead = (bits & DIR_BIT) !== 0;
+    into.dataIsPtr = (bits & PTR_BIT) !== 0;
+    into.backwards = (bits & DF_BIT) !== 0;
+    return true;
+  }
+
+  /** Device model: the value that a read gives, before `complete`. */
+  setData(vcpu: number, value: bigint): void {
+    const at = vcpu * WORDS + DATA;
+    this.#words[at] = Number(value & 0xffff_ffffn);
+    this.#words[at + 1] = Number(value >> 32n);
+  }
+
+  /** Device model: answers; the vCPU goes on once its event channel is notified. */
+  complete(vcpu: number): void {
+    this.#setState(vcpu, STATE_IORESP_READY);
+  }
+
+  /** Guest side: posts an access of type COPY. */
+  submit(vcpu: number, request: IoreqRequest): void {
+    const words = this.#words;
+    const at = vcpu * WORDS;
+    words[at + ADDR] = request.addrLow;
+    words[at + ADDR + 1] = request.addrHigh;
+    words[at + DATA] = request.dataLow;
+    words[at + DATA + 1] = request.dataHigh;
+    words[at + COUNT] = request.count;
+    words[at + SIZE] = request.size;
+    const bits =
+      (STATE_IOREQ_READY << STATE_SHIFT) |
+      (request.isRead ? DIR_BIT : 0) |
+      (request.dataIsPtr ? PTR_BIT : 0) |
+      (request.backwards ? DF_BIT : 0) |
+      (request.type << TYPE_SHIFT);
+    Atomics.store(words, at + BITS, bits >>> 0);
+  }
+
+  /** Guest side: the answer's value, once `state` is `STATE_IORESP_READY`; frees the slot. */
+  collect(vcpu: number): bigint {
+    const at = vcpu * WORDS + DATA;
+    const low = this.#words[at] as number;
+    const high = this.#words[at + 1] as number;
+    this.#setState(vcpu, STATE_IOREQ_NONE);
+    return (BigInt(high) << 32n) | BigInt(low);
+  }
+
+  #setState(vcpu: number, state: number): void {
+    const at = vcpu * WORDS + BITS;
+    Atomics.store(this.#words, at, withState(Atomics.load(this.#words, at), state));
+  }
+}
+
+function withState(bits: number, state: number): number {
+  return ((bits & ~(STATE_MASK << STATE_SHIFT)) | (state << STATE_SHIFT)) >>> 0;
+}

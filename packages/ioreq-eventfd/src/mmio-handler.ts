@@ -1,0 +1,23 @@
+/** A window of guest physical address space. */
+export interface MmioRange {
+  readonly base: bigint;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/**
+ * Serves accesses to a window. Everything in an access is the guest's choice: implementations
+ * answer anything and throw nothing; what they throw all the same is answered with all ones.
+ */
+export interface MmioHandler {
+  /**
+   * @param offset - bytes from the window's base
+   * @param size - 1, 2, 4 or 8 bytes, wholly within the window
+   * @returns the value, in the low `size` bytes
+   */
+  read(offset: number, size: number): bigint;
+  /**
+   * @returns a promise to hold back the answer (the vCPU stands still) until it ends, or nothing
+   */
+  write(offset: number, size: number, value: bigint): Promise<void> | undefined;
+}

@@ -1,0 +1,192 @@
+import { GuestMemoryMmap, type GuestRange, guestAddress } from '@node-vmm/vm-memory';
+import {
+  closeFd,
+  EventFd,
+  type Fd,
+  hex,
+  type Logger,
+  Mapping,
+  memfdCreate,
+  PAGE_SIZE,
+  type Poller,
+  silentLogger,
+} from '@node-vmm/vmm-sys-util';
+import { IoreqError } from './errors.ts';
+import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
+import { IoreqPage } from './ioreq-page.ts';
+import type { SimulatedMachine } from './simulated-machine.ts';
+import { UserSpaceVm } from './user-space-vm.ts';
+import type { IrqLine, NotificationMode } from './vm.ts';
+
+/** How a simulated machine is built; everything has a default. */
+export interface SimulatedVmOptions {
+  /** Default 16 MiB at 0x4000_0000. */
+  readonly ram?: Iterable<GuestRange>;
+  /** Default 1. */
+  readonly vcpus?: number;
+  /** Interrupt lines, default 33 to 43, as Xen on arm gives them to virtio devices. */
+  readonly irqs?: readonly IrqLine[];
+  /** `kernel` is refused: there is no hypervisor that could do it. */
+  readonly notification?: NotificationMode;
+  /** Milliseconds that a deferred answer may take. */
+  readonly answerLimit?: number;
+}
+
+/** What a {@link SimulatedVm} works with. */
+export interface SimulatedVmComponents {
+  /** On Node's own event loop: deferred answers need promises. */
+  readonly poller: Poller;
+  readonly logger?: Logger;
+}
+
+interface SimulatedVcpu {
+  readonly request: EventFd;
+  readonly answer: EventFd;
+}
+
+const DEFAULT_RAM: readonly GuestRange[] = [
+  { guestAddr: guestAddress(0x4000_0000n), length: 16 * 1024 * 1024 },
+];
+const DEFAULT_IRQS: readonly IrqLine[] = Array.from({ length: 11 }, (_, i) => 33 + i);
+
+/**
+ * A virtual machine without a hypervisor: guest memory in a memfd, an ioreq page in another, event
+ * channels and interrupt lines that are eventfds. Its guest is any process or thread that is given
+ * the descriptors of {@link SimulatedVm.guestResources}; the way of its accesses through ioreq page
+ * and dispatcher is the one that a Xen guest's take.
+ */
+export class SimulatedVm extends UserSpaceVm {
+  declare readonly memory: GuestMemoryMmap;
+  readonly #dispatcher: IoreqDispatcher;
+  readonly #pageFd: Fd;
+  readonly #vcpus: readonly SimulatedVcpu[];
+  readonly #lines: ReadonlyMap<IrqLine, EventFd>;
+  // In order of making; undone in reverse.
+  readonly #undo: (() => void)[];
+
+  /**
+   * @throws {IoreqError} NOT_SUPPORTED for notification `kernel`, or more than 128 vCPUs
+   * @throws {SysError}
+   */
+  static create(components: SimulatedVmComponents, options: SimulatedVmOptions = {}): SimulatedVm {
+    if (options.notification === 'kernel') {
+      throw new IoreqError(
+        'NOT_SUPPORTED',
+        'Cannot use kernel-assisted notification: a simulated machine has no hypervisor',
+      );
+    }
+    const undo: (() => void)[] = [];
+    try {
+      return new SimulatedVm(components, options, undo);
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      throw error;
+    }
+  }
+
+  private constructor(
+    components: SimulatedVmComponents,
+    options: SimulatedVmOptions,
+    undo: (() => void)[],
+  ) {
+    const logger = components.logger ?? silentLogger;
+    const memory = GuestMemoryMmap.create(options.ram ?? DEFAULT_RAM, { name: 'simulated-ram' });
+    undo.push(() => memory[Symbol.dispose]());
+    super({ name: 'simulated', memory, poller: components.poller, logger });
+    this.#undo = undo;
+    const own = <T extends Disposable>(resource: T): T => {
+      undo.push(() => resource[Symbol.dispose]());
+      return resource;
+    };
+    this.#pageFd = memfdCreate('ioreq-page', PAGE_SIZE);
+    undo.push(() => closeFd(this.#pageFd));
+    const mapping = own(Mapping.create({ length: PAGE_SIZE, fd: this.#pageFd }));
+    const page = new IoreqPage(mapping.buffer(), options.vcpus ?? 1);
+    this.#vcpus = Array.from({ length: page.vcpus }, () => ({
+      request: own(EventFd.create()),
+      answer: own(EventFd.create()),
+    }));
+    this.#lines = new Map(
+      (options.irqs ?? DEFAULT_IRQS).map((irq) => [irq, own(EventFd.create())]),
+    );
+    const notify = (vcpu: number): void => this.#vcpus[vcpu]?.answer.signal();
+    const { answerLimit } = options;
+    this.#dispatcher = own(
+      new IoreqDispatcher(
+        { page, bus: this.bus, memory, notify, logger },
+        answerLimit === undefined ? {} : { answerLimit },
+      ),
+    );
+    this.#vcpus.forEach((vcpu, index) => {
+      own(
+        components.poller.watch(vcpu.request.fd, { readable: true }, () => {
+          vcpu.request.drain();
+          this.#dispatcher.service(index);
+        }),
+      );
+    });
+  }
+
+  /** What the ioreq path counted. */
+  get counters(): Readonly<IoreqCounters> {
+    return this.#dispatcher.counters;
+  }
+
+  /**
+   * What a guest needs: a description and the descriptors that it names by place. The descriptors
+   * stay the machine's; a process is given them by `spawn(..., { stdio: [0, 1, 2, ...fds] })`.
+   *
+   * @param devices - what the guest is to find, as a device tree would say
+   */
+  guestResources(devices: readonly { readonly base: bigint; readonly irq: IrqLine }[] = []): {
+    readonly machine: SimulatedMachine;
+    readonly fds: readonly Fd[];
+  } {
+    this.checkLive('describe the machine');
+    const fds: Fd[] = [];
+    const place = (fd: Fd): number => fds.push(fd) - 1;
+    const machine: SimulatedMachine = {
+      ioreqPageFd: place(this.#pageFd),
+      ram: this.memory.sharedRegions.map((region) => ({
+        guestAddr: hex(region.guestAddr),
+        length: Number(region.length),
+        memoryFd: place(region.fd),
+        fdOffset: Number(region.fdOffset),
+      })),
+      vcpus: this.#vcpus.map(({ request, answer }) => ({
+        requestFd: place(request.fd),
+        answerFd: place(answer.fd),
+      })),
+      irqs: Array.from(this.#lines, ([irq, line]) => ({ irq, lineFd: place(line.fd) })),
+      devices: devices.map(({ base, irq }) => ({ base: hex(base), irq })),
+    };
+    return { machine, fds };
+  }
+
+  injectIrq(irq: IrqLine): void {
+    this.checkLive(`inject interrupt ${irq}`);
+    this.checkIrq(irq);
+    this.#lines.get(irq)?.signal();
+  }
+
+  /** Lines are edges: nothing to do. */
+  lowerIrq(_irq: IrqLine): void {
+    // An eventfd's reader consumes the edge.
+  }
+
+  protected claim(): () => void {
+    return () => undefined;
+  }
+
+  protected checkIrq(irq: IrqLine): void {
+    if (this.#lines.has(irq)) return;
+    throw new IoreqError('BAD_IRQ', `Cannot use interrupt ${irq}: ${this.name} has no such line`, {
+      irq,
+    });
+  }
+
+  protected release(): void {
+    for (const step of this.#undo.reverse()) step();
+    this.#undo.length = 0;
+  }
+}

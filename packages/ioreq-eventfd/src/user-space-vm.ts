@@ -1,0 +1,97 @@
+import type { GuestMemory } from '@node-vmm/vm-memory';
+import { type EventFd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { IoreqError } from './errors.ts';
+import { MmioBus } from './mmio-bus.ts';
+import type { MmioHandler, MmioRange } from './mmio-handler.ts';
+import { watchIrqfd } from './user-irqfd.ts';
+import type { IoeventfdMatch, IrqLine, Vm } from './vm.ts';
+import { type Wiring, WiringSet } from './wiring.ts';
+
+/** What a {@link UserSpaceVm} works with. */
+export interface UserSpaceVmComponents {
+  readonly name: string;
+  readonly memory: GuestMemory;
+  readonly poller: Poller;
+  readonly logger: Logger;
+}
+
+/**
+ * The part of a `Vm` that needs no hypervisor: windows, ioeventfds matched on the bus, irqfds watched
+ * by this process, and the closing of what users leave open.
+ */
+export abstract class UserSpaceVm implements Vm {
+  readonly name: string;
+  readonly memory: GuestMemory;
+  readonly bus: MmioBus;
+  protected readonly poller: Poller;
+  protected readonly logger: Logger;
+  protected readonly wirings: WiringSet = new WiringSet();
+  #live = true;
+
+  constructor(components: UserSpaceVmComponents) {
+    this.name = components.name;
+    this.memory = components.memory;
+    this.poller = components.poller;
+    this.logger = components.logger;
+    this.bus = new MmioBus({ logger: components.logger });
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  mapMmio(range: MmioRange, handler: MmioHandler): Wiring {
+    this.checkLive(`map an MMIO window at ${hex(range.base)}`);
+    const unmap = this.bus.map(range, handler);
+    let withdraw: () => void;
+    try {
+      withdraw = this.claim(range);
+    } catch (error) {
+      unmap();
+      throw error;
+    }
+    return this.wirings.add(false, () => {
+      withdraw();
+      unmap();
+    });
+  }
+
+  ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
+    this.checkLive(`wire the register at ${hex(match.guestAddr)}`);
+    return this.wirings.add(false, this.bus.addIoeventfd(match, eventfd));
+  }
+
+  irqfd(irq: IrqLine, eventfd: EventFd, onSignal: () => void = () => undefined): Wiring {
+    this.checkLive(`wire interrupt ${irq}`);
+    this.checkIrq(irq);
+    const inject = (): void => this.injectIrq(irq);
+    return this.wirings.add(false, watchIrqfd(this.poller, eventfd, onSignal, inject, this.logger));
+  }
+
+  abstract injectIrq(irq: IrqLine): void;
+  abstract lowerIrq(irq: IrqLine): void;
+
+  /** Tells the hypervisor of a window. @returns undoes it, without throwing */
+  protected abstract claim(range: MmioRange): () => void;
+  /** @throws {IoreqError} BAD_IRQ */
+  protected abstract checkIrq(irq: IrqLine): void;
+  /** Gives everything back; wirings are closed already. Called once, must not throw. */
+  protected abstract release(): void;
+
+  /** @throws {IoreqError} CLOSED */
+  protected checkLive(action: string): void {
+    if (this.#live) return;
+    throw new IoreqError('CLOSED', `Cannot ${action}: ${this.name} is closed`);
+  }
+
+  close(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.wirings.close();
+    this.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,85 @@
+import {
+  emptyRequest,
+  IoreqDispatcher,
+  IoreqPage,
+  type IoreqRequest,
+  MmioBus,
+  type MmioHandler,
+} from '@node-vmm/ioreq-eventfd';
+import { guestAddress } from '@node-vmm/vm-memory';
+import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
+
+export const RAM = 0x4000_0000;
+export const RAM_LENGTH = 0x2000;
+export const WINDOW = 0x1000;
+export const IORESP_READY = 3;
+
+/** A dispatcher over a page in ordinary memory, with one window. */
+export class Bench {
+  readonly buffer = new ArrayBuffer(4096);
+  readonly page: IoreqPage;
+  readonly bus = new MmioBus();
+  readonly memory = GuestMemoryBuffer.create([
+    { guestAddr: guestAddress(RAM), length: RAM_LENGTH },
+  ]);
+  readonly dispatcher: IoreqDispatcher;
+  readonly notified: number[] = [];
+  readonly accesses: string[] = [];
+  invalidates = 0;
+  value = 0x1122_3344_5566_7788n;
+  held: Promise<void> | undefined;
+  notifyFails = false;
+
+  constructor(options: { vcpus?: number; answerLimit?: number } = {}) {
+    this.page = new IoreqPage(this.buffer, options.vcpus ?? 2);
+    const handler: MmioHandler = {
+      read: (offset, size) => {
+        this.accesses.push(`r${offset}/${size}`);
+        return this.value;
+      },
+      write: (offset, size, value) => {
+        this.accesses.push(`w${offset}/${size}=${value}`);
+        return this.held;
+      },
+    };
+    this.bus.map({ base: BigInt(WINDOW), length: 0x200 }, handler);
+    this.dispatcher = new IoreqDispatcher(
+      {
+        page: this.page,
+        bus: this.bus,
+        memory: this.memory,
+        notify: (vcpu) => {
+          this.notified.push(vcpu);
+          if (this.notifyFails) throw new Error('the domain is gone');
+        },
+        invalidate: () => {
+          this.invalidates++;
+        },
+      },
+      options.answerLimit === undefined ? {} : { answerLimit: options.answerLimit },
+    );
+  }
+
+  /** Posts a request; fields not given are those of a 4-byte access to the window. */
+  post(request: Partial<IoreqRequest>, vcpu = 0): void {
+    this.page.submit(vcpu, {
+      ...emptyRequest(),
+      addrLow: WINDOW,
+      count: 1,
+      size: 4,
+      type: 1,
+      ...request,
+    });
+  }
+
+  /** Posts, serves, and returns the answer's data; undefined when there is none yet. */
+  ask(request: Partial<IoreqRequest>, vcpu = 0): bigint | undefined {
+    this.post(request, vcpu);
+    this.dispatcher.service(vcpu);
+    return this.answer(vcpu);
+  }
+
+  answer(vcpu = 0): bigint | undefined {
+    return this.page.state(vcpu) === IORESP_READY ? this.page.collect(vcpu) : undefined;
+  }
+}

@@ -1,0 +1,61 @@
+import { readdirSync } from 'node:fs';
+import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
+import { describeVm, SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
+import { MainPoller } from '@node-vmm/vmm-sys-util';
+import { describe, expect, it } from 'vitest';
+
+describeVm('SimulatedVm', { describe, it, expect }, () => {
+  const poller = new MainPoller();
+  const vm = SimulatedVm.create({ poller }, { vcpus: 4 });
+  const guest = new SimulatedTestGuest(vm.guestResources());
+  return {
+    vm,
+    guest,
+    irq: 33,
+    vcpus: 4,
+    kernelAssisted: false,
+    close: () => {
+      guest.close();
+      expect(poller.size).toBe(0);
+    },
+  };
+});
+
+const openFds = (): number => readdirSync('/proc/self/fd').length;
+
+describe('SimulatedVm', () => {
+  it('refuses kernel-assisted notification and interrupts that it does not have', () => {
+    using poller = new MainPoller();
+    expect(() => SimulatedVm.create({ poller }, { notification: 'kernel' })).toThrow(
+      expect.objectContaining({ code: 'NOT_SUPPORTED' }),
+    );
+    using vm = SimulatedVm.create({ poller }, { irqs: [33] });
+    expect(() => vm.injectIrq(34)).toThrow(expect.objectContaining({ code: 'BAD_IRQ' }));
+  });
+
+  it('leaves nothing open, also when it cannot be made', () => {
+    using poller = new MainPoller();
+    SimulatedVm.create({ poller }).close();
+    const before = openFds();
+    for (let i = 0; i < 20; i++) {
+      SimulatedVm.create({ poller }, { vcpus: 3 }).close();
+      expect(() => SimulatedVm.create({ poller }, { vcpus: 129 })).toThrow(
+        expect.objectContaining({ code: 'NOT_SUPPORTED' }),
+      );
+    }
+    expect(openFds()).toBe(before);
+    expect(poller.size).toBe(0);
+  });
+
+  it('describes itself in plain JSON', () => {
+    using poller = new MainPoller();
+    using vm = SimulatedVm.create({ poller }, { vcpus: 2, irqs: [33, 34] });
+    const { machine, fds } = vm.guestResources([{ base: 0x200_0000n, irq: 33 }]);
+    expect(JSON.parse(JSON.stringify(machine))).toEqual(machine);
+    expect(fds).toHaveLength(1 + 1 + 2 * 2 + 2);
+    expect(machine.devices).toEqual([{ base: '0x2000000', irq: 33 }]);
+    expect(machine.ram).toEqual([
+      { guestAddr: '0x40000000', length: 16 * 1024 * 1024, memoryFd: 1, fdOffset: 0 },
+    ]);
+  });
+});
