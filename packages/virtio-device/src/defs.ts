@@ -51,8 +51,18 @@ export const VIRTIO_CONFIG_S_FEATURES_OK = 8;
 export const VIRTIO_CONFIG_S_NEEDS_RESET = 0x40;
 export const VIRTIO_CONFIG_S_FAILED = 0x80;
 
-// §6 feature bits that concern the transport, as masks.
-export const VIRTIO_F_VERSION_1: bigint = 1n << 32n;
-export const VIRTIO_F_RING_PACKED: bigint = 1n << 34n;
-export const VIRTIO_F_NOTIFICATION_DATA: bigint = 1n << 38n;
-export const VIRTIO_F_RING_RESET: bigint = 1n << 40n;
+// §6 feature bits that concern the transport; values are bit numbers.
+export const VIRTIO_F_VERSION_1 = 32;
+export const VIRTIO_F_RING_PACKED = 34;
+export const VIRTIO_F_NOTIFICATION_DATA = 38;
+export const VIRTIO_F_RING_RESET = 40;
+
+/** True when bit `bit` is set in a 64-bit feature word. */
+export function hasFeature(features: bigint, bit: number): boolean {
+  return ((features >> BigInt(bit)) & 1n) === 1n;
+}
+
+/** The feature word with the given bits set. */
+export function featureWord(...bits: readonly number[]): bigint {
+  return bits.reduce((word, bit) => word | (1n << BigInt(bit)), 0n);
+}

@@ -1,4 +1,4 @@
-import { VIRTIO_F_VERSION_1 } from './defs.ts';
+import { hasFeature, VIRTIO_F_VERSION_1 } from './defs.ts';
 
 const WORD_BITS = 32n;
 const WORD_MASK = 0xffff_ffffn;
@@ -45,7 +45,7 @@ export class FeatureNegotiation {
     if (this.#beyond || (this.#driver & ~this.#offered()) !== 0n) {
       return 'the driver wants features that were not offered';
     }
-    if ((this.#driver & VIRTIO_F_VERSION_1) === 0n) return 'VIRTIO_F_VERSION_1 is missing';
+    if (!hasFeature(this.#driver, VIRTIO_F_VERSION_1)) return 'VIRTIO_F_VERSION_1 is missing';
     return undefined;
   }
 

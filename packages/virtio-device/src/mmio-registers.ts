@@ -94,7 +94,7 @@ function writeQueueReady(c: RegisterContext, value: number): Promise<void> | und
 function writeQueueReset(c: RegisterContext, value: number): Promise<void> | undefined {
   const queue = selected(c);
   const negotiated =
-    c.session.featuresOk && (c.session.features.driver & defs.VIRTIO_F_RING_RESET) !== 0n;
+    c.session.featuresOk && defs.hasFeature(c.session.features.driver, defs.VIRTIO_F_RING_RESET);
   if (queue === undefined || value !== 1 || !negotiated) {
     c.faults.report('badQueue', 'VIRTIO_MMIO_QUEUE_RESET', { queue: c.queueSel, value });
     return undefined;

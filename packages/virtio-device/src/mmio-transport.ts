@@ -208,7 +208,7 @@ export class VirtioMmioTransport {
 
   #notify(value: number): void {
     const session = this.#session;
-    const data = (session.features.driver & defs.VIRTIO_F_NOTIFICATION_DATA) !== 0n;
+    const data = defs.hasFeature(session.features.driver, defs.VIRTIO_F_NOTIFICATION_DATA);
     const index = data ? value & 0xffff : value;
     const queue = session.queues[index];
     const running = queue?.ready === true && queue.stopping === undefined && session.driverOk;

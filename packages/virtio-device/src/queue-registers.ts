@@ -1,5 +1,5 @@
 import { isPowerOfTwo } from '@node-vmm/vmm-sys-util';
-import { VIRTIO_F_RING_PACKED } from './defs.ts';
+import { hasFeature, VIRTIO_F_RING_PACKED } from './defs.ts';
 import type { QueueConfig } from './virtio-device.ts';
 
 const HIGH_WEIGHT = 32n;
@@ -54,7 +54,7 @@ export class QueueRegisters {
    * with it. Whether the areas are memory is for the device to find out.
    */
   config(features: bigint): QueueConfig | string {
-    const packed = (features & VIRTIO_F_RING_PACKED) !== 0n;
+    const packed = hasFeature(features, VIRTIO_F_RING_PACKED);
     const { size, maxSize } = this;
     if (size === 0 || size > maxSize || !(packed || isPowerOfTwo(size))) {
       return `size ${size} of at most ${maxSize}`;

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from './defs.ts';
+import { featureWord, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from './defs.ts';
 import type { QueueConfig, VirtioDevice } from './virtio-device.ts';
 
 /** One call that a {@link FakeVirtioDevice} received. */
@@ -48,7 +48,7 @@ export class FakeVirtioDevice implements VirtioDevice {
   #pending: (() => void)[] = [];
 
   constructor(options: FakeVirtioDeviceOptions = {}) {
-    this.features = options.features ?? VIRTIO_F_VERSION_1 | VIRTIO_F_RING_RESET;
+    this.features = options.features ?? featureWord(VIRTIO_F_VERSION_1, VIRTIO_F_RING_RESET);
     this.queueMaxSizes = options.queueMaxSizes ?? [64, 16];
     this.config = options.config ?? new Uint8Array(0);
     this.#manual = options.manual === true;

@@ -4,6 +4,8 @@ import { FakeVirtioDevice } from '@node-vmm/virtio-device/testing';
 import { describe, expect, it } from 'vitest';
 import { Bench, FEATURES_SET, READY_TO_NEGOTIATE, RUNNING } from '../harness.ts';
 
+const V1 = d.featureWord(d.VIRTIO_F_VERSION_1);
+
 describe('initialization', () => {
   it('§3.1.1 runs through the steps to DRIVER_OK and activates the queues that are ready', () => {
     const b = new Bench();
@@ -18,7 +20,7 @@ describe('initialization', () => {
   });
 
   it('§2.2.2 features may be written in any order and more than once', () => {
-    const b = new Bench({ features: d.VIRTIO_F_VERSION_1 | 7n });
+    const b = new Bench({ features: V1 | 7n });
     b.write(d.VIRTIO_MMIO_STATUS, READY_TO_NEGOTIATE);
     b.write(d.VIRTIO_MMIO_DRIVER_FEATURES, 7);
     b.write(d.VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
@@ -26,14 +28,12 @@ describe('initialization', () => {
     b.write(d.VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
     b.write(d.VIRTIO_MMIO_DRIVER_FEATURES, 2);
     b.write(d.VIRTIO_MMIO_STATUS, FEATURES_SET);
-    expect(b.device.calls).toEqual([
-      { name: 'acceptFeatures', features: d.VIRTIO_F_VERSION_1 | 2n },
-    ]);
+    expect(b.device.calls).toEqual([{ name: 'acceptFeatures', features: V1 | 2n }]);
   });
 
   it.each([
     ['without VIRTIO_F_VERSION_1', 0n],
-    ['with a bit that was not offered', d.VIRTIO_F_VERSION_1 | 1n],
+    ['with a bit that was not offered', V1 | 1n],
   ])('§2.2.2 MUST fail to set FEATURES_OK %s', (_, features) => {
     const b = new Bench();
     b.negotiate(features);
@@ -41,7 +41,7 @@ describe('initialization', () => {
     expect(b.transport.counters.badFeatures).toBe(1);
     b.write(d.VIRTIO_MMIO_STATUS, RUNNING);
     expect(b.device.names).toEqual([]);
-    b.writeFeatures(d.VIRTIO_F_VERSION_1);
+    b.writeFeatures(V1);
     b.write(d.VIRTIO_MMIO_STATUS, FEATURES_SET);
     expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(FEATURES_SET);
   });
@@ -58,12 +58,12 @@ describe('initialization', () => {
   });
 
   it('§2.2.2 the device may refuse a set, and so does one that throws', () => {
-    const b = new Bench({ features: d.VIRTIO_F_VERSION_1 | 1n });
+    const b = new Bench({ features: V1 | 1n });
     b.device.refused = 1n;
     b.negotiate();
     expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(READY_TO_NEGOTIATE);
     b.device.failing.add('acceptFeatures');
-    b.negotiate(d.VIRTIO_F_VERSION_1);
+    b.negotiate(V1);
     expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(READY_TO_NEGOTIATE);
   });
 
@@ -230,7 +230,7 @@ describe('queue reset', () => {
 
   it('§2.6.1 QueueReset does nothing without VIRTIO_F_RING_RESET', () => {
     const b = new Bench();
-    b.start(d.VIRTIO_F_VERSION_1);
+    b.start(V1);
     expect(b.write(d.VIRTIO_MMIO_QUEUE_RESET, 1)).toBeUndefined();
     expect(b.read(d.VIRTIO_MMIO_QUEUE_READY)).toBe(1);
     expect(b.transport.counters.badQueue).toBe(1);

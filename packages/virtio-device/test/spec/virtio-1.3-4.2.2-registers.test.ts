@@ -61,7 +61,7 @@ describe('virtio-mmio registers', () => {
   });
 
   it('§2.8 a packed queue may have any size up to the maximum', () => {
-    const b = new Bench({ features: d.VIRTIO_F_VERSION_1 | d.VIRTIO_F_RING_PACKED });
+    const b = new Bench({ features: d.featureWord(d.VIRTIO_F_VERSION_1, d.VIRTIO_F_RING_PACKED) });
     b.negotiate();
     b.setUpQueue(0, 12);
     expect(b.read(d.VIRTIO_MMIO_QUEUE_READY)).toBe(1);
@@ -145,7 +145,9 @@ describe('virtio-mmio registers', () => {
   });
 
   it('§4.2.2 with VIRTIO_F_NOTIFICATION_DATA the low half of QueueNotify is the queue', () => {
-    const b = new Bench({ features: d.VIRTIO_F_VERSION_1 | d.VIRTIO_F_NOTIFICATION_DATA });
+    const b = new Bench({
+      features: d.featureWord(d.VIRTIO_F_VERSION_1, d.VIRTIO_F_NOTIFICATION_DATA),
+    });
     b.start();
     b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 0x1234_0001);
     expect(b.device.calls.at(-1)).toEqual({ name: 'notifyQueue', index: 1 });
