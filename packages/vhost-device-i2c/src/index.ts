@@ -1,6 +1,26 @@
 /**
  * vhost-user I2C device daemon: Linux I2C adapters or simulated chips for any vhost-user front-end.
+ * VIRTIO 1.3 §5.17.
+ *
+ * The package is a program first (`vhost-device-i2c`); what it is made of can be used by itself: the
+ * device in another daemon, the Linux adapter or the simulated bus without any guest.
  *
  * @packageDocumentation
  */
-export {};
+export * from './address-map.ts';
+export * from './backend.ts';
+export * from './counters.ts';
+export { createDevice, type I2cDeviceOptions, type I2cHostOptions } from './device.ts';
+export * from './device-list.ts';
+export * from './errors.ts';
+export * from './i2c-host.ts';
+export * from './linux/adapters.ts';
+export * from './linux/i2c-dev.ts';
+export * from './linux/i2c-dev-file.ts';
+export * from './linux/linux-i2c-host.ts';
+export * from './simulated/at24c02.ts';
+export * from './simulated/board.ts';
+export * from './simulated/ds1338.ts';
+export * from './simulated/i2c-chip.ts';
+export * from './simulated/simulated-bus.ts';
+export * from './virtio-i2c.ts';

@@ -1,0 +1,39 @@
+/** What one device counted since it was made; read by metrics, never reset. */
+export interface I2cCounters {
+  /** Requests answered, whatever the answer. */
+  requests: number;
+  /** Of these, answered VIRTIO_I2C_MSG_ERR or not answerable. */
+  errors: number;
+  /** Requests that broke the format of VIRTIO 1.3 §5.17.6. */
+  malformed: number;
+  /** Requests for an address that the guest may not reach. */
+  denied: number;
+  /** Requests for a 10-bit address. */
+  tenBit: number;
+  /** Requests of more than 8192 bytes. */
+  oversized: number;
+  /** Requests failed untried because an earlier one of their group failed. */
+  skipped: number;
+  /** Combined transfers made on a bus. */
+  transfers: number;
+  /** Of these, failed. */
+  failedTransfers: number;
+  /** Groups that were executed in parts because the driver did not complete them in time. */
+  splitGroups: number;
+}
+
+/** Counters at zero. */
+export function newCounters(): I2cCounters {
+  return {
+    requests: 0,
+    errors: 0,
+    malformed: 0,
+    denied: 0,
+    tenBit: 0,
+    oversized: 0,
+    skipped: 0,
+    transfers: 0,
+    failedTransfers: 0,
+    splitGroups: 0,
+  };
+}

@@ -1,0 +1,43 @@
+const MARK: unique symbol = Symbol.for('@node-vmm/vhost-device-i2c/I2cError');
+
+/**
+ * What went wrong.
+ *
+ * - `USAGE`: a command line that cannot be meant.
+ * - `NO_SUCH_ADAPTER`, `AMBIGUOUS_ADAPTER`, `ADAPTER_UNUSABLE`, `ADDRESS_BUSY`, `PERMISSION`,
+ *   `BAD_DIRECTORY`: the host is not as the command line expects.
+ * - `NO_DEVICE`: nobody acknowledged; `NOT_SUPPORTED`: the adapter cannot express the transfer;
+ *   `BUS_BUSY`: arbitration lost; `TIMEOUT`; `IO`: anything else that the adapter reports.
+ * - `CHIP_FAILED`: a simulated chip threw.
+ */
+export type I2cErrorCode =
+  | 'USAGE'
+  | 'NO_SUCH_ADAPTER'
+  | 'AMBIGUOUS_ADAPTER'
+  | 'ADAPTER_UNUSABLE'
+  | 'ADDRESS_BUSY'
+  | 'PERMISSION'
+  | 'BAD_DIRECTORY'
+  | 'NO_DEVICE'
+  | 'NOT_SUPPORTED'
+  | 'BUS_BUSY'
+  | 'TIMEOUT'
+  | 'IO'
+  | 'CHIP_FAILED';
+
+/** The error of this package. */
+export class I2cError extends Error {
+  override readonly name = 'I2cError';
+  readonly code: I2cErrorCode;
+  readonly [MARK] = true;
+
+  constructor(code: I2cErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  /** True for an `I2cError` of any copy of this package. */
+  static is(error: unknown): error is I2cError {
+    return typeof error === 'object' && error !== null && MARK in error;
+  }
+}

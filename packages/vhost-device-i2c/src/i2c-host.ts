@@ -1,0 +1,39 @@
+/** Most bytes of one message: what Linux's i2c-dev takes. */
+export const I2C_MESSAGE_MAX = 8192;
+/** Most messages of one combined transfer: what Linux's i2c-dev takes (I2C_RDWR_IOCTL_MAX_MSGS). */
+export const I2C_TRANSFER_MAX = 42;
+/** Addresses have 7 bits. */
+export const I2C_ADDRESS_MAX = 0x7f;
+
+/** One segment of a transfer: START, address and direction, then the data. */
+export interface I2cMessage {
+  /** 7-bit address, 0..{@link I2C_ADDRESS_MAX}. */
+  readonly address: number;
+  /** True when the bus master reads. */
+  readonly read: boolean;
+  /**
+   * What to write, or where what is read goes; up to {@link I2C_MESSAGE_MAX} bytes. Empty for a
+   * message that is only an address (SMBus "quick").
+   */
+  readonly data: Uint8Array;
+}
+
+/**
+ * The host's side: an I2C bus that transfers can be made on. The Linux adapter and the simulated bus
+ * are equals; both pass the same test suite.
+ */
+export interface I2cHost extends Disposable {
+  /** For messages: `i2c-1 (bcm2835)`, `simulated`. */
+  readonly name: string;
+
+  /**
+   * Makes one combined transfer: START, the messages with a repeated START between them, STOP.
+   *
+   * @param messages - 1..{@link I2C_TRANSFER_MAX}
+   * @returns how many messages succeeded, from the first on. Fewer than given: the next one was not
+   *   acknowledged and those after it were not tried.
+   * @throws {I2cError} when the transfer failed and nobody knows how far it got; the data of reads
+   *   means nothing then
+   */
+  transfer(messages: readonly I2cMessage[]): number;
+}

@@ -1,0 +1,98 @@
+import {
+  EAGAIN,
+  EBUSY,
+  ENODEV,
+  ENXIO,
+  EOPNOTSUPP,
+  EREMOTEIO,
+  ETIMEDOUT,
+  errorMessage,
+  SysError,
+} from '@node-vmm/vmm-sys-util';
+import { I2cError, type I2cErrorCode } from '../errors.ts';
+import type { I2cHost, I2cMessage } from '../i2c-host.ts';
+import { I2C_FUNC_I2C } from './i2c-dev.ts';
+import { type I2cDevFile, LinuxI2cDevFile } from './i2c-dev-file.ts';
+import { asSmbus } from './smbus.ts';
+
+/** How adapter drivers say what went wrong: Documentation/i2c/fault-codes.rst of Linux. */
+const FAULTS: ReadonlyMap<number, I2cErrorCode> = new Map([
+  [ENXIO, 'NO_DEVICE'],
+  [ENODEV, 'NO_DEVICE'],
+  [EREMOTEIO, 'NO_DEVICE'],
+  [EOPNOTSUPP, 'NOT_SUPPORTED'],
+  [EAGAIN, 'BUS_BUSY'],
+  [EBUSY, 'BUS_BUSY'],
+  [ETIMEDOUT, 'TIMEOUT'],
+]);
+
+/**
+ * An I2C adapter of Linux, by i2c-dev: combined transfers where the adapter knows plain I2C, else
+ * the SMBus transfers that are the same on the wire.
+ */
+export class LinuxI2cHost implements I2cHost {
+  readonly name: string;
+  readonly #file: I2cDevFile;
+  readonly #functions: number;
+  #slave: number | undefined;
+
+  /**
+   * @param file - becomes the host's, which closes it
+   * @throws {SysError} when the kernel does not tell what the adapter can do
+   */
+  constructor(name: string, file: I2cDevFile) {
+    this.name = name;
+    this.#file = file;
+    this.#functions = file.functions();
+  }
+
+  /**
+   * Opens `/dev/i2c-<bus>`.
+   *
+   * @throws Node's own error with `code`, or {SysError}
+   */
+  static open(bus: number, dev = '/dev'): LinuxI2cHost {
+    const file = new LinuxI2cDevFile(`${dev}/i2c-${bus}`);
+    try {
+      return new LinuxI2cHost(`i2c-${bus}`, file);
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  transfer(messages: readonly I2cMessage[]): number {
+    try {
+      if ((this.#functions & I2C_FUNC_I2C) !== 0) return this.#file.rdwr(messages);
+      return this.#smbus(messages);
+    } catch (error) {
+      if (I2cError.is(error)) throw error;
+      const code = (SysError.is(error) ? FAULTS.get(error.errno) : undefined) ?? 'IO';
+      throw new I2cError(code, `Cannot transfer on ${this.name}: ${errorMessage(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #smbus(messages: readonly I2cMessage[]): number {
+    const operation = asSmbus(messages, this.#functions);
+    if (operation === undefined) {
+      const shape = messages.map(({ read, data }) => `${read ? 'read' : 'write'} ${data.length}`);
+      throw new I2cError(
+        'NOT_SUPPORTED',
+        `Cannot transfer on ${this.name}: the adapter has no SMBus transfer for ${shape.join(', ')}`,
+      );
+    }
+    if (this.#slave !== operation.address) {
+      this.#slave = undefined;
+      this.#file.slave(operation.address);
+      this.#slave = operation.address;
+    }
+    this.#file.smbus(operation);
+    return messages.length;
+  }
+
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,71 @@
+import type { DescriptorChain } from '@node-vmm/virtio-queue';
+import { I2C_ADDRESS_MAX, I2C_MESSAGE_MAX } from './i2c-host.ts';
+import {
+  VIRTIO_I2C_FLAGS_FAIL_NEXT,
+  VIRTIO_I2C_FLAGS_M_RD,
+  VIRTIO_I2C_IN_HDR,
+  VIRTIO_I2C_OUT_HDR,
+} from './virtio-i2c.ts';
+
+const KNOWN_FLAGS = VIRTIO_I2C_FLAGS_FAIL_NEXT | VIRTIO_I2C_FLAGS_M_RD;
+
+/** Why a request cannot be executed; the counter of that name counts it. */
+export type RequestFault = 'malformed' | 'tenBit' | 'oversized';
+
+/** A decoded request (VIRTIO 1.3 §5.17.6). */
+export interface I2cRequest {
+  /** The chain that carries it. */
+  chain: DescriptorChain;
+  /** 7-bit address; meaningless when there is a fault. */
+  readonly address: number;
+  readonly read: boolean;
+  /** Bytes of data; meaningless when there is a fault. */
+  readonly length: number;
+  /** The driver linked the next request to this one. */
+  readonly failNext: boolean;
+  readonly fault: RequestFault | undefined;
+}
+
+/**
+ * Decodes requests. The header is copied out of guest memory once and then believed; how the driver
+ * spread the request over descriptors plays no role.
+ */
+export class RequestParser {
+  readonly #header = new Uint8Array(VIRTIO_I2C_OUT_HDR.SIZE);
+  readonly #view = new DataView(this.#header.buffer);
+
+  /** Decodes the request in a chain. Never throws: what is wrong is said by `fault`. */
+  parse(chain: DescriptorChain): I2cRequest {
+    if (chain.read(this.#header, 0) < this.#header.length) {
+      return { chain, address: 0, read: false, length: 0, failNext: false, fault: 'malformed' };
+    }
+    const addr = VIRTIO_I2C_OUT_HDR.get(this.#view, 0, 'addr');
+    const flags = VIRTIO_I2C_OUT_HDR.get(this.#view, 0, 'flags');
+    const read = (flags & VIRTIO_I2C_FLAGS_M_RD) !== 0;
+    const written = chain.readableLength - VIRTIO_I2C_OUT_HDR.SIZE;
+    const wanted = chain.writableLength - VIRTIO_I2C_IN_HDR.SIZE;
+    return {
+      chain,
+      address: addr >>> 1,
+      read,
+      length: read ? wanted : written,
+      failNext: (flags & VIRTIO_I2C_FLAGS_FAIL_NEXT) !== 0,
+      fault: fault(addr, flags, read ? wanted : written, read ? written : wanted),
+    };
+  }
+}
+
+function fault(
+  addr: number,
+  flags: number,
+  length: number,
+  inOtherDirection: number,
+): RequestFault | undefined {
+  // A reserved flag asks for something that we would not do.
+  if ((flags & ~KNOWN_FLAGS) !== 0 || length < 0 || inOtherDirection !== 0) return 'malformed';
+  if ((addr & 1) !== 0) return 'malformed';
+  // A 10-bit address has its low byte here. One whose low byte is zero cannot be told from the 7-bit
+  // addresses 0x78..0x7b that its prefix reserves; the allow-list decides on these.
+  if (addr >>> 1 > I2C_ADDRESS_MAX) return 'tenBit';
+  return length > I2C_MESSAGE_MAX ? 'oversized' : undefined;
+}

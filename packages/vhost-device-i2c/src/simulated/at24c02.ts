@@ -1,0 +1,74 @@
+import type { I2cChip } from './i2c-chip.ts';
+
+const SIZE = 256;
+const PAGE = 8;
+
+/** Options of {@link At24c02}. */
+export interface At24c02Options {
+  /** Contents at power-on, up to 256 bytes; the rest is erased (0xff). */
+  readonly contents?: Uint8Array;
+  /**
+   * How long a write takes, milliseconds: the chip does not acknowledge its address meanwhile. The
+   * data sheet's maximum is 5; default 0, so that users without polling see their data.
+   */
+  readonly writeCycle?: number;
+  /** Milliseconds, monotonic; default `performance.now`. */
+  readonly now?: () => number;
+}
+
+/**
+ * 24C02: 256 bytes of EEPROM. A write fills a buffer of one page of 8 bytes, in which the address
+ * wraps, and is programmed at the STOP; reads go on through the whole memory and wrap at its end.
+ */
+export class At24c02 implements I2cChip {
+  /** The memory's contents. */
+  readonly memory: Uint8Array = new Uint8Array(SIZE).fill(0xff);
+  readonly #page = new Uint8Array(PAGE);
+  readonly #writeCycle: number;
+  readonly #now: () => number;
+  #address = 0;
+  /** Bytes of the current write message, the word address included. */
+  #received = 0;
+  #busyUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(options: At24c02Options = {}) {
+    this.memory.set(options.contents ?? []);
+    this.#writeCycle = options.writeCycle ?? 0;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  start(): boolean {
+    // A repeated START in place of the STOP abandons a write.
+    this.#received = 0;
+    return this.#now() >= this.#busyUntil;
+  }
+
+  write(byte: number): void {
+    if (this.#received === 0) {
+      this.#address = byte;
+      this.#page.set(this.memory.subarray(this.#pageStart, this.#pageStart + PAGE));
+    } else {
+      this.#page[this.#address % PAGE] = byte;
+      this.#address = this.#pageStart + ((this.#address + 1) % PAGE);
+    }
+    this.#received++;
+  }
+
+  read(): number {
+    const byte = this.memory[this.#address] as number;
+    this.#address = (this.#address + 1) % SIZE;
+    return byte;
+  }
+
+  stop(): void {
+    if (this.#received > 1) {
+      this.memory.set(this.#page, this.#pageStart);
+      if (this.#writeCycle > 0) this.#busyUntil = this.#now() + this.#writeCycle;
+    }
+    this.#received = 0;
+  }
+
+  get #pageStart(): number {
+    return this.#address - (this.#address % PAGE);
+  }
+}

@@ -1,0 +1,43 @@
+/** False: not acknowledged. Anything else, nothing included, acknowledges. */
+// biome-ignore lint/suspicious/noConfusingVoidType: methods without a result are the usual case
+export type Acknowledgement = boolean | void;
+
+/**
+ * A simulated chip: what happens on the bus, as its data sheet tells it. Everything is synchronous,
+ * and one transfer at a time.
+ *
+ * @example a chip with one register that counts how often it was read
+ * ```ts
+ * class ReadCounter implements I2cChip {
+ *   #reads = 0;
+ *   write() {}
+ *   read() {
+ *     return this.#reads++;
+ *   }
+ * }
+ * ```
+ */
+export interface I2cChip {
+  /**
+   * START, or repeated START, with this chip's address.
+   *
+   * @param read - the master is going to read
+   * @returns false while the chip is busy
+   */
+  start?(read: boolean): Acknowledgement;
+  /**
+   * The master writes a byte.
+   *
+   * @param byte - 0..255
+   * @returns false when the chip does not take the byte
+   */
+  write(byte: number): Acknowledgement;
+  /**
+   * The master reads a byte.
+   *
+   * @returns 0..255; of larger values the low byte counts
+   */
+  read(): number;
+  /** STOP at the end of a transfer that this chip took part in. */
+  stop?(): void;
+}

@@ -1,0 +1,93 @@
+import { checkInteger, errorMessage } from '@node-vmm/vmm-sys-util';
+import { I2cError } from '../errors.ts';
+import { I2C_ADDRESS_MAX, type I2cHost, type I2cMessage } from '../i2c-host.ts';
+import type { I2cChip } from './i2c-chip.ts';
+
+/** A bus of simulated chips. */
+export class SimulatedBus implements I2cHost {
+  readonly name: string;
+  readonly #chips = new Map<number, I2cChip>();
+  /** Chips addressed since the last STOP. */
+  readonly #active = new Set<I2cChip>();
+
+  constructor(name = 'simulated') {
+    this.name = name;
+  }
+
+  /** Addresses at which there is a chip. */
+  get addresses(): number[] {
+    return [...this.#chips.keys()];
+  }
+
+  /**
+   * Puts a chip on the bus. One chip may answer at several addresses.
+   *
+   * @throws {RangeError} when the address is out of range or taken
+   */
+  attach(address: number, chip: I2cChip): this {
+    checkInteger('address', address, 0, I2C_ADDRESS_MAX);
+    if (this.#chips.has(address)) {
+      throw new RangeError(`"address" expected a free one, got ${address}, where there is a chip`);
+    }
+    this.#chips.set(address, chip);
+    return this;
+  }
+
+  transfer(messages: readonly I2cMessage[]): number {
+    let done = 0;
+    try {
+      while (done < messages.length && this.#message(messages[done] as I2cMessage)) done++;
+    } catch (error) {
+      this.#stopAfterFailure();
+      throw chipFailed(error);
+    }
+    this.#stop();
+    return done;
+  }
+
+  /** @returns true when everything was acknowledged */
+  #message({ address, read, data }: I2cMessage): boolean {
+    const chip = this.#chips.get(address);
+    if (chip === undefined) return false;
+    this.#active.add(chip);
+    if (chip.start?.(read) === false) return false;
+    for (let i = 0; i < data.length; i++) {
+      if (read) data[i] = chip.read();
+      else if (chip.write(data[i] as number) === false) return false;
+    }
+    return true;
+  }
+
+  #stop(): void {
+    try {
+      for (const chip of this.#active) chip.stop?.();
+    } catch (error) {
+      throw chipFailed(error);
+    } finally {
+      this.#active.clear();
+    }
+  }
+
+  #stopAfterFailure(): void {
+    try {
+      this.#stop();
+    } catch {
+      // The first failure is the one to tell.
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#chips.clear();
+  }
+}
+
+function chipFailed(error: unknown): I2cError {
+  if (I2cError.is(error)) return error;
+  return new I2cError(
+    'CHIP_FAILED',
+    `Cannot transfer: a simulated chip threw: ${errorMessage(error)}`,
+    {
+      cause: error,
+    },
+  );
+}

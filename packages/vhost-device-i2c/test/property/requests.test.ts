@@ -1,0 +1,100 @@
+import { EventFd, EventLoop, silentLogger } from '@node-vmm/vmm-sys-util';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { I2cDevice } from '../../src/backend.ts';
+import { makeBoard } from '../../src/simulated/board.ts';
+import {
+  VIRTIO_I2C_FLAGS_FAIL_NEXT,
+  VIRTIO_I2C_FLAGS_M_RD,
+  VIRTIO_I2C_MSG_ERR,
+  VIRTIO_I2C_MSG_OK,
+} from '../../src/virtio-i2c.ts';
+import { batchOf, type FakeChain, FakeQueue } from '../support/fakes.ts';
+import { header, rawChain, statusOf } from '../support/requests.ts';
+
+const addr = fc.oneof(
+  fc.constantFrom(0x50 << 1, 0x68 << 1, 0x51 << 1),
+  fc.integer({ min: 0, max: 0xffff }),
+);
+const flags = fc.oneof(fc.constantFrom(0, 1, 2, 3), fc.integer({ min: 0, max: 0xffff_ffff }));
+const size = fc.oneof(
+  fc.integer({ min: 0, max: 12 }),
+  fc.constantFrom(255, 8191, 8192, 8193, 8194, 65_536),
+);
+
+/** Mostly requests of the right form, some of any. */
+const request = fc
+  .record({
+    addr,
+    flags,
+    size,
+    form: fc.constantFrom('right', 'right', 'right', 'any'),
+    other: size,
+  })
+  .map(({ addr: a, flags: f, size: n, form, other }) => {
+    if (form === 'any') {
+      const readable = new Uint8Array(other);
+      readable.set(header(a, f).subarray(0, other));
+      return { readable, writable: n };
+    }
+    const read = (f & VIRTIO_I2C_FLAGS_M_RD) !== 0;
+    const readable = new Uint8Array(8 + (read ? 0 : n));
+    readable.set(header(a, f));
+    return { readable, writable: read ? n + 1 : 1 };
+  });
+
+const batches = fc.array(fc.array(request, { maxLength: 60 }), { minLength: 1, maxLength: 4 });
+
+describe('any sequence of requests', () => {
+  it('throws nothing, answers each once and in order, and fails all of a group after a failure', () => {
+    const stop = EventFd.create();
+    const loop = new EventLoop(stop);
+    fc.assert(
+      fc.property(batches, (plan) => {
+        const host = makeBoard([
+          { chip: '24c02', address: 0x50 },
+          { chip: 'ds1338', address: 0x68 },
+        ]);
+        const device = new I2cDevice([{ host, addresses: [0x50, 0x68] }], {
+          logger: silentLogger,
+          poller: loop,
+        });
+        device.negotiated(device.features);
+        const queue = new FakeQueue();
+        const all: FakeChain[] = [];
+        for (const shapes of plan) {
+          const chains = shapes.map(({ readable, writable }) => rawChain(readable, writable));
+          all.push(...chains);
+          const batch = batchOf(chains);
+          device.process(queue, batch);
+          batch.end();
+        }
+        // A group still open ends with an untagged request.
+        const last = rawChain(header(0x50 << 1, 0), 1);
+        device.process(queue, batchOf([last]));
+        all.push(last);
+        device[Symbol.dispose]();
+
+        expect(queue.completions.map(({ head }) => head)).toEqual(all.map(({ head }) => head));
+        expect(device.counters.requests).toBe(all.length);
+        let failed = false;
+        let errors = 0;
+        for (const chain of all) {
+          const status = statusOf(chain);
+          if (status !== VIRTIO_I2C_MSG_OK) errors++;
+          if (status !== undefined)
+            expect([VIRTIO_I2C_MSG_OK, VIRTIO_I2C_MSG_ERR]).toContain(status);
+          if (failed) expect(status).not.toBe(VIRTIO_I2C_MSG_OK);
+          const tagged =
+            chain.readable.length >= 8 &&
+            ((chain.readable[4] ?? 0) & VIRTIO_I2C_FLAGS_FAIL_NEXT) !== 0;
+          failed = tagged && (failed || status !== VIRTIO_I2C_MSG_OK);
+        }
+        expect(device.counters.errors).toBe(errors);
+      }),
+      { numRuns: 300 },
+    );
+    loop.close();
+    stop.close();
+  });
+});

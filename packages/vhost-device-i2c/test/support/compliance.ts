@@ -1,0 +1,113 @@
+import { expect, it } from 'vitest';
+import { I2cError } from '../../src/errors.ts';
+import type { I2cHost, I2cMessage } from '../../src/i2c-host.ts';
+
+/** A bus to test, with a 24c02 whose contents may be overwritten. */
+export interface ComplianceBus {
+  open(): I2cHost;
+  /** Address of the 24c02. */
+  readonly eeprom: number;
+  /** An address where nothing answers. */
+  readonly absent: number;
+  /** True when the adapter makes SMBus transfers only. */
+  readonly smbusOnly: boolean;
+}
+
+/** Tests that every `I2cHost` passes. */
+export function i2cHostCompliance({ open, eeprom, absent, smbusOnly }: ComplianceBus): void {
+  const write = (...data: number[]): I2cMessage => ({
+    address: eeprom,
+    read: false,
+    data: Uint8Array.from(data),
+  });
+  const read = (length: number): I2cMessage => ({
+    address: eeprom,
+    read: true,
+    data: new Uint8Array(length),
+  });
+
+  function done(host: I2cHost, ...messages: I2cMessage[]): number {
+    try {
+      return host.transfer(messages);
+    } catch (error) {
+      if (I2cError.is(error)) return 0;
+      throw error;
+    }
+  }
+
+  /** Real chips do not acknowledge while they program. */
+  function acknowledged(host: I2cHost, ...messages: I2cMessage[]): number {
+    const end = performance.now() + 100;
+    let result: number;
+    do result = done(host, ...messages);
+    while (result === 0 && performance.now() < end);
+    return result;
+  }
+
+  function using(test: (host: I2cHost) => void): () => void {
+    return () => {
+      const host = open();
+      try {
+        test(host);
+      } finally {
+        host[Symbol.dispose]();
+        host[Symbol.dispose]();
+      }
+    };
+  }
+
+  it(
+    'reads back what it wrote, a byte and a block',
+    using((host) => {
+      for (const value of [0x5a, 0xa5]) {
+        expect(acknowledged(host, write(0x10, value))).toBe(1);
+        const byte = read(1);
+        expect(acknowledged(host, write(0x10), byte)).toBe(2);
+        expect([...byte.data]).toEqual([value]);
+      }
+      expect(acknowledged(host, write(0x18, 1, 2, 3, 4, 5, 6, 7))).toBe(1);
+      const block = read(7);
+      expect(acknowledged(host, write(0x18), block)).toBe(2);
+      expect([...block.data]).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    }),
+  );
+
+  it(
+    'goes on reading at the current address',
+    using((host) => {
+      expect(acknowledged(host, write(0x20, 9, 8))).toBe(1);
+      expect(acknowledged(host, write(0x20), read(1))).toBe(2);
+      const next = read(1);
+      expect(acknowledged(host, next)).toBe(1);
+      expect([...next.data]).toEqual([8]);
+    }),
+  );
+
+  it(
+    'makes zero-length transfers',
+    using((host) => {
+      expect(acknowledged(host, write())).toBe(1);
+    }),
+  );
+
+  it(
+    'does not find a chip that is not there, alone or in a transfer with one that is',
+    using((host) => {
+      const nobody = { ...write(0), address: absent };
+      expect(done(host, nobody)).toBe(0);
+      expect(done(host, write(0x10), nobody)).toBeLessThan(2);
+      expect(acknowledged(host, write(0x10), read(1))).toBe(2);
+    }),
+  );
+
+  it.skipIf(smbusOnly)(
+    'makes transfers of many messages and long ones',
+    using((host) => {
+      const many = Array.from({ length: 20 }, () => [write(0x10), read(2)]).flat();
+      expect(acknowledged(host, ...many)).toBe(40);
+      const whole = read(256);
+      expect(acknowledged(host, write(0), whole)).toBe(2);
+      expect([...whole.data.subarray(0x18, 0x1c)]).toEqual([1, 2, 3, 4]);
+    }),
+  );
+}

@@ -1,0 +1,362 @@
+import { EventFd, EventLoop } from '@node-vmm/vmm-sys-util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { GROUP_PATIENCE_MS, I2cDevice } from '../../src/backend.ts';
+import { I2cError } from '../../src/errors.ts';
+import { I2C_MESSAGE_MAX, I2C_TRANSFER_MAX } from '../../src/i2c-host.ts';
+import { VIRTIO_I2C_MSG_ERR, VIRTIO_I2C_MSG_OK } from '../../src/virtio-i2c.ts';
+import { batchOf, type FakeChain, FakeHost, FakeQueue, recordingLogger } from '../support/fakes.ts';
+import {
+  chainOf,
+  header,
+  type RequestShape,
+  rawChain,
+  statusOf,
+  UNTOUCHED,
+} from '../support/requests.ts';
+
+const OK = VIRTIO_I2C_MSG_OK;
+const ERR = VIRTIO_I2C_MSG_ERR;
+
+let host: FakeHost;
+let other: FakeHost;
+let queue: FakeQueue;
+let poller: EventLoop;
+let stop: EventFd;
+let logger: ReturnType<typeof recordingLogger>;
+let device: I2cDevice;
+
+beforeEach(() => {
+  host = new FakeHost('one');
+  other = new FakeHost('two');
+  queue = new FakeQueue();
+  stop = EventFd.create();
+  poller = new EventLoop(stop);
+  logger = recordingLogger();
+  device = new I2cDevice(
+    [
+      { host, addresses: [0x50, 0x51] },
+      { host: other, addresses: [0x20] },
+    ],
+    { logger, poller },
+  );
+  device.negotiated(device.features);
+});
+afterEach(() => {
+  device[Symbol.dispose]();
+  poller.close();
+  stop.close();
+});
+
+function submit(...chains: FakeChain[]): (number | undefined)[] {
+  const batch = batchOf(chains);
+  device.process(queue, batch);
+  batch.end();
+  return chains.map(statusOf);
+}
+
+function send(...shapes: RequestShape[]): (number | undefined)[] {
+  return submit(...shapes.map(chainOf));
+}
+
+/** Sleeps until the device's timer fires, or for certain longer than it would take. */
+function patienceEnds(): void {
+  poller.turn(GROUP_PATIENCE_MS * 2);
+}
+
+describe('single requests', () => {
+  it('writes', () => {
+    expect(send({ address: 0x50, write: [1, 2, 3] })).toEqual([OK]);
+    expect(host.transfers).toEqual([[{ address: 0x50, read: false, data: [1, 2, 3] }]]);
+    expect(queue.completions).toMatchObject([{ written: 1 }]);
+  });
+
+  it('reads', () => {
+    const chain = chainOf({ address: 0x51, read: 3 });
+    submit(chain);
+    expect([...chain.writable]).toEqual([0xa0, 0xa1, 0xa2, OK]);
+    expect(queue.completions).toMatchObject([{ written: 4 }]);
+  });
+
+  it('carries out zero-length requests of both directions', () => {
+    expect(send({ address: 0x50 }, { address: 0x50, read: 0 })).toEqual([OK, OK]);
+    expect(host.transfers).toEqual([
+      [{ address: 0x50, read: false, data: [] }],
+      [{ address: 0x50, read: true, data: [] }],
+    ]);
+  });
+
+  it('never merges requests that the driver did not link', () => {
+    send({ address: 0x50, write: [0] }, { address: 0x50, read: 1 }, { address: 0x20, read: 1 });
+    expect(host.transfers.map((messages) => messages.length)).toEqual([1, 1]);
+    expect(other.transfers).toHaveLength(1);
+  });
+
+  it('takes messages of the largest size and refuses larger ones without touching the bus', () => {
+    const large = new Array<number>(I2C_MESSAGE_MAX).fill(7);
+    expect(send({ address: 0x50, write: large }, { address: 0x50, read: I2C_MESSAGE_MAX })).toEqual(
+      [OK, OK],
+    );
+    expect(
+      send({ address: 0x50, write: [...large, 7] }, { address: 0x50, read: I2C_MESSAGE_MAX + 1 }),
+    ).toEqual([ERR, ERR]);
+    expect(host.transfers).toHaveLength(2);
+    expect(device.counters.oversized).toBe(2);
+    expect(queue.completions.map(({ written }) => written)).toEqual([1, I2C_MESSAGE_MAX + 1, 1, 0]);
+  });
+
+  it('answers a failed read with zeroes, so that the used length is true', () => {
+    host.answer = () => 0;
+    const chain = chainOf({ address: 0x50, read: 4 });
+    submit(chain);
+    expect([...chain.writable]).toEqual([0, 0, 0, 0, ERR]);
+    expect(queue.completions).toMatchObject([{ written: 5 }]);
+  });
+
+  it('lets one request fail without harm to the next', () => {
+    host.answer = ([message]) => (message?.data[0] === 1 ? 0 : 1);
+    expect(send({ address: 0x50, write: [1] }, { address: 0x50, write: [2] })).toEqual([ERR, OK]);
+  });
+
+  it.each([
+    ['an error of the bus', new I2cError('TIMEOUT', 'Cannot transfer')],
+    ['a defect of the host', new TypeError('undefined is not a function')],
+    ['a thrown string', 'boom'],
+  ])('survives %s', (_, error) => {
+    host.answer = () => {
+      throw error;
+    };
+    expect(send({ address: 0x50, write: [1] })).toEqual([ERR]);
+    expect(device.counters).toMatchObject({ transfers: 1, failedTransfers: 1, errors: 1 });
+  });
+});
+
+describe('hostile requests', () => {
+  it.each([
+    ['no header', rawChain(new Uint8Array(0), 1)],
+    ['a short header', rawChain(new Uint8Array(7), 1)],
+    ['a read with data to write', rawChain(Uint8Array.from([...header(0xa0, 2), 1]), 2)],
+    ['a write with room to read', rawChain(Uint8Array.from([...header(0xa0, 0), 1]), 2)],
+    ['a reserved flag', rawChain(header(0xa0, 4), 1)],
+    ['the highest reserved flag', rawChain(header(0xa0, 0x8000_0000), 1)],
+    ['the direction in the address', rawChain(header(0xa1, 0), 1)],
+  ])('%s is malformed and answered', (_, chain) => {
+    expect(submit(chain)).toEqual([ERR]);
+    expect(host.transfers).toEqual([]);
+    expect(device.counters).toMatchObject({ malformed: 1, requests: 1, errors: 1 });
+    expect(queue.completions).toMatchObject([{ written: chain.writable.length }]);
+  });
+
+  it.each([
+    ['a write', rawChain(Uint8Array.from([...header(0xa0, 0), 1]), 0)],
+    ['a read', rawChain(header(0xa0, 2), 0)],
+    ['nothing at all', rawChain(new Uint8Array(0), 0)],
+  ])('%s without room for the status is returned unanswered', (_, chain) => {
+    submit(chain);
+    expect(host.transfers).toEqual([]);
+    expect(queue.completions).toMatchObject([{ written: 0 }]);
+    expect(device.counters.malformed).toBe(1);
+  });
+
+  it('refuses 10-bit addresses', () => {
+    // VIRTIO 1.3 §5.17.6.1: A7..A0 in the high byte, 11110 A9 A8 0 in the low.
+    expect(submit(rawChain(header(0x50f2, 0), 1), rawChain(header(0xffff & ~1, 0), 1))).toEqual([
+      ERR,
+      ERR,
+    ]);
+    expect(device.counters.tenBit).toBe(2);
+  });
+
+  it('logs the first of a kind and counts the rest', () => {
+    for (let i = 0; i < 50; i++) submit(rawChain(new Uint8Array(3), 1));
+    expect(logger.lines).toHaveLength(1);
+    expect(device.counters.malformed).toBe(50);
+    device.reset();
+    submit(rawChain(new Uint8Array(3), 1));
+    expect(logger.lines).toHaveLength(2);
+  });
+
+  it('writes nothing but the status into a huge buffer', () => {
+    const chain = rawChain(header(0xa0, 2), 1 << 20);
+    submit(chain);
+    expect(chain.writable.subarray(0, -1).every((byte) => byte === UNTOUCHED)).toBe(true);
+    expect(statusOf(chain)).toBe(ERR);
+  });
+});
+
+describe('groups', () => {
+  const pair: RequestShape[] = [
+    { address: 0x50, write: [5], failNext: true },
+    { address: 0x50, read: 2 },
+  ];
+
+  it('are one combined transfer', () => {
+    expect(send(...pair)).toEqual([OK, OK]);
+    expect(host.transfers).toEqual([
+      [
+        { address: 0x50, read: false, data: [5] },
+        { address: 0x50, read: true, data: [] },
+      ],
+    ]);
+  });
+
+  it('end at the untagged request', () => {
+    send(...pair, ...pair, { address: 0x50, read: 1 });
+    expect(host.transfers.map((messages) => messages.length)).toEqual([2, 2, 1]);
+  });
+
+  it('fail from the request on that the bus did not acknowledge', () => {
+    host.answer = () => 1;
+    expect(
+      send({ address: 0x50, write: [1], failNext: true }, ...pair, { address: 0x51, read: 1 }),
+    ).toEqual([OK, ERR, ERR, OK]);
+  });
+
+  it('fail as a whole when the adapter does not say how far it got', () => {
+    host.answer = () => {
+      throw new I2cError('NO_DEVICE', 'Cannot transfer');
+    };
+    expect(send(...pair)).toEqual([ERR, ERR]);
+  });
+
+  it('check the allow-list for every request', () => {
+    expect(send({ address: 0x50, write: [1], failNext: true }, { address: 0x52, read: 1 })).toEqual(
+      [OK, ERR],
+    );
+    expect(host.transfers).toEqual([[{ address: 0x50, read: false, data: [1] }]]);
+    expect(device.counters.denied).toBe(1);
+    expect(
+      send(
+        { address: 0x52, write: [1], failNext: true },
+        { address: 0x50, write: [1], failNext: true },
+        { address: 0x50, write: [2] },
+        { address: 0x50, write: [3] },
+      ),
+    ).toEqual([ERR, ERR, ERR, OK]);
+    expect(host.transfers).toHaveLength(2);
+    expect(device.counters).toMatchObject({ denied: 2, skipped: 2 });
+  });
+
+  it('fail from a malformed request on', () => {
+    const chains = [
+      chainOf({ address: 0x50, write: [1], failNext: true }),
+      rawChain(header(0xa0, 1 | 8), 1),
+      chainOf({ address: 0x50, write: [2], failNext: true }),
+      chainOf({ address: 0x50, write: [3] }),
+      chainOf({ address: 0x50, write: [4] }),
+    ];
+    expect(submit(...chains)).toEqual([OK, ERR, ERR, ERR, OK]);
+    expect(host.transfers.map(([message]) => message?.data)).toEqual([[1], [4]]);
+  });
+
+  it('are split over transfers when they are longer than one', () => {
+    const shapes = Array.from({ length: I2C_TRANSFER_MAX * 2 + 1 }, (_, i) => ({
+      address: 0x50,
+      write: [i],
+      failNext: i < I2C_TRANSFER_MAX * 2,
+    }));
+    expect(send(...shapes)).toEqual(shapes.map(() => OK));
+    expect(host.transfers.map((messages) => messages.length)).toEqual([42, 42, 1]);
+    // A failure in one part fails the parts after it.
+    host.transfers.length = 0;
+    host.answer = () => 41;
+    expect(send(...shapes)).toEqual(shapes.map((_, i) => (i < 41 ? OK : ERR)));
+    expect(host.transfers).toHaveLength(1);
+  });
+
+  it('are split over the buses that they address', () => {
+    const shapes = [0x50, 0x51, 0x20, 0x50].map((address, i) => ({
+      address,
+      write: [i],
+      failNext: i < 3,
+    }));
+    expect(send(...shapes)).toEqual([OK, OK, OK, OK]);
+    expect(host.transfers.map((messages) => messages.length)).toEqual([2, 1]);
+    expect(other.transfers).toHaveLength(1);
+    other.answer = () => 0;
+    expect(send(...shapes)).toEqual([OK, OK, ERR, ERR]);
+    expect(host.transfers).toHaveLength(3);
+  });
+});
+
+describe('groups that come in parts', () => {
+  it('are one transfer all the same', () => {
+    const first = chainOf({ address: 0x50, write: [5], failNext: true });
+    const second = chainOf({ address: 0x50, write: [6], failNext: true });
+    const third = chainOf({ address: 0x50, read: 2 });
+    submit(first);
+    submit(second);
+    expect(queue.completions).toEqual([]);
+    expect(host.transfers).toEqual([]);
+    submit(third);
+    expect([first, second, third].map(statusOf)).toEqual([OK, OK, OK]);
+    expect(host.transfers.map((messages) => messages.length)).toEqual([3]);
+    expect(queue.completions.map(({ head }) => head)).toEqual(
+      [first, second, third].map(({ head }) => head),
+    );
+  });
+
+  it('are executed as far as they are there when the rest does not come', () => {
+    const first = chainOf({ address: 0x50, write: [5], failNext: true });
+    submit(first);
+    patienceEnds();
+    expect(statusOf(first)).toBe(OK);
+    expect(queue.flushes).toBe(1);
+    expect(device.counters.splitGroups).toBe(1);
+    expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
+  });
+
+  it('still fail together when they were executed in parts', () => {
+    host.answer = () => 0;
+    const first = chainOf({ address: 0x50, write: [5], failNext: true });
+    submit(first);
+    patienceEnds();
+    host.answer = () => 1;
+    expect(send({ address: 0x50, read: 1 }, { address: 0x50, read: 1 })).toEqual([ERR, OK]);
+  });
+
+  it('are forgotten when the queue stops', () => {
+    submit(chainOf({ address: 0x50, write: [5], failNext: true }));
+    device.queueStopped();
+    patienceEnds();
+    expect(queue.completions).toEqual([]);
+    expect(queue.flushes).toBe(0);
+    expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
+    expect(host.transfers).toHaveLength(1);
+  });
+
+  it('are forgotten by a reset, and so is their failure', () => {
+    expect(send({ address: 0x7, write: [5], failNext: true })).toEqual([ERR]);
+    device.reset();
+    expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
+  });
+});
+
+describe('life of the device', () => {
+  it('§5.17.6.4 MUST reject a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST', () => {
+    device.negotiated(1n << 32n);
+    expect(send({ address: 0x50, read: 2 }, { address: 0x50, write: [1] })).toEqual([ERR, ERR]);
+    expect(host.transfers).toEqual([]);
+    device.reset();
+    device.negotiated((1n << 32n) | device.features);
+    expect(send({ address: 0x50, read: 2 })).toEqual([OK]);
+  });
+
+  it('closes its hosts and its timer once', () => {
+    device[Symbol.dispose]();
+    device[Symbol.dispose]();
+    expect([host.disposed, other.disposed]).toEqual([true, true]);
+  });
+
+  it('refuses to be made with an address on two buses', () => {
+    expect(
+      () =>
+        new I2cDevice(
+          [
+            { host, addresses: [1] },
+            { host: other, addresses: [1] },
+          ],
+          { logger, poller },
+        ),
+    ).toThrow(RangeError);
+  });
+});
