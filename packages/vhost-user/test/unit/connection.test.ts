@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { asFd, closeFds, EventFd, type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
+import { asFd, EventFd, type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   BACKEND_REQUESTS,
