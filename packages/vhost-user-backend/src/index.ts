@@ -3,4 +3,11 @@
  *
  * @packageDocumentation
  */
+export * from './daemon.ts';
 export * from './device.ts';
+export * from './device-module.ts';
+export type * from './device-spec.ts';
+export * from './errors.ts';
+export type { ServedDevice } from './served-device.ts';
+export type * from './status.ts';
+export type { RingCounters } from './worker-protocol.ts';

@@ -1,0 +1,234 @@
+import {
+  type ConfigWindow,
+  type FRONTEND_REQUESTS,
+  hasProtocolFeature,
+  type Request,
+  type VringFd,
+} from '@node-vmm/vhost-user';
+import { type Fd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { BackendChannel } from './backend-channel.ts';
+import type { DeviceLink } from './device-link.ts';
+import { VhostUserBackendError } from './errors.ts';
+import {
+  FRAMEWORK_FEATURES,
+  PROTOCOL_FEATURES_BIT,
+  protocolFeaturesFor,
+  RING_FEATURES,
+} from './features.ts';
+import { MemoryControl } from './memory-control.ts';
+import { MAX_MEM_SLOTS, MemoryTable } from './memory-table.ts';
+import { takeEventFd } from './received-fd.ts';
+import { RingControl, type RingFdKind } from './ring-control.ts';
+import type { DeviceDescription } from './worker-protocol.ts';
+
+export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
+
+/** What a handler needs. */
+export interface ConnectionHandlerOptions {
+  readonly description: DeviceDescription;
+  readonly device: DeviceLink;
+  readonly poller: Poller;
+  readonly logger: Logger;
+  readonly nextGeneration: () => number;
+  /** XEN_MMAP has been negotiated or given up: takes effect from the next message on. */
+  readonly setXenMmap: (on: boolean) => void;
+}
+
+const FD_KINDS = {
+  VHOST_USER_SET_VRING_KICK: 'kick',
+  VHOST_USER_SET_VRING_CALL: 'call',
+  VHOST_USER_SET_VRING_ERR: 'err',
+} as const satisfies Record<string, RingFdKind>;
+
+/**
+ * The state of one connection. Requests come one at a time, in order, each executed to its end before
+ * the next.
+ */
+export class ConnectionHandler {
+  readonly memory: MemoryControl;
+  readonly #options: ConnectionHandlerOptions;
+  readonly #rings: RingControl;
+  readonly #offered: bigint;
+  readonly #protocolOffered: bigint;
+  #protocolFeatures = 0n;
+  #status = 0n;
+  #channel: BackendChannel | undefined;
+
+  constructor(options: ConnectionHandlerOptions) {
+    this.#options = options;
+    const { description, device, logger } = options;
+    this.#offered = description.features | FRAMEWORK_FEATURES;
+    this.#protocolOffered = protocolFeaturesFor(description.configSize);
+    this.memory = new MemoryControl(device, options.nextGeneration);
+    this.#rings = new RingControl(description.queueMaxSizes, device, MemoryTable.EMPTY, logger);
+  }
+
+  /** True when requests may ask for acknowledgements. */
+  get replyAck(): boolean {
+    return hasProtocolFeature(this.#protocolFeatures, 'VHOST_USER_PROTOCOL_F_REPLY_ACK');
+  }
+
+  /**
+   * Executes a request.
+   *
+   * @param fds - become the handler's
+   * @returns the payload of the reply, for requests that have one
+   * @throws {VhostUserBackendError} when the request is refused
+   */
+  async execute(request: FrontendRequest, fds: Fd[]): Promise<unknown> {
+    const { description, device } = this.#options;
+    switch (request.name) {
+      case 'VHOST_USER_GET_FEATURES':
+        return this.#offered;
+      case 'VHOST_USER_SET_FEATURES':
+        return this.#setFeatures(request.payload);
+      case 'VHOST_USER_GET_PROTOCOL_FEATURES':
+        return this.#protocolOffered;
+      case 'VHOST_USER_SET_PROTOCOL_FEATURES':
+        return this.#setProtocolFeatures(request.payload);
+      case 'VHOST_USER_SET_OWNER':
+        return undefined;
+      case 'VHOST_USER_RESET_OWNER':
+        // Ignoring it or disabling all rings are what the specification leaves of it.
+        return this.#rings.setEnableAll(false);
+      case 'VHOST_USER_RESET_DEVICE':
+        return this.#resetDevice();
+      case 'VHOST_USER_GET_QUEUE_NUM':
+        return BigInt(description.queueMaxSizes.length);
+      case 'VHOST_USER_SET_MEM_TABLE':
+        return this.memory.setTable(request.payload, fds, this.#rings);
+      case 'VHOST_USER_GET_MAX_MEM_SLOTS':
+        return BigInt(MAX_MEM_SLOTS);
+      case 'VHOST_USER_ADD_MEM_REG':
+        return this.memory.add(request.payload, fds[0] as Fd, this.#rings);
+      case 'VHOST_USER_REM_MEM_REG':
+        return this.memory.remove(request.payload, this.#rings);
+      case 'VHOST_USER_SET_VRING_NUM':
+        return this.#rings.setNum(request.payload.index, request.payload.num);
+      case 'VHOST_USER_SET_VRING_ADDR':
+        return this.#rings.setAddr(request.payload);
+      case 'VHOST_USER_SET_VRING_BASE':
+        return this.#rings.setBase(request.payload.index, request.payload.num);
+      case 'VHOST_USER_GET_VRING_BASE': {
+        const { index } = request.payload;
+        return { index, num: await this.#rings.getBase(index) };
+      }
+      case 'VHOST_USER_SET_VRING_KICK':
+      case 'VHOST_USER_SET_VRING_CALL':
+      case 'VHOST_USER_SET_VRING_ERR':
+        return this.#setRingFd(FD_KINDS[request.name], request.payload, fds);
+      case 'VHOST_USER_SET_VRING_ENABLE':
+        return this.#rings.setEnable(request.payload.index, request.payload.num === 1);
+      case 'VHOST_USER_GET_CONFIG':
+        return this.#getConfig(request.payload);
+      case 'VHOST_USER_SET_CONFIG':
+        // Flags tell driver and migration apart, with different values in different front-ends.
+        this.#checkConfig(request.payload.offset, request.payload.data.length);
+        return device.call('writeConfig', {
+          offset: request.payload.offset,
+          data: request.payload.data,
+        });
+      case 'VHOST_USER_SET_BACKEND_REQ_FD':
+        return this.#setChannel(fds.shift() as Fd);
+      case 'VHOST_USER_GET_STATUS':
+        return this.#status;
+      case 'VHOST_USER_SET_STATUS':
+        return this.#setStatus(request.payload);
+      default:
+        throw new VhostUserBackendError(
+          'UNSUPPORTED',
+          `Cannot serve ${request.name}: this back-end does not offer it`,
+          { request: request.name },
+        );
+    }
+  }
+
+  /** The device changed its configuration space. */
+  configChanged(): void {
+    this.#channel?.configChanged();
+  }
+
+  /**
+   * The connection has ended: the device is reset and everything released. Afterwards `memory` is
+   * unmapped as the worker lets go of it.
+   */
+  async close(): Promise<void> {
+    const { device, nextGeneration } = this.#options;
+    this.#channel?.close();
+    try {
+      await device.call('reset', {});
+      await device.call('setMemory', { generation: nextGeneration(), mappings: [], moves: [] });
+    } finally {
+      // A device that cannot be asked has failed or is gone: nobody uses rings or memory any more.
+      this.#rings.forget();
+      this.memory.unmapAll();
+    }
+  }
+
+  async #setFeatures(features: bigint): Promise<void> {
+    const excess = features & ~this.#offered;
+    if (excess !== 0n) throw refuse(`features ${hex(excess)} were not offered`);
+    await this.#options.device.call('negotiated', { features: features & ~PROTOCOL_FEATURES_BIT });
+    await this.#rings.setFeatures(features, RING_FEATURES);
+    // A front-end that does not know protocol features does not know SET_VRING_ENABLE either.
+    if ((features & PROTOCOL_FEATURES_BIT) === 0n) await this.#rings.setEnableAll(true);
+  }
+
+  #setProtocolFeatures(features: bigint): void {
+    const excess = features & ~this.#protocolOffered;
+    if (excess !== 0n) throw refuse(`protocol features ${hex(excess)} were not offered`);
+    this.#protocolFeatures = features;
+    this.#options.setXenMmap(hasProtocolFeature(features, 'VHOST_USER_PROTOCOL_F_XEN_MMAP'));
+  }
+
+  async #setRingFd(kind: RingFdKind, { index }: VringFd, fds: Fd[]): Promise<void> {
+    const fd = fds.shift();
+    const event = fd === undefined ? undefined : takeEventFd(fd, kind);
+    await this.#rings.setFd(index, kind, event);
+  }
+
+  async #getConfig({ offset, flags, data }: ConfigWindow): Promise<ConfigWindow> {
+    try {
+      this.#checkConfig(offset, data.length);
+      const length = data.length;
+      const bytes = await this.#options.device.call('readConfig', { offset, length });
+      return { offset, flags, data: bytes };
+    } catch (error) {
+      if (!VhostUserBackendError.is(error) || error.code !== 'INVALID_REQUEST') throw error;
+      this.#options.logger.warn({ err: error }, 'configuration space not read');
+      // How the specification wants it said.
+      return { offset, flags, data: new Uint8Array(0) };
+    }
+  }
+
+  #checkConfig(offset: number, length: number): void {
+    const { configSize } = this.#options.description;
+    if (offset + length <= configSize) return;
+    throw refuse(
+      `bytes ${offset}..${offset + length} are not within its configuration space of ${configSize}`,
+    );
+  }
+
+  #setChannel(fd: Fd): void {
+    const { poller, logger } = this.#options;
+    const channel = new BackendChannel(fd, poller, logger);
+    this.#channel?.close();
+    this.#channel = channel;
+  }
+
+  async #setStatus(value: bigint): Promise<void> {
+    if (value > 0xffn) throw refuse(`device status ${hex(value)} exceeds 8 bits`);
+    if (value === 0n) await this.#resetDevice();
+    this.#status = value;
+  }
+
+  async #resetDevice(): Promise<void> {
+    await this.#options.device.call('reset', {});
+    this.#rings.forget();
+    this.#status = 0n;
+  }
+}
+
+function refuse(why: string): VhostUserBackendError {
+  return new VhostUserBackendError('INVALID_REQUEST', `Cannot use the device: ${why}`);
+}

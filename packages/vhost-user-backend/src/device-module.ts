@@ -1,0 +1,10 @@
+/**
+ * URL of a device module for `VhostUserDaemon.addDevice`. Worker threads run built JavaScript:
+ * when the caller itself runs from `src` (tests), the module is looked up in the `dist` beside it.
+ *
+ * @param path - of the built module, relative to the caller's: `./device.js`
+ * @param base - `import.meta.url` of the caller, which lies directly in `src` or `dist`
+ */
+export function deviceModule(path: string, base: string): URL {
+  return new URL(path, base.endsWith('.ts') ? new URL('../dist/', base) : base);
+}

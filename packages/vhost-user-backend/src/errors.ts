@@ -1,0 +1,53 @@
+const MARK: unique symbol = Symbol.for('@node-vmm/vhost-user-backend/VhostUserBackendError');
+
+/**
+ * What went wrong:
+ * - `INVALID_DEVICE`: a device module or the device that it made breaks the contract
+ * - `DEVICE_FAILED`: device code threw; `cause` has its stack. The device serves nothing any more
+ * - `WORKER_FAILED`: a worker thread ended by itself, and all its devices with it
+ * - `CLOSED`: the daemon, or the device, has been closed
+ * - `UNSUPPORTED`: a request that this back-end does not serve
+ * - `INVALID_REQUEST`: a request that is wrong by itself (index, size, descriptor)
+ * - `INVALID_STATE`: a request that is wrong now (not negotiated, ring not configured)
+ * - `INVALID_MEMORY`: a memory region that cannot be mapped, or an address outside all of them
+ */
+export type VhostUserBackendErrorCode =
+  | 'INVALID_DEVICE'
+  | 'DEVICE_FAILED'
+  | 'WORKER_FAILED'
+  | 'CLOSED'
+  | 'UNSUPPORTED'
+  | 'INVALID_REQUEST'
+  | 'INVALID_STATE'
+  | 'INVALID_MEMORY';
+
+/** Names and numbers that go with an error. */
+export interface VhostUserBackendErrorContext {
+  readonly device?: string;
+  readonly ring?: number;
+  readonly request?: string;
+}
+
+/** An error of the daemon framework: `code` says which. */
+export class VhostUserBackendError extends Error {
+  override readonly name = 'VhostUserBackendError';
+  readonly code: VhostUserBackendErrorCode;
+  readonly context: VhostUserBackendErrorContext;
+  readonly [MARK] = true;
+
+  constructor(
+    code: VhostUserBackendErrorCode,
+    message: string,
+    context: VhostUserBackendErrorContext = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.context = context;
+  }
+
+  /** True for a `VhostUserBackendError` of any copy of this package. */
+  static is(error: unknown): error is VhostUserBackendError {
+    return typeof error === 'object' && error !== null && MARK in error;
+  }
+}

@@ -1,0 +1,40 @@
+import {
+  featureMask,
+  protocolFeatureMask,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+} from '@node-vmm/vhost-user';
+import {
+  featureWord,
+  VIRTIO_F_VERSION_1,
+  VIRTIO_RING_F_EVENT_IDX,
+  VIRTIO_RING_F_INDIRECT_DESC,
+} from '@node-vmm/virtio-queue';
+
+/** Feature bits that change how a ring is served. */
+export const RING_FEATURES: bigint = featureWord(
+  VIRTIO_RING_F_INDIRECT_DESC,
+  VIRTIO_RING_F_EVENT_IDX,
+);
+
+export const PROTOCOL_FEATURES_BIT: bigint = featureMask(VHOST_USER_F_PROTOCOL_FEATURES);
+
+/**
+ * What the framework adds to a device's features. RING_RESET is not among them: vhost-user has no
+ * message for it, and a front-end such as QEMU would accept the bit without telling us of resets.
+ */
+export const FRAMEWORK_FEATURES: bigint =
+  featureWord(VIRTIO_F_VERSION_1) | RING_FEATURES | PROTOCOL_FEATURES_BIT;
+
+/** Protocol features for a device, with CONFIG when it has configuration space. */
+export function protocolFeaturesFor(configSize: number): bigint {
+  const always = protocolFeatureMask(
+    'VHOST_USER_PROTOCOL_F_MQ',
+    'VHOST_USER_PROTOCOL_F_REPLY_ACK',
+    'VHOST_USER_PROTOCOL_F_BACKEND_REQ',
+    'VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS',
+    'VHOST_USER_PROTOCOL_F_RESET_DEVICE',
+    'VHOST_USER_PROTOCOL_F_STATUS',
+    'VHOST_USER_PROTOCOL_F_XEN_MMAP',
+  );
+  return configSize > 0 ? always | protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG') : always;
+}

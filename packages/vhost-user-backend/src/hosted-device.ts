@@ -1,0 +1,290 @@
+import type { ChainBatch, DescriptorChain } from '@node-vmm/virtio-queue';
+import type { RegionMapping } from '@node-vmm/vm-memory';
+import {
+  asFd,
+  type EventLoop,
+  type Fd,
+  type Interest,
+  type Logger,
+  type Poller,
+  type Readiness,
+  type Watch,
+} from '@node-vmm/vmm-sys-util';
+import type { CreateDevice, DeviceQueue, VhostUserDevice } from './device.ts';
+import { describeDevice } from './device-description.ts';
+import { VhostUserBackendError } from './errors.ts';
+import { LentMemory } from './lent-memory.ts';
+import { Vring, type VringOwner } from './vring.ts';
+import type {
+  DeviceDescription,
+  RingConfig,
+  RingCounters,
+  RingMove,
+  StoppedRing,
+} from './worker-protocol.ts';
+
+/**
+ * Most memories that chains in the hands of the device may keep alive. A front-end that exchanges
+ * memory over and over without letting chains finish meets an error instead of our limits.
+ */
+const MAX_RETIRING = 16;
+
+/** What a hosted device needs of its worker. */
+export interface DeviceEnvironment {
+  readonly name: string;
+  readonly logger: Logger;
+  readonly loop: EventLoop;
+  schedule(ring: Vring): void;
+  configChanged(): void;
+  memoryReleased(generation: number): void;
+  failed(error: unknown): void;
+}
+
+/** One device in its worker thread: the device object, its rings and the memory lent to it. */
+export class HostedDevice implements VringOwner {
+  readonly description: DeviceDescription;
+  readonly #environment: DeviceEnvironment;
+  readonly #watches = new Set<Watch>();
+  readonly #device: VhostUserDevice;
+  readonly #rings: readonly Vring[];
+  #memory = new LentMemory(0, []);
+  #retiring: LentMemory[] = [];
+  #failed = false;
+
+  /** @throws {VhostUserBackendError} INVALID_DEVICE; and whatever the device's constructor throws */
+  constructor(create: CreateDevice<unknown>, options: unknown, environment: DeviceEnvironment) {
+    this.#environment = environment;
+    const { logger } = environment;
+    const poller: Poller = { watch: (...args) => this.#watch(...args) };
+    const context = { logger, poller, configChanged: () => environment.configChanged() };
+    try {
+      this.#device = create(options, context);
+      this.description = describeDevice(environment.name, this.#device);
+    } catch (error) {
+      this.#closeWatches();
+      throw error;
+    }
+    this.#rings = this.description.queueMaxSizes.map((_, index) => new Vring(index, this));
+  }
+
+  get retiring(): boolean {
+    return this.#retiring.length > 0;
+  }
+
+  negotiated(features: bigint): void {
+    this.#guard(() => this.#device.negotiated?.(features));
+  }
+
+  /** All rings stop, the memory goes, the device is as after power-on. */
+  reset(): void {
+    for (const ring of this.#rings) this.stopRing(ring.index);
+    this.#guard(() => this.#device.reset?.());
+  }
+
+  readConfig(offset: number, length: number): Uint8Array {
+    return (
+      this.#guard(() => this.#device.config?.slice(offset, offset + length)) ?? new Uint8Array(0)
+    );
+  }
+
+  writeConfig(offset: number, data: Uint8Array): void {
+    this.#guard(() => this.#device.writeConfig?.(offset, data));
+  }
+
+  /**
+   * Puts new memory in place of the old, between two batches. Rings go on where they are told to be;
+   * those without a place, or whose place is none, stop.
+   *
+   * @throws {VhostUserBackendError} INVALID_STATE, with everything as it was
+   * @throws {VmMemoryError} likewise
+   */
+  setMemory(
+    generation: number,
+    mappings: readonly RegionMapping[],
+    moves: readonly RingMove[],
+  ): StoppedRing[] {
+    this.#checkAlive();
+    if (this.#retiring.length >= MAX_RETIRING) {
+      throw new VhostUserBackendError(
+        'INVALID_STATE',
+        `Cannot exchange memory of ${this.#environment.name}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`,
+      );
+    }
+    const memory = new LentMemory(generation, mappings);
+    const stopped: StoppedRing[] = [];
+    for (const { ring: index, placement } of moves) {
+      const ring = this.#ring(index);
+      if (!ring.started) continue;
+      try {
+        if (placement === undefined) throw new Error('its addresses are in no region');
+        ring.move(placement, memory);
+      } catch (error) {
+        this.#environment.logger.warn({ ring: index, err: error }, 'ring stops: not in new memory');
+        const nextAvail = this.stopRing(index);
+        if (nextAvail !== undefined) stopped.push({ ring: index, nextAvail });
+      }
+    }
+    this.#retire(memory);
+    return stopped;
+  }
+
+  startRing(index: number, config: RingConfig): void {
+    this.#checkAlive();
+    this.#ring(index).start(config, this.#memory);
+  }
+
+  stopRing(index: number): number | undefined {
+    const ring = this.#ring(index);
+    if (!ring.started) return undefined;
+    const nextAvail = ring.stop();
+    // The device lets go of the chains that it holds before anybody may unmap what they point at.
+    this.#guard(() => this.#device.queueStopped?.(index));
+    if (this.#rings.every((other) => !other.started)) this.#releaseRetiring(() => true);
+    return nextAvail;
+  }
+
+  enableRing(index: number, enabled: boolean): void {
+    this.#ring(index).setEnabled(enabled);
+  }
+
+  setKick(index: number, fd: number | undefined): void {
+    this.#ring(index).setKick(fd);
+  }
+
+  setCall(index: number, fd: number | undefined): void {
+    this.#ring(index).setCall(fd);
+  }
+
+  setErr(index: number, fd: number | undefined): void {
+    this.#ring(index).setErr(fd);
+  }
+
+  counters(): RingCounters[] {
+    return this.#rings.map((ring) => ring.counters());
+  }
+
+  process(queue: DeviceQueue, batch: ChainBatch): void {
+    try {
+      this.#device.process(queue, batch);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  watchKick(fd: number, callback: () => void): Watch {
+    return this.#environment.loop.watchSignals(asFd(fd), callback);
+  }
+
+  schedule(ring: Vring): void {
+    this.#environment.schedule(ring);
+  }
+
+  chainReturned(chain: DescriptorChain): void {
+    const old = this.#retiring.find((memory) => memory.owns(chain));
+    if (old === undefined) return;
+    old.held--;
+    this.#releaseRetiring((memory) => memory.held === 0);
+  }
+
+  ringBroken(ring: number, reason: Error): void {
+    this.#environment.logger.error(
+      { ring, err: reason },
+      'the driver broke its ring, which is idle until it is set up anew',
+    );
+  }
+
+  chainsForgotten(ring: number): void {
+    this.#fail(
+      new VhostUserBackendError(
+        'INVALID_DEVICE',
+        `Cannot go on with ring ${ring} of ${this.#environment.name}: the device neither completed nor detached every chain of a batch`,
+        { device: this.#environment.name, ring },
+      ),
+    );
+  }
+
+  close(): void {
+    for (const ring of this.#rings) ring.stop();
+    try {
+      this.#device[Symbol.dispose]();
+    } finally {
+      this.#closeWatches();
+      this.#retire(new LentMemory(-1, []));
+      this.#releaseRetiring(() => true);
+    }
+  }
+
+  #ring(index: number): Vring {
+    const ring = this.#rings[index];
+    if (ring === undefined) throw new RangeError(`"ring" expected 0..${this.#rings.length - 1}`);
+    return ring;
+  }
+
+  #watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
+    const guarded = (ready: Readiness): void => {
+      try {
+        callback(ready);
+      } catch (error) {
+        this.#fail(error);
+      }
+    };
+    const watch = this.#environment.loop.watch(fd, interest, guarded);
+    this.#watches.add(watch);
+    const close = (): void => {
+      this.#watches.delete(watch);
+      watch.close();
+    };
+    return { update: (next) => watch.update(next), close, [Symbol.dispose]: close };
+  }
+
+  #closeWatches(): void {
+    for (const watch of this.#watches) watch.close();
+    this.#watches.clear();
+  }
+
+  #retire(next: LentMemory): void {
+    const last = this.#memory;
+    this.#memory = next;
+    const older = this.#retiring.reduce((sum, memory) => sum + memory.held, 0);
+    last.held = this.#rings.reduce((sum, ring) => sum + ring.held, 0) - older;
+    this.#retiring.push(last);
+    this.#releaseRetiring((memory) => memory.held <= 0);
+  }
+
+  #releaseRetiring(done: (memory: LentMemory) => boolean): void {
+    this.#retiring = this.#retiring.filter((memory) => {
+      if (!done(memory)) return true;
+      memory.view.close();
+      this.#environment.memoryReleased(memory.generation);
+      return false;
+    });
+  }
+
+  #checkAlive(): void {
+    if (!this.#failed) return;
+    throw new VhostUserBackendError(
+      'DEVICE_FAILED',
+      `Cannot use device ${this.#environment.name}: it has failed`,
+      { device: this.#environment.name },
+    );
+  }
+
+  #guard<T>(call: () => T): T {
+    this.#checkAlive();
+    try {
+      return call();
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  /** Device code threw: nobody knows its state any more, so it serves nothing from now on. */
+  #fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    for (const ring of this.#rings) ring.stop();
+    this.#closeWatches();
+    this.#environment.failed(error);
+  }
+}

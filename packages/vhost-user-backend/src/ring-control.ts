@@ -1,0 +1,261 @@
+import type { VringAddr } from '@node-vmm/vhost-user';
+import { splitRingSizes } from '@node-vmm/virtio-queue';
+import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
+import type { DeviceLink } from './device-link.ts';
+import { VhostUserBackendError } from './errors.ts';
+import type { MemoryTable } from './memory-table.ts';
+import type { RingConfig, RingMove, RingPlacement, StoppedRing } from './worker-protocol.ts';
+
+/** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
+export type RingFdKind = 'kick' | 'call' | 'err';
+
+class RingState {
+  readonly maxSize: number;
+  size: number;
+  addr: VringAddr | undefined;
+  nextAvail = 0;
+  enabled = false;
+  /** The worker serves it. */
+  running = false;
+  readonly fds: Record<RingFdKind, EventFd | undefined> = {
+    kick: undefined,
+    call: undefined,
+    err: undefined,
+  };
+
+  constructor(maxSize: number) {
+    this.maxSize = maxSize;
+    this.size = maxSize;
+  }
+}
+
+/**
+ * The rings of one connection: what the front-end said about each, and whether the worker serves it.
+ *
+ * A ring starts once it has addresses in guest memory and a kick descriptor, and takes chains while
+ * it is enabled. The specification starts it at the first kick; one that was given before, even
+ * before we knew the descriptor, is not lost this way, and looking at a ring without a kick is
+ * harmless.
+ */
+export class RingControl {
+  readonly #rings: readonly RingState[];
+  readonly #device: DeviceLink;
+  readonly #logger: Logger;
+  #table: MemoryTable;
+  #features = 0n;
+
+  constructor(
+    queueMaxSizes: readonly number[],
+    device: DeviceLink,
+    table: MemoryTable,
+    logger: Logger,
+  ) {
+    this.#rings = queueMaxSizes.map((size) => new RingState(size));
+    this.#device = device;
+    this.#table = table;
+    this.#logger = logger;
+  }
+
+  /** Feature word that rings use from now on; running ones start anew when it concerns them. */
+  async setFeatures(features: bigint, ringBits: bigint): Promise<void> {
+    const changed = ((features ^ this.#features) & ringBits) !== 0n;
+    this.#features = features;
+    if (!changed) return;
+    for (const index of this.#rings.keys()) await this.#change(index, () => undefined);
+  }
+
+  async setNum(index: number, size: number): Promise<void> {
+    const ring = this.#ring(index);
+    if (!isPowerOfTwo(size) || size > ring.maxSize) {
+      throw invalid(index, `size ${size} is no power of two up to ${ring.maxSize}`);
+    }
+    if (ring.size === size) return;
+    await this.#change(index, () => {
+      ring.size = size;
+    });
+  }
+
+  async setAddr(addr: VringAddr): Promise<void> {
+    const ring = this.#ring(addr.index);
+    const { addr: old } = ring;
+    if (
+      old !== undefined &&
+      old.descTable === addr.descTable &&
+      old.availRing === addr.availRing &&
+      old.usedRing === addr.usedRing
+    ) {
+      return;
+    }
+    if (this.#table.entries.length > 0 && this.#place(ring, addr) === undefined) {
+      throw new VhostUserBackendError(
+        'INVALID_MEMORY',
+        `Cannot use ring ${addr.index}: its addresses are not within one memory region`,
+        { ring: addr.index },
+      );
+    }
+    await this.#change(addr.index, () => {
+      ring.addr = addr;
+    });
+  }
+
+  async setBase(index: number, base: number): Promise<void> {
+    const ring = this.#ring(index);
+    if (base > 0xffff) throw invalid(index, `base ${base} exceeds 16 bits`);
+    await this.#change(index, () => {
+      ring.nextAvail = base;
+    });
+  }
+
+  /** Stops the ring. @returns its next available index */
+  async getBase(index: number): Promise<number> {
+    const ring = this.#ring(index);
+    await this.#stop(index);
+    closeFdsOf(ring, ['kick', 'call']);
+    return ring.nextAvail;
+  }
+
+  /** Takes over the descriptor, undefined for none. */
+  async setFd(index: number, kind: RingFdKind, fd: EventFd | undefined): Promise<void> {
+    let old: EventFd | undefined = fd;
+    try {
+      const ring = this.#ring(index);
+      if (kind === 'kick' && fd === undefined) throw noKick(index);
+      old = ring.fds[kind];
+      ring.fds[kind] = fd;
+      if (!ring.running) await this.#start(index);
+      else if (kind === 'kick') await this.#call('setKick', index, fd);
+      else await this.#call(kind === 'call' ? 'setCall' : 'setErr', index, fd);
+    } finally {
+      old?.close();
+    }
+  }
+
+  async setEnable(index: number, enabled: boolean): Promise<void> {
+    const ring = this.#ring(index);
+    ring.enabled = enabled;
+    if (ring.running) await this.#device.call('enableRing', { ring: index, enabled });
+    else await this.#start(index);
+  }
+
+  async setEnableAll(enabled: boolean): Promise<void> {
+    for (const index of this.#rings.keys()) await this.setEnable(index, enabled);
+  }
+
+  /** After the worker has stopped all rings: everything as at the start of a connection. */
+  forget(): void {
+    for (const ring of this.#rings) {
+      closeFdsOf(ring, ['kick', 'call', 'err']);
+      ring.size = ring.maxSize;
+      ring.addr = undefined;
+      ring.nextAvail = 0;
+      ring.enabled = false;
+      ring.running = false;
+    }
+  }
+
+  /** Where the running rings are in another memory table. */
+  moves(table: MemoryTable): RingMove[] {
+    const moves: RingMove[] = [];
+    this.#rings.forEach((ring, index) => {
+      if (!ring.running || ring.addr === undefined) return;
+      moves.push({ ring: index, placement: this.#place(ring, ring.addr, table) });
+    });
+    return moves;
+  }
+
+  /** The worker has changed over to another memory table, in which some rings could not go on. */
+  async moved(table: MemoryTable, stopped: readonly StoppedRing[]): Promise<void> {
+    this.#table = table;
+    for (const { ring: index, nextAvail } of stopped) {
+      const ring = this.#ring(index);
+      ring.running = false;
+      ring.nextAvail = nextAvail;
+    }
+    for (const [index, ring] of this.#rings.entries()) {
+      if (ring.running) continue;
+      try {
+        await this.#start(index);
+      } catch (error) {
+        this.#logger.warn({ ring: index, err: error }, 'ring cannot start in the new memory');
+      }
+    }
+  }
+
+  /** Changes what a running ring cannot change under way. */
+  async #change(index: number, mutate: () => void): Promise<void> {
+    await this.#stop(index);
+    mutate();
+    await this.#start(index);
+  }
+
+  async #stop(index: number): Promise<void> {
+    const ring = this.#ring(index);
+    if (!ring.running) return;
+    const nextAvail = await this.#device.call('stopRing', { ring: index });
+    ring.running = false;
+    if (nextAvail !== undefined) ring.nextAvail = nextAvail;
+  }
+
+  /** Starts the ring if the front-end has said all that it takes. */
+  async #start(index: number): Promise<void> {
+    const ring = this.#ring(index);
+    const { kick, call, err } = ring.fds;
+    if (ring.running || kick === undefined || ring.addr === undefined) return;
+    const placement = this.#place(ring, ring.addr);
+    if (placement === undefined) return;
+    const config: RingConfig = {
+      ...placement,
+      size: ring.size,
+      features: this.#features,
+      nextAvail: ring.nextAvail,
+      enabled: ring.enabled,
+      kickFd: kick.fd,
+      callFd: call?.fd,
+      errFd: err?.fd,
+    };
+    await this.#device.call('startRing', { ring: index, config });
+    ring.running = true;
+  }
+
+  async #call(call: 'setKick' | 'setCall' | 'setErr', ring: number, fd?: EventFd): Promise<void> {
+    await this.#device.call(call, { ring, fd: fd?.fd });
+  }
+
+  #place(ring: RingState, addr: VringAddr, table = this.#table): RingPlacement | undefined {
+    const bytes = splitRingSizes(ring.size);
+    const descTable = table.translate(addr.descTable, bytes.desc);
+    const availRing = table.translate(addr.availRing, bytes.avail);
+    const usedRing = table.translate(addr.usedRing, bytes.used);
+    if (descTable === undefined || availRing === undefined || usedRing === undefined) {
+      return undefined;
+    }
+    return { descTable, availRing, usedRing };
+  }
+
+  #ring(index: number): RingState {
+    const ring = this.#rings[index];
+    if (ring === undefined) {
+      throw invalid(index, `the device has ${this.#rings.length} queues`);
+    }
+    return ring;
+  }
+}
+
+function invalid(ring: number, why: string): VhostUserBackendError {
+  return new VhostUserBackendError('INVALID_REQUEST', `Cannot use ring ${ring}: ${why}`, { ring });
+}
+
+function noKick(ring: number): VhostUserBackendError {
+  return new VhostUserBackendError(
+    'UNSUPPORTED',
+    `Cannot poll ring ${ring}: the front-end must give it a kick descriptor`,
+    { ring },
+  );
+}
+
+function closeFdsOf(ring: RingState, kinds: readonly RingFdKind[]): void {
+  for (const kind of kinds) {
+    ring.fds[kind]?.close();
+    ring.fds[kind] = undefined;
+  }
+}

@@ -1,0 +1,130 @@
+import {
+  type CloseReason,
+  FRONTEND_REQUESTS,
+  type ReceivedFds,
+  VhostUserConnection,
+} from '@node-vmm/vhost-user';
+import { closeFds, errorMessage, type Fd, type UnixStream } from '@node-vmm/vmm-sys-util';
+import {
+  ConnectionHandler,
+  type ConnectionHandlerOptions,
+  type FrontendRequest,
+} from './connection-handler.ts';
+
+/** A front-end's connection: messages in, one at a time; replies out; everything undone at its end. */
+export class ServedConnection {
+  /** Resolves when the connection has ended and everything that it held is released. */
+  readonly ended: Promise<void>;
+  readonly #options: ConnectionHandlerOptions;
+  readonly #connection: VhostUserConnection<typeof FRONTEND_REQUESTS>;
+  readonly #handler: ConnectionHandler;
+  #work: Promise<void> = Promise.resolve();
+  #end: () => void = () => undefined;
+
+  /**
+   * @param stream - becomes the connection's
+   * @throws {SysError} when the socket cannot be polled
+   */
+  constructor(stream: UnixStream, options: Omit<ConnectionHandlerOptions, 'setXenMmap'>) {
+    const setXenMmap = (on: boolean): void => {
+      this.#connection.codec.options.xenMmap = on;
+    };
+    this.#options = { ...options, setXenMmap };
+    this.#connection = new VhostUserConnection({
+      stream,
+      poller: options.poller,
+      table: FRONTEND_REQUESTS,
+      onRequest: (message, fds) => this.#onRequest(message, fds),
+      onClose: (reason) => {
+        this.#logEnd(reason);
+        this.#end();
+      },
+    });
+    this.#handler = new ConnectionHandler(this.#options);
+    this.ended = new Promise<void>((resolve) => {
+      this.#end = resolve;
+    }).then(() => this.#release());
+  }
+
+  get memoryRegions(): number {
+    return this.#handler.memory.regionCount;
+  }
+
+  configChanged(): void {
+    this.#handler.configChanged();
+  }
+
+  memoryReleased(generation: number): void {
+    this.#handler.memory.released(generation);
+  }
+
+  /** Drops the connection; `ended` tells when that is done. */
+  close(): void {
+    this.#connection.close();
+    this.#end();
+  }
+
+  #onRequest(message: FrontendRequest, received: ReceivedFds): void {
+    const fds = received.take();
+    this.#connection.pause();
+    this.#work = this.#serve(message, fds);
+  }
+
+  async #serve(message: FrontendRequest, fds: Fd[]): Promise<void> {
+    try {
+      const reply = await this.#handler.execute(message, fds);
+      this.#options.logger.debug({ request: message.name }, 'request served');
+      if (message.spec.reply !== undefined) this.#reply(message.name, reply);
+      else this.#acknowledge(message, 0n);
+    } catch (error) {
+      this.#refuse(message, error);
+    } finally {
+      closeFds(fds);
+    }
+    this.#connection.resume();
+  }
+
+  /** A refusal that cannot be told ends the connection, as the specification wants. */
+  #refuse(message: FrontendRequest, error: unknown): void {
+    const { logger } = this.#options;
+    const request = message.name;
+    if (message.spec.reply === undefined && this.#acknowledge(message, 1n)) {
+      logger.warn({ request, err: error }, 'request refused');
+      return;
+    }
+    if (!this.#connection.live) return;
+    logger.error({ request, err: error }, `connection dropped: ${errorMessage(error)}`);
+    this.close();
+  }
+
+  /** @returns false when the front-end does not wait for one */
+  #acknowledge(message: FrontendRequest, result: bigint): boolean {
+    if (!message.needReply || !this.#handler.replyAck) return false;
+    this.#reply(message.name, result);
+    return true;
+  }
+
+  #reply(name: FrontendRequest['name'], payload: unknown): void {
+    if (!this.#connection.live) return;
+    try {
+      this.#connection.sendReply(name, payload as never);
+    } catch {
+      // The connection has closed itself, and `onClose` has told why.
+    }
+  }
+
+  async #release(): Promise<void> {
+    await this.#work;
+    try {
+      await this.#handler.close();
+    } catch (error) {
+      this.#options.logger.debug({ err: error }, 'device not reset');
+    }
+  }
+
+  #logEnd(reason: CloseReason): void {
+    const { logger } = this.#options;
+    if (reason.kind === 'peer-closed') logger.info({}, 'front-end disconnected');
+    else logger.error({ reason: reason.kind, err: reason.error }, 'connection ended');
+  }
+}

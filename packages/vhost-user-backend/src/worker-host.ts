@@ -1,0 +1,204 @@
+import type { MessagePort } from 'node:worker_threads';
+import { asFd, EventFd, EventLoop, errorMessage, watchControlPort } from '@node-vmm/vmm-sys-util';
+import type { CreateDevice } from './device.ts';
+import { VhostUserBackendError } from './errors.ts';
+import { HostedDevice } from './hosted-device.ts';
+import { PortLogger } from './port-logger.ts';
+import type { Vring } from './vring.ts';
+import type {
+  DeviceDescription,
+  ErrorRecord,
+  Params,
+  WorkerData,
+  WorkerMessage,
+  WorkerRequest,
+} from './worker-protocol.ts';
+
+/**
+ * A worker thread: blocks in `epoll_wait`, serves kicks, and answers the main thread's requests
+ * between two batches, so that each of them finds the rings at rest.
+ */
+export class WorkerHost {
+  readonly #port: MessagePort;
+  readonly #loop: EventLoop;
+  readonly #devices = new Map<number, HostedDevice>();
+  /** Requests that need JavaScript's own event loop, which does not turn while ours does. */
+  readonly #imports: WorkerRequest<'addDevice'>[] = [];
+  #runnable: Vring[] = [];
+
+  constructor(data: WorkerData) {
+    this.#port = data.port;
+    this.#loop = new EventLoop(EventFd.fromFd(asFd(data.stopFd)));
+    const wake = EventFd.fromFd(asFd(data.wakeFd));
+    watchControlPort(this.#loop, data.port, wake, (message) =>
+      this.#onRequest(message as WorkerRequest),
+    );
+  }
+
+  /** Serves until the stop eventfd is signalled. What is thrown here ends the thread. */
+  async run(): Promise<void> {
+    while (!this.#loop.stopped) {
+      this.#loop.turn(this.#runnable.length > 0 ? 0 : -1);
+      this.#serve();
+      for (let next = this.#imports.shift(); next !== undefined; next = this.#imports.shift()) {
+        await this.#addDevice(next);
+      }
+    }
+    for (const device of this.#devices.values()) closeQuietly(device);
+    this.#loop.close();
+    this.#port.close();
+  }
+
+  #serve(): void {
+    if (this.#runnable.length === 0) return;
+    const turn = this.#runnable;
+    this.#runnable = [];
+    for (const ring of turn) {
+      ring.scheduled = false;
+      if (ring.serve()) this.#schedule(ring);
+    }
+  }
+
+  readonly #schedule = (ring: Vring): void => {
+    if (ring.scheduled) return;
+    ring.scheduled = true;
+    this.#runnable.push(ring);
+  };
+
+  #onRequest(request: WorkerRequest): void {
+    if (request.call === 'addDevice') {
+      this.#imports.push(request as WorkerRequest<'addDevice'>);
+      return;
+    }
+    try {
+      this.#answer(request.id, this.#execute(request));
+    } catch (error) {
+      this.#refuse(request.id, error);
+    }
+  }
+
+  async #addDevice({ id, params }: WorkerRequest<'addDevice'>): Promise<void> {
+    try {
+      const module = (await import(params.module)) as { createDevice?: unknown };
+      this.#answer(id, this.#create(params, module.createDevice));
+    } catch (error) {
+      this.#refuse(id, error);
+    }
+  }
+
+  #create(params: Params<'addDevice'>, create: unknown): DeviceDescription {
+    const { device: id, name, module } = params;
+    if (typeof create !== 'function') {
+      throw new VhostUserBackendError(
+        'INVALID_DEVICE',
+        `Cannot serve device ${name}: ${module} exports no function createDevice`,
+        { device: name },
+      );
+    }
+    const hosted = new HostedDevice(create as CreateDevice<unknown>, params.options, {
+      name,
+      logger: new PortLogger(this.#port, { device: name }),
+      loop: this.#loop,
+      schedule: this.#schedule,
+      configChanged: () => this.#post({ type: 'configChanged', device: id }),
+      memoryReleased: (generation) =>
+        this.#post({ type: 'memoryReleased', device: id, generation }),
+      failed: (error) =>
+        this.#post({
+          type: 'deviceFailed',
+          device: id,
+          error: errorRecord(error, 'DEVICE_FAILED'),
+        }),
+    });
+    this.#devices.set(id, hosted);
+    return hosted.description;
+  }
+
+  #execute(request: WorkerRequest): unknown {
+    const device = this.#device(request.params.device);
+    switch (request.call) {
+      case 'removeDevice':
+        this.#devices.delete(request.params.device);
+        return device.close();
+      case 'negotiated':
+        return device.negotiated((request as WorkerRequest<'negotiated'>).params.features);
+      case 'reset':
+        return device.reset();
+      case 'readConfig': {
+        const { offset, length } = (request as WorkerRequest<'readConfig'>).params;
+        return device.readConfig(offset, length);
+      }
+      case 'writeConfig': {
+        const { offset, data } = (request as WorkerRequest<'writeConfig'>).params;
+        return device.writeConfig(offset, data);
+      }
+      case 'setMemory': {
+        const { generation, mappings, moves } = (request as WorkerRequest<'setMemory'>).params;
+        return device.setMemory(generation, mappings, moves);
+      }
+      case 'startRing': {
+        const { ring, config } = (request as WorkerRequest<'startRing'>).params;
+        return device.startRing(ring, config);
+      }
+      case 'stopRing':
+        return device.stopRing((request as WorkerRequest<'stopRing'>).params.ring);
+      case 'enableRing': {
+        const { ring, enabled } = (request as WorkerRequest<'enableRing'>).params;
+        return device.enableRing(ring, enabled);
+      }
+      case 'setKick': {
+        const { ring, fd } = (request as WorkerRequest<'setKick'>).params;
+        return device.setKick(ring, fd);
+      }
+      case 'setCall': {
+        const { ring, fd } = (request as WorkerRequest<'setCall'>).params;
+        return device.setCall(ring, fd);
+      }
+      case 'setErr': {
+        const { ring, fd } = (request as WorkerRequest<'setErr'>).params;
+        return device.setErr(ring, fd);
+      }
+      case 'counters':
+        return device.counters();
+      default:
+        throw new TypeError(`Cannot answer the main thread: no request "${request.call}"`);
+    }
+  }
+
+  #device(id: number): HostedDevice {
+    const device = this.#devices.get(id);
+    if (device === undefined) {
+      throw new VhostUserBackendError('CLOSED', `Cannot use device ${id}: it has been removed`);
+    }
+    return device;
+  }
+
+  #answer(id: number, result: unknown): void {
+    this.#post({ type: 'answer', id, result });
+  }
+
+  #refuse(id: number, error: unknown): void {
+    const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_REQUEST';
+    this.#post({ type: 'refusal', id, error: errorRecord(error, code) });
+  }
+
+  #post(message: WorkerMessage): void {
+    this.#port.postMessage(message);
+  }
+}
+
+function errorRecord(error: unknown, code: ErrorRecord['code']): ErrorRecord {
+  return {
+    code,
+    message: errorMessage(error),
+    stack: error instanceof Error ? error.stack : undefined,
+  };
+}
+
+function closeQuietly(device: HostedDevice): void {
+  try {
+    device.close();
+  } catch {
+    // The thread is ending, and the main thread with whom one could talk about it may be gone.
+  }
+}

@@ -1,0 +1,71 @@
+import {
+  FRONTEND_REQUESTS,
+  type MessageName,
+  type Reply,
+  type ReplyPayload,
+  type RequestPayload,
+  VhostUserConnection,
+} from '@node-vmm/vhost-user';
+import { type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
+
+type Table = typeof FRONTEND_REQUESTS;
+type Name = MessageName<Table>;
+type Answer = { payload: unknown } | { error: unknown };
+
+/** The front-end's end of a vhost-user socket, with requests as promises. */
+export class FrontEnd {
+  readonly poller = new MainPoller();
+  readonly connection: VhostUserConnection<Table>;
+  /** Resolves with the reason when the back-end ends the connection. */
+  readonly closed: Promise<string>;
+  #waiting: ((answer: Answer) => void)[] = [];
+
+  constructor(path: string) {
+    let onClosed: (reason: string) => void;
+    this.closed = new Promise((resolve) => {
+      onClosed = resolve;
+    });
+    this.connection = new VhostUserConnection({
+      stream: UnixStream.connect(path),
+      poller: this.poller,
+      table: FRONTEND_REQUESTS,
+      onReply: (reply: Reply<Table>) => this.#waiting.shift()?.({ payload: reply.payload }),
+      onClose: ({ kind, error }) => {
+        onClosed(kind);
+        for (const wait of this.#waiting.splice(0)) wait({ error });
+      },
+    });
+  }
+
+  /** Sends a request without waiting for anything. */
+  send<N extends Name>(name: N, payload: RequestPayload<Table, N>, fds: readonly Fd[] = []): void {
+    this.connection.sendRequest(name, payload, fds);
+  }
+
+  /** Sends a request that has a reply. */
+  ask<N extends Name>(name: N, payload: RequestPayload<Table, N>): Promise<ReplyPayload<Table, N>> {
+    this.connection.sendRequest(name, payload);
+    return this.#reply() as Promise<ReplyPayload<Table, N>>;
+  }
+
+  /** Sends a request with NEED_REPLY; resolves with the acknowledgement, 0 for success. */
+  async tell<N extends Name>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+    fds: readonly Fd[] = [],
+  ): Promise<number> {
+    this.connection.sendRequest(name, payload, fds, true);
+    return Number(await this.#reply());
+  }
+
+  close(): void {
+    this.connection.close();
+    this.poller.close();
+  }
+
+  async #reply(): Promise<unknown> {
+    const answer = await new Promise<Answer>((resolve) => this.#waiting.push(resolve));
+    if ('error' in answer) throw answer.error;
+    return answer.payload;
+  }
+}
