@@ -13,7 +13,7 @@ export type ChainState = typeof CHAIN_OPEN | typeof CHAIN_COMPLETED | typeof CHA
 export interface ChainOwner {
   /** Memory that the chains of the current batch are in. */
   readonly memory: GuestMemory;
-  chainDetached(): void;
+  chainDetached(chain: SplitChain): void;
 }
 
 /** {@link DescriptorChain} of a {@link SplitVirtqueue}: one object per batch position, refilled. */
@@ -67,7 +67,7 @@ export class SplitChain implements DescriptorChain {
     copy.state = CHAIN_OPEN;
     copy.lender = this.owner.memory;
     this.state = CHAIN_DETACHED;
-    this.owner.chainDetached();
+    this.owner.chainDetached(this);
     return copy;
   }
 

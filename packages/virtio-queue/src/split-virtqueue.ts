@@ -101,6 +101,7 @@ export class SplitVirtqueue implements Virtqueue {
     return this.#broken;
   }
 
+  /** Guest memory that the ring and the chains of the next batch are in. */
   get memory(): GuestMemory {
     return this.#memory;
   }
@@ -110,11 +111,7 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   popBatch(max: number = this.size): ChainBatch {
-    if (this.#open !== 0) {
-      throw new TypeError(
-        `Cannot take more chains: ${this.#open} of the last batch are neither completed nor detached`,
-      );
-    }
+    this.#checkSettled('take more chains');
     const batch = this.#batch;
     batch.length = 0;
     this.#segments.truncate(0);
@@ -237,13 +234,16 @@ export class SplitVirtqueue implements Virtqueue {
 
   /**
    * Goes on in other memory: the front-end has exchanged its memory table, or moved the ring within
-   * it. Chains in flight are completed as before; those of them stay in the old memory, which the
-   * caller keeps mapped until they are. Between two batches only. Look once afterwards.
+   * it. Detached chains stay in the old memory, which the caller keeps mapped until they are
+   * completed. Look once afterwards.
    *
    * @param config - of the same size and features
    * @throws {VirtioQueueError} MISALIGNED, RING_NOT_IN_MEMORY; the queue is where it was then
+   * @throws {TypeError} when chains of the last batch are neither completed nor detached
    */
   relocate(memory: GuestMemory, config: SplitQueueConfig): void {
+    this.#checkSettled('move the queue');
+    if (!this.#live) return;
     const { size } = this;
     const ring = new SplitRing(memory, { ...config, size }, true);
     const indirect = hasFeature(config.features, VIRTIO_RING_F_INDIRECT_DESC);
@@ -261,9 +261,16 @@ export class SplitVirtqueue implements Virtqueue {
     this.#ring[Symbol.dispose]();
   }
 
-  /** For `SplitChain`: a chain left the batch, to be completed later. */
-  chainDetached(): void {
-    this.#open--;
+  /** For `SplitChain`: a chain has a copy that is completed in its place. */
+  chainDetached(chain: SplitChain): void {
+    if (chain.segments === this.#segments) this.#open--;
+  }
+
+  #checkSettled(action: string): void {
+    if (this.#open === 0) return;
+    throw new TypeError(
+      `Cannot ${action}: ${this.#open} of the last batch are neither completed nor detached`,
+    );
   }
 
   #use(head: number, written: number): void {

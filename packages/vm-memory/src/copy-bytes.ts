@@ -1,5 +1,5 @@
-// Up to this many bytes a loop beats `subarray` and `set`, which make two objects per copy.
-const LOOP_LIMIT = 32;
+// Up to this many bytes a loop beats `subarray` and `set`.
+const LOOP_LIMIT = 16;
 
 /**
  * Copies `count` bytes between arrays; the caller has checked both ranges.
@@ -13,6 +13,8 @@ export function copyBytes(
 ): void {
   if (count <= LOOP_LIMIT) {
     for (let i = 0; i < count; i++) target[targetOffset + i] = source[sourceOffset + i] as number;
+  } else if (count === source.length) {
+    target.set(source, targetOffset);
   } else {
     target.set(source.subarray(sourceOffset, sourceOffset + count), targetOffset);
   }
