@@ -4,7 +4,7 @@ import { type EventFd, errorMessage, type Logger, type Poller } from '@node-vmm/
  * Injects an interrupt when an eventfd fires, by this process: for hypervisors and kernels that do
  * not do it themselves.
  *
- * @param onSignal - called before the interrupt
+ * @param onSignal - injects it
  * @returns stops it
  * @throws {SysError} when the eventfd cannot be watched
  */
@@ -12,7 +12,6 @@ export function watchIrqfd(
   poller: Poller,
   eventfd: EventFd,
   onSignal: () => void,
-  inject: () => void,
   logger: Logger,
 ): () => void {
   let failed = false;
@@ -20,7 +19,6 @@ export function watchIrqfd(
     try {
       if (!eventfd.drain()) return;
       onSignal();
-      inject();
     } catch (error) {
       // A guest that is going away must not take the event loop with it.
       if (!failed) logger.warn({ error: errorMessage(error) }, 'irqfd failed, logged once');

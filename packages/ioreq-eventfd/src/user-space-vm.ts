@@ -61,11 +61,11 @@ export abstract class UserSpaceVm implements Vm {
     return this.wirings.add(false, this.bus.addIoeventfd(match, eventfd));
   }
 
-  irqfd(irq: IrqLine, eventfd: EventFd, onSignal: () => void = () => undefined): Wiring {
+  irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring {
     this.checkLive(`wire interrupt ${irq}`);
     this.checkIrq(irq);
-    const inject = (): void => this.injectIrq(irq);
-    return this.wirings.add(false, watchIrqfd(this.poller, eventfd, onSignal, inject, this.logger));
+    const act = onSignal ?? (() => this.injectIrq(irq));
+    return this.wirings.add(false, watchIrqfd(this.poller, eventfd, act, this.logger));
   }
 
   abstract injectIrq(irq: IrqLine): void;

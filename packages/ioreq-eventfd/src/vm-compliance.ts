@@ -223,6 +223,7 @@ export function describeVm(
       let signals = 0;
       const wiring = vm.irqfd(irq, eventfd, () => {
         signals++;
+        vm.injectIrq(irq);
       });
       expect(wiring.kernelAssisted).toBe(subject.kernelAssisted);
       for (let round = 1; round <= 3; round++) {
@@ -236,6 +237,16 @@ export function describeVm(
       eventfd.signal();
       await new Promise(setImmediate);
       expect(eventfd.drain()).toBe(true);
+      eventfd.close();
+    });
+
+    scenario('injects an interrupt when an eventfd fires and nobody listens', async (subject) => {
+      const { vm, guest, irq } = subject;
+      const eventfd = EventFd.create();
+      eventfd.signal();
+      vm.irqfd(irq, eventfd);
+      await guest.interrupt(irq);
+      vm.close();
       eventfd.close();
     });
 

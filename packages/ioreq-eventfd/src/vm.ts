@@ -47,8 +47,8 @@ export interface Vm extends Disposable {
   /**
    * Injects an interrupt whenever `eventfd` is signalled.
    *
-   * @param onSignal - called first, where the wiring is not kernel-assisted: the device sets its
-   * interrupt status here
+   * @param onSignal - called instead, where the wiring is not kernel-assisted: the device sets its
+   * interrupt status and calls `injectIrq` itself. Default: `injectIrq`
    * @throws {IoreqError} BAD_IRQ, NOT_SUPPORTED in mode `kernel` when the kernel cannot
    */
   irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring;
