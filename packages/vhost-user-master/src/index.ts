@@ -1,6 +1,12 @@
 /**
- * vhost-user front-end library: handshake, features, memory table, vrings, config.
+ * Front-end of a vhost-user device: connects to a back-end, negotiates features, shares guest memory
+ * and hands over virtqueues.
  *
  * @packageDocumentation
  */
-export {};
+export * from './errors.ts';
+export * from './frontend.ts';
+export * from './memory-table.ts';
+export { SUPPORTED_PROTOCOL_FEATURES, type Wanted } from './negotiation.ts';
+export type { Answer, RequestName, RequestOptions } from './requester.ts';
+export type { VringConfig } from './vring.ts';

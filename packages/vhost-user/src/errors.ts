@@ -10,6 +10,8 @@ export type VhostUserErrorCode =
   | 'UNKNOWN_REQUEST'
   /** A request came where only replies may, or the reverse. */
   | 'WRONG_DIRECTION'
+  /** A reply that answers no request, or another one than is due. */
+  | 'UNEXPECTED_REPLY'
   /** The payload is not as long as this message's must be. */
   | 'INVALID_SIZE'
   /** A field of the payload has a value that the specification excludes. */

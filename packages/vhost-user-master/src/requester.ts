@@ -1,0 +1,234 @@
+import {
+  type CloseReason,
+  FRONTEND_REQUESTS,
+  type MessageName,
+  type ReceivedFds,
+  type Reply,
+  type ReplyPayload,
+  type RequestPayload,
+  VhostUserConnection,
+  VhostUserError,
+} from '@node-vmm/vhost-user';
+import { errorMessage, type Fd, type Poller, type UnixStream } from '@node-vmm/vmm-sys-util';
+import { VhostUserMasterError } from './errors.ts';
+
+type Table = typeof FRONTEND_REQUESTS;
+
+/** Name of a front-end request. */
+export type RequestName = MessageName<Table>;
+
+/** Options of every request. */
+export interface RequestOptions {
+  /** Milliseconds to wait for the reply; default is the front-end's `timeoutMs`. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A reply with the descriptors that came with it, which the caller owns. */
+export interface Answer<N extends RequestName> {
+  readonly payload: ReplyPayload<Table, N>;
+  readonly fds: Fd[];
+}
+
+/** A request whose reply is due; `settle` is gone once nobody waits for it any more. */
+interface Pending {
+  readonly name: RequestName;
+  settle: ((answer: Answer<RequestName> | VhostUserMasterError) => void) | undefined;
+}
+
+/** Most replies that may be due, those of requests that were given up included. */
+const MAX_PENDING = 256;
+
+/**
+ * Requests and their replies on one connection. Requests go out in the order of the calls, and
+ * several may be under way; replies come back in that order.
+ */
+export class Requester {
+  readonly #connection: VhostUserConnection<Table>;
+  readonly #timeoutMs: number;
+  readonly #onLost: (reason: CloseReason) => void;
+  readonly #pending: Pending[] = [];
+  #ended: VhostUserMasterError | undefined;
+  /** Set once REPLY_ACK has been negotiated. */
+  replyAck = false;
+
+  /**
+   * @param onLost - called once, after every pending request has been rejected
+   * @throws {SysError} when the socket cannot be polled; it is closed then
+   */
+  constructor(
+    stream: UnixStream,
+    poller: Poller,
+    timeoutMs: number,
+    onLost: (reason: CloseReason) => void,
+  ) {
+    this.#timeoutMs = timeoutMs;
+    this.#onLost = onLost;
+    this.#connection = new VhostUserConnection({
+      stream,
+      poller,
+      table: FRONTEND_REQUESTS,
+      onReply: (message, fds) => this.#onReply(message, fds),
+      onClose: (reason) => this.#lost(reason),
+    });
+  }
+
+  get live(): boolean {
+    return this.#connection.live;
+  }
+
+  /** How memory regions are laid out from the next message on. */
+  set xenMmap(on: boolean) {
+    this.#connection.codec.options.xenMmap = on;
+  }
+
+  /**
+   * Sends a request that is always answered.
+   *
+   * @param fds - stay the caller's, who may close them on return
+   * @throws {VhostUserMasterError} TIMEOUT, ABORTED, CONNECTION_LOST, CLOSED, TOO_MANY_REQUESTS
+   * @throws {VhostUserError} INVALID_PAYLOAD, INVALID_FDS when the request itself is wrong
+   */
+  request<N extends RequestName>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+    options: RequestOptions = {},
+    fds: readonly Fd[] = [],
+  ): Promise<Answer<N>> {
+    return this.#exchange(name, payload, options, fds, false);
+  }
+
+  /**
+   * Sends a request that is acknowledged when REPLY_ACK has been negotiated, and else resolves once
+   * it is on its way.
+   *
+   * @throws {VhostUserMasterError} REQUEST_FAILED; and as {@link request}
+   */
+  async command<N extends RequestName>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+    options: RequestOptions = {},
+    fds: readonly Fd[] = [],
+  ): Promise<void> {
+    if (!this.replyAck) {
+      this.#start(name, payload, options, fds, false);
+      return;
+    }
+    const answer = await this.#exchange(name, payload, options, fds, true);
+    const status: unknown = answer.payload;
+    if (status === 0n) return;
+    throw new VhostUserMasterError(
+      'REQUEST_FAILED',
+      `Cannot complete ${name}: the back-end answered with failure ${String(status)}`,
+      { request: name },
+    );
+  }
+
+  /** Rejects what is pending and closes the connection. Idempotent. */
+  close(): void {
+    this.#connection.close();
+    this.#end(new VhostUserMasterError('CLOSED', 'Cannot use the front-end: it was closed'));
+  }
+
+  #start<N extends RequestName>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+    { signal }: RequestOptions,
+    fds: readonly Fd[],
+    needReply: boolean,
+  ): void {
+    if (this.#ended !== undefined) throw this.#ended;
+    if (signal?.aborted === true) throw aborted(name, signal);
+    if (this.#pending.length >= MAX_PENDING) {
+      throw new VhostUserMasterError(
+        'TOO_MANY_REQUESTS',
+        `Cannot send ${name}: ${MAX_PENDING} replies are due`,
+        { request: name },
+      );
+    }
+    try {
+      this.#connection.sendRequest(name, payload, fds, needReply);
+    } catch (error) {
+      // When the connection broke, `#lost` has run and says it better.
+      throw this.#ended ?? error;
+    }
+  }
+
+  async #exchange<N extends RequestName>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+    options: RequestOptions,
+    fds: readonly Fd[],
+    needReply: boolean,
+  ): Promise<Answer<N>> {
+    this.#start(name, payload, options, fds, needReply);
+    const { signal, timeoutMs = this.#timeoutMs } = options;
+    return await new Promise<Answer<N>>((resolve, reject) => {
+      const pending: Pending = {
+        name,
+        settle: (result) => {
+          pending.settle = undefined;
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', onAbort);
+          if (VhostUserMasterError.is(result)) reject(result);
+          else resolve(result as Answer<N>);
+        },
+      };
+      const onAbort = (): void => pending.settle?.(aborted(name, signal));
+      const timer = setTimeout(() => pending.settle?.(timedOut(name, timeoutMs)), timeoutMs);
+      signal?.addEventListener('abort', onAbort);
+      this.#pending.push(pending);
+    });
+  }
+
+  #onReply(message: Reply<Table>, fds: ReceivedFds): void {
+    const pending = this.#pending.shift();
+    if (pending?.name !== message.name) {
+      const due = pending === undefined ? 'none is due' : `that of ${pending.name} is due`;
+      if (pending !== undefined) this.#pending.unshift(pending);
+      throw new VhostUserError(
+        'UNEXPECTED_REPLY',
+        `Cannot handle the reply to ${message.name}: ${due}`,
+        { message: message.name },
+      );
+    }
+    // When the request was given up, the connection closes the descriptors.
+    // Settled as the request's own kind: the names are equal, which the type system cannot follow.
+    pending.settle?.({ payload: message.payload, fds: fds.take() } as Answer<RequestName>);
+  }
+
+  #lost(reason: CloseReason): void {
+    const text = errorMessage(reason.error);
+    this.#end(
+      new VhostUserMasterError(
+        'CONNECTION_LOST',
+        `Cannot reach the back-end: ${text}`,
+        { reason: reason.kind },
+        { cause: reason.error },
+      ),
+    );
+    this.#onLost(reason);
+  }
+
+  #end(error: VhostUserMasterError): void {
+    this.#ended ??= error;
+    for (const { settle } of this.#pending.splice(0)) settle?.(this.#ended);
+  }
+}
+
+function aborted(name: RequestName, signal: AbortSignal | undefined): VhostUserMasterError {
+  return new VhostUserMasterError(
+    'ABORTED',
+    `Cannot complete ${name}: aborted`,
+    { request: name },
+    { cause: signal?.reason },
+  );
+}
+
+function timedOut(name: RequestName, timeoutMs: number): VhostUserMasterError {
+  return new VhostUserMasterError(
+    'TIMEOUT',
+    `Cannot complete ${name}: no reply within ${timeoutMs} ms`,
+    { request: name },
+  );
+}
