@@ -1,7 +1,8 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
+import { BridgeError } from './errors.ts';
 import { deviceByName, SUPPORTED_DEVICES } from './supported-devices.ts';
 
 /** A command line that makes sense. */
@@ -23,49 +24,49 @@ function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }
 
-function deviceName(value: string): string {
-  if (deviceByName(value) === undefined) {
-    throw new InvalidArgumentError(`It is no device type; those are: ${NAMES}.`);
-  }
-  return value;
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** What a command line came to: a run, or text for standard output. */
+export type ParsedArguments = { readonly run: Arguments } | { readonly print: string };
+
+interface RawOptions {
+  readonly socketPath: string[];
+  readonly name: string[];
+  readonly spawn: string[];
+  readonly notification: NotificationMode;
+  readonly xenstore?: string;
+  readonly logLevel: string;
 }
 
-/** The program's options; `parse` on it exits by itself for `--help`, `--version` and bad input. */
-export function createCommand(version: string): Command {
+function createCommand(): Command {
   return new Command('xen-vhost-master')
     .description('Connects virtio devices of Xen guests to vhost-user back-ends.')
-    .version(version)
+    .version(version(), '-V, --version')
     .option(
       '-s, --socket-path <path>',
-      'socket of the back-end named by the next --name, or a directory with <name>.sock<n>; repeatable',
+      'socket of the back-end that --name names, or a directory\nwith sockets <name>.sock<n>; repeatable',
       collect,
       [],
     )
-    .option(
-      '-n, --name <device>',
-      'device type of the socket: i2c, gpio, rng, ...; repeatable',
-      (value: string, previous: string[]) => collect(deviceName(value), previous),
-      [],
-    )
+    .option('-n, --name <device>', `device type of the socket: ${NAMES}; repeatable`, collect, [])
     .option(
       '--spawn <name=command>',
-      'start this back-end for each device of a type, with --socket-path appended; repeatable',
+      'start this back-end for each device of a type, with\n--socket-path appended; repeatable',
       collect,
       [],
     )
     .addOption(
-      new Option('--notification <mode>', 'how guest notifications and interrupts travel')
+      new Option('--notification <mode>', "how the guest's notifications and interrupts travel")
         .choices(['auto', 'kernel', 'user'])
         .default('auto'),
     )
-    .option('-f, --foreign-mapping', 'map guest memory by foreign mapping (the default)')
+    .option('-f, --foreign-mapping', 'map guest memory by foreign mapping (always done)')
     .option('--xenstore <path>', 'socket or device of the xenstore')
     .addOption(
-      new Option('--log-level <level>', 'least severity of log lines')
+      new Option('--log-level <level>', 'least severe log lines to write')
         .choices(['debug', 'info', 'warn', 'error', 'silent'])
         .default('info'),
     )
@@ -78,66 +79,98 @@ Examples:
   xen-vhost-master --spawn "i2c=vhost-device-i2c --device-list 0:0x20"`,
     )
     .allowExcessArguments(false)
-    .showHelpAfterError();
+    .exitOverride();
+}
+
+/** How the program is called, for standard error after a bad command line. */
+export function usageText(): string {
+  return createCommand().helpInformation();
 }
 
 /**
- * Parses a command line.
+ * Reads a command line.
  *
  * @param argv - without interpreter and script
- * @throws {CommanderError} through `command.error` when the options do not fit together
+ * @throws {BridgeError} USAGE
  */
-export function parseArguments(command: Command, argv: readonly string[]): Arguments {
-  command.parse(argv, { from: 'user' });
-  const options = command.opts<{
-    socketPath: string[];
-    name: string[];
-    spawn: string[];
-    notification: NotificationMode;
-    xenstore?: string;
-    logLevel: string;
-  }>();
-  const fail = (message: string): never => command.error(`error: ${message}`, { exitCode: 2 });
-  const directories = options.socketPath.filter(isDirectory);
-  const files = options.socketPath.filter((path) => !directories.includes(path));
-  const [directory] = directories;
+export function parseArguments(argv: readonly string[]): ParsedArguments {
+  let printed = '';
+  const command = createCommand().configureOutput({
+    writeOut: (text) => {
+      printed += text;
+    },
+    writeErr: () => undefined,
+  });
+  try {
+    command.parse(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { print: printed };
+    throw new BridgeError('USAGE', error.message.replace(/^error: /, ''), { cause: error });
+  }
+  return { run: check(command.opts<RawOptions>()) };
+}
+
+function fail(message: string): never {
+  throw new BridgeError('USAGE', message);
+}
+
+function check(options: RawOptions): Arguments {
+  const { socketPath, name, spawn, notification, xenstore, logLevel } = options;
+  const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
-  if (files.length !== options.name.length) {
+  const files = socketPath.filter((path) => !directories.includes(path));
+  const checked: Arguments = {
+    directory: directories[0],
+    sockets: pairSockets(files, name),
+    spawn: parseSpawn(spawn),
+    notification,
+    xenstore,
+    logLevel,
+  };
+  if (checked.directory === undefined && files.length === 0 && spawn.length === 0) {
+    fail('say where the back-ends are: --socket-path with --name, a directory, or --spawn');
+  }
+  return checked;
+}
+
+function pairSockets(paths: readonly string[], names: readonly string[]): Map<string, string> {
+  if (paths.length !== names.length) {
+    const count = `${paths.length} of the one (${paths.join(', ') || 'none'}), ${names.length} of the other`;
     fail(
-      `every socket needs a device type and the reverse: ${files.length} --socket-path (${
-        files.join(', ') || 'none'
-      }), ${options.name.length} --name (${options.name.join(', ') || 'none'})`,
+      `every --socket-path that is no directory needs a --name and the reverse: there are ${count}`,
     );
   }
   const sockets = new Map<string, string>();
-  files.forEach((path, i) => {
-    const name = options.name[i] as string;
+  paths.forEach((path, i) => {
+    const name = deviceName(names[i] as string, '--name');
     if (sockets.has(name)) fail(`--name ${name} was given twice; use a directory of sockets`);
     if (!isDirectory(dirname(path))) {
-      fail(`the directory of --socket-path ${path} does not exist: create ${dirname(path)} first`);
+      fail(`--socket-path ${path} is in a directory that does not exist; create ${dirname(path)}`);
     }
     sockets.set(name, path);
   });
-  const spawn = new Map<string, string>();
-  for (const item of options.spawn) {
-    const match = /^([^=]+)=(.+)$/.exec(item);
-    const name = match?.[1];
-    const template = match?.[2];
-    if (name === undefined || template === undefined || deviceByName(name) === undefined) {
-      fail(`--spawn expects <name>=<command> with a device type of ${NAMES}, got "${item}"`);
-    } else {
-      spawn.set(name, template);
-    }
+  return sockets;
+}
+
+function parseSpawn(items: readonly string[]): Map<string, string> {
+  return new Map(
+    items.map((item) => {
+      const split = item.indexOf('=');
+      const template = item.slice(split + 1).trim();
+      if (split < 1 || template === '') fail(`--spawn expects <name>=<command>, got "${item}"`);
+      return [deviceName(item.slice(0, split), '--spawn'), template];
+    }),
+  );
+}
+
+function deviceName(value: string, option: string): string {
+  if (deviceByName(value) === undefined) {
+    fail(`${option} ${value} is no device type; those are: ${NAMES}`);
   }
-  if (directory === undefined && sockets.size === 0 && spawn.size === 0) {
-    fail('say where the back-ends are: --socket-path with --name, a directory, or --spawn');
-  }
-  return {
-    directory,
-    sockets,
-    spawn,
-    notification: options.notification,
-    xenstore: options.xenstore,
-    logLevel: options.logLevel,
-  };
+  return value;
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { hasProtocolFeature } from '@node-vmm/vhost-user';
 import { shouldReconnect, VhostUserFrontend } from '@node-vmm/vhost-user-master';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
@@ -14,6 +15,8 @@ export interface BackendLinkOptions {
   /** The back-end's socket. */
   readonly path: string;
   readonly memory: ShareableMemory;
+  /** Bytes of configuration space that the device type has. */
+  readonly configSize: number;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -72,6 +75,12 @@ export class BackendLink {
     return this.#config;
   }
 
+  /** Writes the configuration space for the guest. @throws {VhostUserMasterError} */
+  async writeConfig(offset: number, data: Uint8Array): Promise<void> {
+    this.#config.set(data.subarray(0, Math.max(this.#config.length - offset, 0)), offset);
+    await this.#frontend?.setConfig(offset, data);
+  }
+
   /** Who is told from now on. */
   listen(events: BackendLinkEvents): void {
     this.#events = events;
@@ -94,7 +103,10 @@ export class BackendLink {
   #lost(reason: string): void {
     if (this.#frontend === undefined || this.#abort.signal.aborted) return;
     this.#frontend = undefined;
-    this.#options.logger.warn({ socket: this.#options.path, reason }, 'back-end lost, reconnecting');
+    this.#options.logger.warn(
+      { socket: this.#options.path, reason },
+      'back-end lost, reconnecting',
+    );
     this.#events?.onDown();
     void this.#reestablish();
   }
@@ -144,7 +156,7 @@ export class BackendLink {
         protocolFeatures: USED_PROTOCOL_FEATURES,
       });
       await frontend.setMemTable(memory);
-      this.#config = await readWholeConfig(frontend);
+      this.#config = await this.#readConfig(frontend);
       signal.throwIfAborted();
     } catch (error) {
       frontend.close();
@@ -152,14 +164,20 @@ export class BackendLink {
     }
     frontend.onConfigChange(() => void this.#refreshConfig(frontend));
     frontend.onClose((reason) => {
-      if (this.#frontend === frontend) this.#lost(errorMessage(reason));
+      if (this.#frontend === frontend) this.#lost(errorMessage(reason.error));
     });
     return frontend;
   }
 
+  async #readConfig(frontend: VhostUserFrontend): Promise<Uint8Array> {
+    const { configSize } = this.#options;
+    const has = hasProtocolFeature(frontend.protocolFeatures, 'VHOST_USER_PROTOCOL_F_CONFIG');
+    return has && configSize > 0 ? await frontend.getConfig(0, configSize) : new Uint8Array(0);
+  }
+
   async #refreshConfig(frontend: VhostUserFrontend): Promise<void> {
     try {
-      this.#config = await readWholeConfig(frontend);
+      this.#config = await this.#readConfig(frontend);
       this.#events?.onConfigChange();
     } catch (error) {
       this.#options.logger.warn({ err: error }, 'cannot read the configuration space');

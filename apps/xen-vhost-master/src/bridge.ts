@@ -1,13 +1,9 @@
-import type { Vm } from '@node-vmm/ioreq-eventfd';
-import type { ShareableMemory } from '@node-vmm/vm-memory';
 import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
+import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
 import type { SocketProvider } from './socket-provider.ts';
 import { deviceById } from './supported-devices.ts';
-
-/** A VM whose memory can be given to back-ends. */
-export type BridgedVm = Vm & { readonly memory: ShareableMemory };
 
 /** What the bridge works with. */
 export interface BridgeComponents {

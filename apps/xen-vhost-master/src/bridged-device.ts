@@ -1,23 +1,27 @@
 import type { Wiring } from '@node-vmm/ioreq-eventfd';
 import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
-import { type QueueConfig, type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
-import { guestAddress, type ShareableMemory } from '@node-vmm/vm-memory';
+import {
+  type QueueConfig,
+  VIRTIO_MMIO_WINDOW_SIZE,
+  type VirtioDevice,
+  VirtioMmioTransport,
+} from '@node-vmm/virtio-device';
+import { guestAddress } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
+import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
-/** Size of a virtio-mmio window: registers and 256 bytes of configuration space. */
-export const VIRTIO_MMIO_WINDOW = 0x200;
 /** "NVMM": the vendor that the guest sees. */
 const VENDOR_ID = 0x4d4d564e;
 
 /** What a bridged device works with. */
 export interface BridgedDeviceComponents {
-  readonly vm: DevicePlace['vm'] & { readonly memory: ShareableMemory };
+  readonly vm: BridgedVm;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -53,7 +57,7 @@ export class BridgedDevice implements VirtioDevice {
   ) {
     this.deviceId = description.deviceId;
     this.features = frontend.deviceFeatures;
-    const queues = frontend.queueNum ?? type.queues;
+    const queues = frontend.queueCount ?? type.queues;
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
     this.#place = { vm: components.vm, base: description.base, irq: description.irq };
     this.#link = link;
@@ -84,14 +88,14 @@ export class BridgedDevice implements VirtioDevice {
   ): Promise<BridgedDevice> {
     const { vm, poller, logger } = components;
     const link = await BackendLink.open(
-      { path: socketPath, memory: vm.memory, poller, logger },
+      { path: socketPath, memory: vm.memory, configSize: type.configSize, poller, logger },
       signal,
     );
     try {
       const frontend = link.frontend;
       if (frontend === undefined) throw new BridgeError('ABORTED', 'Cannot start: back-end lost');
       const device = new BridgedDevice(components, description, type, link, frontend);
-      const range = { base: description.base, length: VIRTIO_MMIO_WINDOW };
+      const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
       device.#window = vm.mapMmio(range, device.transport);
       return device;
     } catch (error) {
@@ -113,12 +117,16 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   writeConfig(offset: number, source: Uint8Array): void {
+    if (offset + source.length > this.#link.config.length) return;
     const data = source.slice();
     void this.#serial.run(async () => {
       try {
         await this.#link.writeConfig(offset, data);
       } catch (error) {
-        this.#logger.warn({ err: error, offset }, 'back-end refused a write to configuration space');
+        this.#logger.warn(
+          { err: error, offset },
+          'back-end refused a write to configuration space',
+        );
       }
     });
   }
@@ -200,7 +208,10 @@ export class BridgedDevice implements VirtioDevice {
       }
     } catch (error) {
       if (this.#link.frontend !== frontend) return; // lost meanwhile: its successor starts them
-      this.#logger.error({ err: error }, 'queues cannot be started, the guest must reset the device');
+      this.#logger.error(
+        { err: error },
+        'queues cannot be started, the guest must reset the device',
+      );
       this.transport.needsReset();
     }
   }

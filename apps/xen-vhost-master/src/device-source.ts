@@ -12,11 +12,11 @@ export interface DeviceDescription {
   readonly irq: number;
 }
 
-/** Who brings devices up and down. Calls for one device never overlap. */
+/** Who brings devices up and down, each by itself. */
 export interface DeviceSink {
   /**
-   * Brings a device up; it can be discovered by the guest when the promise ends. A later `remove`
-   * aborts one that is still under way.
+   * Brings a device up; it can be discovered by the guest when the promise ends. `remove` aborts one
+   * that is still under way.
    */
   add(device: DeviceDescription): Promise<void>;
   /** Takes a device down, wherever it is; nothing of it remains when the promise ends. */

@@ -72,7 +72,11 @@ function superviseBackend(command: string, base: string, logger: Logger): () => 
     logger.info({ pid: child.pid }, 'started back-end');
     child.on('error', (error) => {
       logger.error(
-        { err: new BridgeError('SPAWN_FAILED', `Cannot start back-end "${command}"`, { cause: error }) },
+        {
+          err: new BridgeError('SPAWN_FAILED', `Cannot start back-end "${command}"`, {
+            cause: error,
+          }),
+        },
         'back-end did not start',
       );
     });

@@ -8,25 +8,27 @@ export interface SupportedDevice {
   readonly queues: number;
   /** Largest size offered for each queue. */
   readonly queueSize: number;
+  /** Bytes of configuration space, from linux/virtio_<name>.h; 0 where there is none. */
+  readonly configSize: number;
 }
 
 /** Device types that have a name. Any other is served too, named `virtio-<id>`. */
 export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
-  { name: 'net', deviceId: 1, queues: 2, queueSize: 256 },
-  { name: 'blk', deviceId: 2, queues: 1, queueSize: 256 },
-  { name: 'console', deviceId: 3, queues: 2, queueSize: 128 },
-  { name: 'rng', deviceId: 4, queues: 1, queueSize: 256 },
-  { name: 'scsi', deviceId: 8, queues: 3, queueSize: 256 },
-  { name: 'gpu', deviceId: 16, queues: 2, queueSize: 256 },
-  { name: 'input', deviceId: 18, queues: 2, queueSize: 256 },
-  { name: 'vsock', deviceId: 19, queues: 3, queueSize: 256 },
-  { name: 'sound', deviceId: 25, queues: 4, queueSize: 256 },
-  { name: 'fs', deviceId: 26, queues: 2, queueSize: 256 },
-  { name: 'scmi', deviceId: 32, queues: 2, queueSize: 256 },
-  { name: 'i2c', deviceId: 34, queues: 1, queueSize: 64 },
-  { name: 'can', deviceId: 36, queues: 3, queueSize: 64 },
-  { name: 'gpio', deviceId: 41, queues: 2, queueSize: 256 },
-  { name: 'spi', deviceId: 45, queues: 1, queueSize: 256 },
+  { name: 'net', deviceId: 1, queues: 2, queueSize: 256, configSize: 24 },
+  { name: 'blk', deviceId: 2, queues: 1, queueSize: 256, configSize: 72 },
+  { name: 'console', deviceId: 3, queues: 2, queueSize: 128, configSize: 12 },
+  { name: 'rng', deviceId: 4, queues: 1, queueSize: 256, configSize: 0 },
+  { name: 'scsi', deviceId: 8, queues: 3, queueSize: 256, configSize: 36 },
+  { name: 'gpu', deviceId: 16, queues: 2, queueSize: 256, configSize: 16 },
+  { name: 'input', deviceId: 18, queues: 2, queueSize: 256, configSize: 136 },
+  { name: 'vsock', deviceId: 19, queues: 3, queueSize: 256, configSize: 8 },
+  { name: 'sound', deviceId: 25, queues: 4, queueSize: 256, configSize: 12 },
+  { name: 'fs', deviceId: 26, queues: 2, queueSize: 256, configSize: 40 },
+  { name: 'scmi', deviceId: 32, queues: 2, queueSize: 256, configSize: 0 },
+  { name: 'i2c', deviceId: 34, queues: 1, queueSize: 64, configSize: 0 },
+  { name: 'can', deviceId: 36, queues: 3, queueSize: 64, configSize: 0 },
+  { name: 'gpio', deviceId: 41, queues: 2, queueSize: 256, configSize: 8 },
+  { name: 'spi', deviceId: 45, queues: 1, queueSize: 256, configSize: 0 },
 ];
 
 /** The device type of a VIRTIO device ID. */
@@ -37,6 +39,7 @@ export function deviceById(deviceId: number): SupportedDevice {
       deviceId,
       queues: 1,
       queueSize: 256,
+      configSize: 0,
     }
   );
 }

@@ -1,0 +1,89 @@
+#!/usr/bin/env node
+import process from 'node:process';
+import { errorMessage, MainPoller } from '@node-vmm/vmm-sys-util';
+import { XenStore } from '@node-vmm/xen-store';
+import { XenHost } from '@node-vmm/xen-sys';
+import { destination, pino } from 'pino';
+import { type Arguments, parseArguments, usageText } from './args.ts';
+import { attachXenGuest } from './attach-xen-guest.ts';
+import { Bridge } from './bridge.ts';
+import { BridgeError } from './errors.ts';
+import { FixedSockets, SocketDirectory, type SocketProvider } from './socket-provider.ts';
+import { SpawnedBackends } from './spawned-backends.ts';
+import { XenbusSource } from './xenbus-source.ts';
+
+const EXIT_OK = 0;
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+function complain(message: string): void {
+  process.stderr.write(`xen-vhost-master: ${message}\n`);
+}
+
+/** Resolves with the name of the signal that asks the program to end. */
+function endSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+}
+
+function socketProvider(run: Arguments): SocketProvider {
+  const fixed = new FixedSockets(run.sockets);
+  if (run.directory === undefined) return fixed;
+  const directory = new SocketDirectory(run.directory);
+  return {
+    lease: (device, key) => (run.sockets.has(device.name) ? fixed : directory).lease(device, key),
+  };
+}
+
+async function serve(run: Arguments): Promise<number> {
+  const ended = endSignal();
+  const logger = pino(
+    { level: run.logLevel, base: { pid: process.pid } },
+    destination({ dest: process.stderr.fd, sync: true }),
+  );
+  using xen = XenHost.open();
+  using poller = new MainPoller();
+  using store = XenStore.open({ poller, logger }, run.xenstore);
+  const { major, minor } = xen.version();
+  logger.info({ xen: `${major}.${minor}` }, 'starting');
+  const sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
+  const bridge = new Bridge({
+    attachVm: (guest) =>
+      attachXenGuest({ xen, poller, logger }, guest, { notification: run.notification }),
+    sockets,
+    poller,
+    logger,
+  });
+  const source = new XenbusSource({ store, logger });
+  try {
+    await source.start(bridge);
+    const reason = await Promise.race([ended, store.lost]);
+    if (typeof reason === 'string') {
+      logger.info({ signal: reason }, 'ending');
+      return EXIT_OK;
+    }
+    complain(`the xenstore is lost: ${reason.message}; restart after xenstored is back`);
+    return EXIT_FAILURE;
+  } finally {
+    await source.close();
+    await bridge.close();
+    sockets.close();
+  }
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const parsed = parseArguments(argv);
+    if ('run' in parsed) return await serve(parsed.run);
+    process.stdout.write(parsed.print);
+    return EXIT_OK;
+  } catch (error) {
+    complain(errorMessage(error));
+    if (!BridgeError.is(error) || error.code !== 'USAGE') return EXIT_FAILURE;
+    process.stderr.write(`\n${usageText()}`);
+    return EXIT_USAGE;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,168 @@
+import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
+import type { XenStore } from '@node-vmm/xen-store';
+import {
+  type BackendNode,
+  backendState,
+  describeDevice,
+  isClosing,
+  XenbusState,
+} from './backend-node.ts';
+import type { DeviceSink, DeviceSource } from './device-source.ts';
+
+// Relative to our own domain's directory: dom0's, or a driver domain's.
+const ROOT = 'backend/virtio';
+/** More devices than any guest has; what a directory could otherwise make us walk through. */
+const MAX_DEVICES = 4096;
+
+type Known = 'adding' | 'up' | 'failed' | 'removing';
+
+/**
+ * Devices as the toolstack announces them in the xenstore, and the handshake it waits for: `xl create`
+ * goes on once the back-end's state is InitWait, and a device is gone once it is Closed.
+ *
+ * Every change makes it compare what there is with what it knows, so that no sequence of events can
+ * be missed.
+ */
+export class XenbusSource implements DeviceSource {
+  readonly #store: XenStore;
+  readonly #logger: Logger;
+  readonly #known = new Map<string, Known>();
+  #sink: DeviceSink | undefined;
+  #watch: Disposable | undefined;
+  #scanning: Promise<void> | undefined;
+  #again = false;
+
+  constructor(components: { readonly store: XenStore; readonly logger: Logger }) {
+    this.#store = components.store;
+    this.#logger = components.logger;
+  }
+
+  async start(sink: DeviceSink): Promise<void> {
+    this.#sink = sink;
+    this.#watch = await this.#store.watch(ROOT, () => this.#changed());
+    this.#logger.info({ path: ROOT }, 'watching for devices');
+    this.#changed();
+  }
+
+  async close(): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
+    await this.#scanning;
+    await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
+  }
+
+  #changed(): void {
+    if (this.#scanning !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#scanning = this.#scan()
+      .catch((error: unknown) => this.#logger.error({ err: error }, 'cannot read the devices'))
+      .finally(() => {
+        this.#scanning = undefined;
+        if (!this.#again) return;
+        this.#again = false;
+        this.#changed();
+      });
+  }
+
+  async #scan(): Promise<void> {
+    const nodes = await this.#list();
+    for (const [key, state] of this.#known) {
+      const node = nodes.get(key);
+      if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
+    }
+    for (const [key, node] of nodes) {
+      if (this.#watch === undefined) return;
+      if (!this.#known.has(key) && !isClosing(node)) void this.#add(key, node);
+    }
+  }
+
+  async #add(key: string, node: BackendNode): Promise<void> {
+    this.#known.set(key, 'adding');
+    try {
+      if (backendState(node) > XenbusState.Initialising) {
+        this.#logger.warn(
+          { device: key },
+          'taking over a device that another bridge served: its guest must reset it',
+        );
+      }
+      await this.#sink?.add(describeDevice(node));
+      if (this.#known.get(key) !== 'adding') return;
+      this.#known.set(key, 'up');
+      await this.#setState(key, XenbusState.InitWait);
+    } catch (error) {
+      // Not told to the toolstack: `xl create` gives up by itself, and says that it waited for us.
+      if (this.#known.get(key) !== 'adding') return;
+      this.#known.set(key, 'failed');
+      this.#logger.error({ device: key, err: error }, 'device cannot be served');
+    }
+  }
+
+  async #remove(key: string): Promise<void> {
+    this.#known.set(key, 'removing');
+    try {
+      await this.#sink?.remove(key);
+      await this.#setState(key, XenbusState.Closed);
+    } catch (error) {
+      this.#logger.error({ device: key, err: error }, 'device did not close cleanly');
+    } finally {
+      this.#known.delete(key);
+      // The toolstack may have announced it anew meanwhile.
+      if (this.#watch !== undefined) this.#changed();
+    }
+  }
+
+  /** Writes the state of a device that still exists: a write alone would make its directory anew. */
+  async #setState(key: string, state: number): Promise<void> {
+    const path = `${ROOT}/${key}/state`;
+    try {
+      await this.#store.transaction(async (transaction) => {
+        await transaction.read(path);
+        await transaction.write(path, String(state));
+      });
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+    }
+  }
+
+  async #list(): Promise<Map<string, BackendNode>> {
+    const nodes = new Map<string, BackendNode>();
+    for (const domid of await this.#numbers(ROOT)) {
+      for (const devid of await this.#numbers(`${ROOT}/${domid}`)) {
+        if (nodes.size === MAX_DEVICES) return nodes;
+        const path = `${ROOT}/${domid}/${devid}`;
+        const entries = new Map<string, string>();
+        for (const name of await this.#directory(path)) {
+          const text = await this.#read(`${path}/${name}`);
+          if (text !== undefined) entries.set(name, text);
+        }
+        // libxl writes a device in one transaction; without a state it is being removed.
+        if (entries.has('state')) nodes.set(`${domid}/${devid}`, { domid, devid, entries });
+      }
+    }
+    return nodes;
+  }
+
+  async #numbers(path: string): Promise<number[]> {
+    return (await this.#directory(path)).filter((name) => /^\d{1,5}$/.test(name)).map(Number);
+  }
+
+  async #directory(path: string): Promise<readonly string[]> {
+    try {
+      return await this.#store.directory(path);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  async #read(path: string): Promise<string | undefined> {
+    try {
+      return await this.#store.read(path);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+}
