@@ -1,0 +1,16 @@
+// `npm run bench [-- name ...]`: node bench/dist/main.js [name ...]
+import { entropy } from './entropy.ts';
+
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = { entropy };
+
+const names = process.argv.slice(2);
+const unknown = names.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  console.error(`Cannot run ${unknown.join(', ')}: there are ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+for (const [name, bench] of Object.entries(BENCHES)) {
+  if (names.length > 0 && !names.includes(name)) continue;
+  console.log(name);
+  await bench();
+}
