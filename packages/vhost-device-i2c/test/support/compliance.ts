@@ -11,10 +11,18 @@ export interface ComplianceBus {
   readonly absent: number;
   /** True when the adapter makes SMBus transfers only. */
   readonly smbusOnly: boolean;
+  /** Messages that a transfer may have, up to 42. */
+  readonly maxMessages: number;
 }
 
 /** Tests that every `I2cHost` passes. */
-export function i2cHostCompliance({ open, eeprom, absent, smbusOnly }: ComplianceBus): void {
+export function i2cHostCompliance({
+  open,
+  eeprom,
+  absent,
+  smbusOnly,
+  maxMessages,
+}: ComplianceBus): void {
   const write = (...data: number[]): I2cMessage => ({
     address: eeprom,
     read: false,
@@ -73,13 +81,17 @@ export function i2cHostCompliance({ open, eeprom, absent, smbusOnly }: Complianc
   );
 
   it(
-    'goes on reading at the current address',
+    'goes on reading at the address written before',
     using((host) => {
-      expect(acknowledged(host, write(0x20, 9, 8))).toBe(1);
-      expect(acknowledged(host, write(0x20), read(1))).toBe(2);
-      const next = read(1);
-      expect(acknowledged(host, next)).toBe(1);
-      expect([...next.data]).toEqual([8]);
+      // Two writes: i2c-stub has registers of 16 bits, and a write of two bytes fills one.
+      expect(acknowledged(host, write(0x20, 9))).toBe(1);
+      expect(acknowledged(host, write(0x21, 8))).toBe(1);
+      expect(acknowledged(host, write(0x20))).toBe(1);
+      for (const value of [9, 8]) {
+        const byte = read(1);
+        expect(acknowledged(host, byte)).toBe(1);
+        expect([...byte.data]).toEqual([value]);
+      }
     }),
   );
 
@@ -103,8 +115,8 @@ export function i2cHostCompliance({ open, eeprom, absent, smbusOnly }: Complianc
   it.skipIf(smbusOnly)(
     'makes transfers of many messages and long ones',
     using((host) => {
-      const many = Array.from({ length: 20 }, () => [write(0x10), read(2)]).flat();
-      expect(acknowledged(host, ...many)).toBe(40);
+      const pairs = Array.from({ length: maxMessages / 2 }, () => [write(0x10), read(2)]);
+      expect(acknowledged(host, ...pairs.flat())).toBe(pairs.length * 2);
       const whole = read(256);
       expect(acknowledged(host, write(0), whole)).toBe(2);
       expect([...whole.data.subarray(0x18, 0x1c)]).toEqual([1, 2, 3, 4]);

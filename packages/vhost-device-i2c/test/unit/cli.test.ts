@@ -1,0 +1,149 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Args, parseArgs } from '../../src/args.ts';
+import { DaemonProcess, socketDirectory } from '../support/daemon.ts';
+
+let directory: ReturnType<typeof socketDirectory>;
+let socket: string;
+beforeEach(() => {
+  directory = socketDirectory();
+  socket = join(directory.path, 'i2c.sock');
+});
+afterEach(() => directory[Symbol.dispose]());
+
+describe('parseArgs', () => {
+  const run = (...argv: string[]): Args => {
+    const parsed = parseArgs(argv);
+    if (!('run' in parsed)) throw new Error(parsed.print);
+    return parsed.run;
+  };
+
+  it("reads rust-vmm's command lines", () => {
+    const expected = {
+      socketPath: '/root/vi2c.sock',
+      socketCount: 1,
+      workers: 1,
+      logLevel: 'info',
+      board: undefined,
+      devices: [{ adapter: { bus: 0 }, addresses: [32] }],
+    };
+    expect(run('-s', '/root/vi2c.sock', '-c', '1', '-l', '0:32')).toEqual(expected);
+    expect(run('--socket-path=/root/vi2c.sock', '--socket-count=1', '--device-list=0:32')).toEqual(
+      expected,
+    );
+  });
+
+  it('knows the default board, and others', () => {
+    expect(run('-s', 'x', '--simulate').board).toEqual([
+      { chip: 'ds1338', address: 0x68 },
+      { chip: '24c02', address: 0x50 },
+    ]);
+    expect(run('-s', 'x', '--simulate', 'ds1338@0x20', '-l', '0:32').board).toEqual([
+      { chip: 'ds1338', address: 0x20 },
+    ]);
+  });
+
+  it.each([
+    ['no socket path', ['-l', '0:1'], "'-s, --socket-path <path>' not specified"],
+    ['an empty socket path', ['-s', '', '-l', '0:1'], 'must have 1 to 107 bytes'],
+    ['a long socket path', ['-s', `/${'x'.repeat(106)}`, '--simulate'], 'must have 1 to 107 bytes'],
+    ['no devices', ['-s', 'x'], 'give --device-list or --simulate'],
+    ['a bad device list', ['-s', 'x', '-l', '0:128'], 'over 127'],
+    ['a bad board', ['-s', 'x', '--simulate', 'toaster@1'], 'no chip "toaster"'],
+    ['no sockets', ['-s', 'x', '-l', '0:1', '-c', '0'], '1 to 256'],
+    ['a count that is none', ['-s', 'x', '-l', '0:1', '-c', '1x'], '1 to 256'],
+    ['no workers', ['-s', 'x', '-l', '0:1', '--workers', '0'], '1 to 64'],
+    ['an unknown level', ['-s', 'x', '-l', '0:1', '--log-level', 'loud'], 'Allowed choices'],
+    ['an unknown option', ['-s', 'x', '-l', '0:1', '--force'], "unknown option '--force'"],
+    ['an operand', ['-s', 'x', '-l', '0:1', 'y'], 'too many arguments'],
+    ['an option without its value', ['-l', '0:1', '-s'], 'argument missing'],
+  ])('refuses %s', (_, argv, reason) => {
+    expect(() => parseArgs(argv)).toThrow(
+      expect.objectContaining({ code: 'USAGE', message: expect.stringContaining(reason) }),
+    );
+  });
+});
+
+describe('the program', () => {
+  it('tells its version and its usage on standard output', async () => {
+    const version = new DaemonProcess('--version');
+    expect(await version.exit).toEqual({ code: 0, signal: null });
+    expect(version.stdout).toMatch(/^\d+\.\d+\.\d+/);
+    const help = new DaemonProcess('--help');
+    expect(await help.exit).toEqual({ code: 0, signal: null });
+    expect(help.stdout).toContain('--device-list <list>');
+  });
+
+  it('ends with 2, the reason and the usage after a bad command line', async () => {
+    const daemon = new DaemonProcess('-s', socket, '-l', '0:200');
+    expect(await daemon.exit).toEqual({ code: 2, signal: null });
+    expect(daemon.stdout).toBe('');
+    expect(daemon.stderr).toMatch(
+      /^vhost-device-i2c: Cannot read device list "0:200": address 200 is over 127.*\n\nUsage: vhost-device-i2c /,
+    );
+  });
+
+  it.each([
+    [
+      'no such adapter',
+      () => ['-s', socket, '-l', 'no such bus:1'],
+      /"no such bus": no such adapter/,
+    ],
+    ['no directory', () => ['-s', `${socket}/x`, '--simulate'], /it does not exist; create it/],
+    [
+      'a file for a directory',
+      () => {
+        writeFileSync(socket, '');
+        return ['-s', `${socket}/x`, '--simulate'];
+      },
+      /it is no directory/,
+    ],
+    [
+      'a file in the place of the socket',
+      () => {
+        writeFileSync(`${socket}0`, '');
+        return ['-s', socket, '--simulate'];
+      },
+      /a file that is no socket is there; remove it/,
+    ],
+    [
+      'a directory in the place of the socket',
+      () => {
+        mkdirSync(`${socket}0`);
+        return ['-s', socket, '--simulate'];
+      },
+      /a file that is no socket is there; remove it/,
+    ],
+  ])('ends with 1 and one line for %s', async (_, argv, reason) => {
+    const daemon = new DaemonProcess(...argv(), '--log-level', 'error');
+    expect(await daemon.exit).toEqual({ code: 1, signal: null });
+    expect(daemon.stderr).toMatch(reason);
+    expect(daemon.stderr).toMatch(/^vhost-device-i2c: Cannot [^\n]*\n$/);
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 and no sockets after %s', async (signal) => {
+    const daemon = new DaemonProcess('-s', socket, '-c', '3', '--workers', '2', '--simulate');
+    await daemon.logged('device ready', 3);
+    for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(true);
+    daemon.kill(signal);
+    expect(await daemon.exit).toEqual({ code: 0, signal: null });
+    for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(false);
+  });
+
+  it('leaves the socket of another daemon alone, and takes over that of a dead one', async () => {
+    const first = new DaemonProcess('-s', socket, '--simulate');
+    await first.logged('device ready');
+    const second = new DaemonProcess('-s', socket, '--simulate');
+    expect(await second.exit).toEqual({ code: 1, signal: null });
+    expect(second.stderr).toContain('another process does; stop it');
+    expect(existsSync(`${socket}0`)).toBe(true);
+    first.kill('SIGKILL');
+    expect(await first.exit).toEqual({ code: null, signal: 'SIGKILL' });
+    expect(existsSync(`${socket}0`)).toBe(true);
+    const third = new DaemonProcess('-s', socket, '--simulate');
+    await third.logged('device ready');
+    third.kill('SIGTERM');
+    expect(await third.exit).toEqual({ code: 0, signal: null });
+  });
+});
