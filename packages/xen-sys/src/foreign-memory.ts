@@ -100,6 +100,8 @@ export interface ForeignMemoryOptions {
 export class ForeignMemory implements ForeignMapper {
   readonly #device: XenDevice;
   readonly #chunk: number;
+  // The kernel sees the frame numbers by address only: this keeps them from being collected.
+  readonly #inFlight = new Set<BigUint64Array>();
 
   /** @param device - /dev/xen/privcmd, stays the caller's */
   constructor(device: XenDevice, options: ForeignMemoryOptions = {}) {
@@ -126,6 +128,8 @@ export class ForeignMemory implements ForeignMapper {
     } catch (error) {
       mapping.close();
       throw error;
+    } finally {
+      this.#inFlight.clear();
     }
     let failed = 0;
     for (const error of errors) if (error !== 0) failed++;
@@ -141,6 +145,7 @@ export class ForeignMemory implements ForeignMapper {
     prot: number,
   ): void {
     const frames = framesOf(gfns, at, errors.length);
+    this.#inFlight.add(frames);
     const request = PRIVCMD_MMAPBATCH_V2.encode({
       num: errors.length,
       dom: domid,

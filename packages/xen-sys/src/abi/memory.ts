@@ -1,0 +1,17 @@
+// xen/include/public/memory.h: the memory operations in use, and resources of acquire_resource.
+import { struct, u16 } from '@node-vmm/vmm-sys-util';
+
+export const XENMEM_maximum_gpfn = 14;
+export const XENMEM_acquire_resource = 28;
+
+/** Argument of `XENMEM_maximum_gpfn`. A bare `domid_t` in headers before Xen 4.17: the same bytes. */
+export const XEN_MEMORY_DOMAIN = struct('xen_memory_domain', { domid: u16(0) }, { size: 2 });
+
+export const XENMEM_resource_ioreq_server = 0;
+export const XENMEM_resource_grant_table = 1;
+
+export const XENMEM_resource_ioreq_server_frame_bufioreq = 0;
+/** Frame of the n-th page of synchronous ioreqs. */
+export function XENMEM_resource_ioreq_server_frame_ioreq(n: number): number {
+  return 1 + n;
+}
