@@ -58,9 +58,13 @@ function install() {
 
 function build() {
   const started = Date.now();
-  run('turbo', ['run', 'build', '--output-logs=errors-only', '--no-update-notifier', '--ui=stream'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  run(
+    'turbo',
+    ['run', 'build', '--output-logs=errors-only', '--no-update-notifier', '--ui=stream'],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   const seconds = (Date.now() - started) / 1000;
   if (seconds > 2) console.log(`Built in ${seconds.toFixed(1)} s`);
 }

@@ -22,7 +22,8 @@ const brokenSuites = report.testResults.filter(
   (suite) => suite.status === 'failed' && suite.assertionResults.length === 0,
 );
 for (const suite of brokenSuites) console.error(`did not run: ${suite.name}: ${suite.message}`);
-if (unexpected.length > 0) console.error('These skips are failures: setup provides what they need.');
+if (unexpected.length > 0)
+  console.error('These skips are failures: setup provides what they need.');
 
 const passed = count('passed');
 const failed = count('failed') + brokenSuites.length + unexpected.length;
