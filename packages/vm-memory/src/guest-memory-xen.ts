@@ -1,0 +1,136 @@
+import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import {
+  ForeignSource,
+  type ForeignSourceOptions,
+  foreignMapFailed,
+  piecesOf,
+} from './foreign-source.ts';
+import type { GuestAddress } from './guest-address.ts';
+import { type GuestRange, sortRanges } from './guest-range.ts';
+import type { MappedRegion } from './mapped-region.ts';
+import { regionsOfMapping } from './mapping-regions.ts';
+import { RegionGuestMemory } from './region-guest-memory.ts';
+import type { ShareableMemory, SharedMemoryRegion } from './shared-memory.ts';
+import { XEN_MMAP_FOREIGN } from './xen-mmap-flags.ts';
+
+/** What to map of a Xen guest. */
+export interface XenMapOptions extends ForeignSourceOptions {
+  /** Guest physical ranges, page-aligned; every page of them must exist. */
+  readonly ranges: Iterable<GuestRange>;
+}
+
+/** Where to look for the memory of a Xen guest. */
+export interface XenDiscoverOptions extends ForeignSourceOptions {
+  /** Where the architecture may have RAM, page-aligned. */
+  readonly candidateRanges: Iterable<GuestRange>;
+  /** Highest guest frame that exists (`XENMEM_maximum_gpfn`); nothing above is looked at. */
+  readonly maxGfn: bigint;
+}
+
+// Pages mapped at once while looking for RAM: 32 MiB, so that memory ballooned out of a small host
+// for the look does not exceed that.
+const DISCOVER_LENGTH = 8192 * PAGE_SIZE;
+
+/** Memory of a Xen guest, mapped whole by its frame numbers (foreign mapping). */
+export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory {
+  readonly sharedRegions: readonly SharedMemoryRegion[];
+
+  private constructor(
+    regions: readonly MappedRegion[],
+    owned: readonly Disposable[],
+    sharedRegions: readonly SharedMemoryRegion[],
+  ) {
+    super(regions, owned);
+    this.sharedRegions = sharedRegions;
+  }
+
+  /**
+   * Maps ranges of a guest. A page that cannot be mapped would be a SIGBUS later, so all must be.
+   *
+   * @throws {VmMemoryError} FOREIGN_MAP_FAILED with how many pages of the piece failed, the first of
+   * them and its errno, or with the `XenSysError` as cause; BAD_REGION, OVERLAP. Nothing stays
+   * mapped then
+   * @throws {XenSysError} NO_PRIVCMD, NOT_PERMITTED
+   */
+  static map(options: XenMapOptions): GuestMemoryXen {
+    const ranges = [...options.ranges];
+    const source = new ForeignSource(options);
+    const owned: Disposable[] = [];
+    try {
+      const regions: MappedRegion[] = [];
+      for (const { guestAddr, length } of piecesOf(ranges)) {
+        const mapped = source.map(guestAddr, length);
+        owned.push(mapped);
+        const { mapping, errors, failed } = mapped;
+        if (failed > 0) {
+          const first = errors.findIndex((error) => error !== 0);
+          const gfn = guestAddr / BigInt(PAGE_SIZE) + BigInt(first);
+          const errno = -(errors[first] ?? 0);
+          throw foreignMapFailed(options.domid, gfn, failed, errors.length, errno);
+        }
+        regions.push(...regionsOfMapping(guestAddr, mapping, 0, length));
+      }
+      owned.push(source);
+      return new GuestMemoryXen(regions, owned, shared(ranges, source));
+    } catch (error) {
+      for (const owner of owned) owner[Symbol.dispose]();
+      source[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Finds out where a guest has memory, by mapping and looking at what fails. Pages of the candidate
+   * ranges that are no RAM but can be mapped are found too.
+   *
+   * @returns runs of pages that exist, in ascending order, for {@link GuestMemoryXen.map}; a hole
+   * ends a run
+   * @throws {VmMemoryError} FOREIGN_MAP_FAILED with the `XenSysError` as cause, such as
+   * NO_SUCH_DOMAIN; BAD_REGION, OVERLAP
+   * @throws {XenSysError} NO_PRIVCMD, NOT_PERMITTED
+   */
+  static discover(options: XenDiscoverOptions): GuestRange[] {
+    const found: { guestAddr: GuestAddress; length: number }[] = [];
+    using source = new ForeignSource(options);
+    const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
+    for (const piece of piecesOf(clip(options.candidateRanges, end), DISCOVER_LENGTH)) {
+      const { guestAddr } = piece;
+      using mapped = source.map(guestAddr, piece.length);
+      const { errors } = mapped;
+      for (let i = 0; i < errors.length; i++) {
+        const first = i;
+        while (i < errors.length && errors[i] === 0) i++;
+        if (i === first) continue;
+        const start = (guestAddr + BigInt(first * PAGE_SIZE)) as GuestAddress;
+        const length = (i - first) * PAGE_SIZE;
+        const last = found.at(-1);
+        if (last !== undefined && last.guestAddr + BigInt(last.length) === start) {
+          last.length += length;
+        } else {
+          found.push({ guestAddr: start, length });
+        }
+      }
+    }
+    return found;
+  }
+}
+
+function clip(ranges: Iterable<GuestRange>, end: bigint): GuestRange[] {
+  return sortRanges(ranges).flatMap(({ guestAddr, length }) => {
+    const room = end - guestAddr;
+    if (room <= 0n) return [];
+    return [{ guestAddr, length: BigInt(length) < room ? length : room }];
+  });
+}
+
+function shared(ranges: Iterable<GuestRange>, source: ForeignSource): SharedMemoryRegion[] {
+  const { fd, domid } = source;
+  if (fd === undefined) return [];
+  return sortRanges(ranges).map(({ guestAddr, length }) => ({
+    guestAddr,
+    length: BigInt(length),
+    fd,
+    fdOffset: 0n,
+    xen: { mmapFlags: XEN_MMAP_FOREIGN, domid },
+  }));
+}
