@@ -1,34 +1,40 @@
-// struct ioreq, xen/include/public/hvm/ioreq.h. Bit fields are seen as parts of one 32-bit word, so
-// that `Atomics` can be used on the state.
+// struct ioreq seen as 32-bit words: the bit fields and the state are parts of one word, so that
+// `Atomics` can be used on it. Little endian, as all machines that Xen runs on.
+import {
+  IOREQ,
+  IOREQ_BITS_DATA_IS_PTR,
+  IOREQ_BITS_DF,
+  IOREQ_BITS_DIR,
+  IOREQ_BITS_STATE_MASK,
+} from '@node-vmm/xen-sys';
 
-export const IOREQ_SIZE = 32;
-export const IOREQ_OFFSETS = {
-  addr: 0,
-  data: 8,
-  count: 16,
-  size: 20,
-  vpEport: 24,
-  /** `_pad0`, the bit fields and `type`. */
-  stateWord: 28,
-} as const;
+export {
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+} from '@node-vmm/xen-sys';
 
-export const STATE_SHIFT = 16;
-export const STATE_MASK = 0xf;
-export const PTR_BIT: number = 1 << 20;
-export const DIR_BIT: number = 1 << 21;
-export const DF_BIT: number = 1 << 22;
-export const TYPE_SHIFT = 24;
+const WORD = 4;
+const { OFFSETS } = IOREQ;
+const STATE_WORD = Math.floor(OFFSETS.bits / WORD);
 
-export const STATE_IOREQ_NONE = 0;
-export const STATE_IOREQ_READY = 1;
-export const STATE_IOREQ_INPROCESS = 2;
-export const STATE_IORESP_READY = 3;
+export const IOREQ_SIZE: number = IOREQ.SIZE;
+/** Words of a slot. */
+export const IOREQ_WORDS: number = IOREQ.SIZE / WORD;
+export const ADDR_WORD: number = OFFSETS.addr / WORD;
+export const DATA_WORD: number = OFFSETS.data / WORD;
+export const COUNT_WORD: number = OFFSETS.count / WORD;
+export const SIZE_WORD: number = OFFSETS.size / WORD;
+export const PORT_WORD: number = OFFSETS.vp_eport / WORD;
+/** The word that holds `bits` and `type`. */
+export const BITS_WORD: number = STATE_WORD;
 
-export const IOREQ_WRITE = 0;
-export const IOREQ_READ = 1;
-
-export const IOREQ_TYPE_PIO = 0;
-export const IOREQ_TYPE_COPY = 1;
-export const IOREQ_TYPE_PCI_CONFIG = 2;
-export const IOREQ_TYPE_TIMEOFFSET = 7;
-export const IOREQ_TYPE_INVALIDATE = 8;
+export const STATE_SHIFT: number = 8 * (OFFSETS.bits - WORD * STATE_WORD);
+export const STATE_MASK: number = IOREQ_BITS_STATE_MASK;
+export const TYPE_SHIFT: number = 8 * (OFFSETS.type - WORD * STATE_WORD);
+export const PTR_BIT: number = IOREQ_BITS_DATA_IS_PTR << STATE_SHIFT;
+export const DIR_BIT: number = IOREQ_BITS_DIR << STATE_SHIFT;
+export const DF_BIT: number = IOREQ_BITS_DF << STATE_SHIFT;

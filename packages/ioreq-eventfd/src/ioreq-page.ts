@@ -1,10 +1,16 @@
 import { IoreqError } from './errors.ts';
 import {
+  ADDR_WORD,
+  BITS_WORD,
+  COUNT_WORD,
+  DATA_WORD,
   DF_BIT,
   DIR_BIT,
-  IOREQ_OFFSETS,
   IOREQ_SIZE,
+  IOREQ_WORDS,
+  PORT_WORD,
   PTR_BIT,
+  SIZE_WORD,
   STATE_IOREQ_INPROCESS,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
@@ -13,14 +19,6 @@ import {
   STATE_SHIFT,
   TYPE_SHIFT,
 } from './ioreq-layout.ts';
-
-const WORDS = IOREQ_SIZE / 4;
-const ADDR = IOREQ_OFFSETS.addr / 4;
-const DATA = IOREQ_OFFSETS.data / 4;
-const COUNT = IOREQ_OFFSETS.count / 4;
-const SIZE = IOREQ_OFFSETS.size / 4;
-const PORT = IOREQ_OFFSETS.vpEport / 4;
-const BITS = IOREQ_OFFSETS.stateWord / 4;
 
 /** A request, copied out of the shared page once and then believed. Reused between requests. */
 export interface IoreqRequest {
@@ -79,17 +77,17 @@ export class IoreqPage {
       );
     }
     this.vcpus = vcpus;
-    this.#words = new Uint32Array(buffer, 0, vcpus * WORDS);
+    this.#words = new Uint32Array(buffer, 0, vcpus * IOREQ_WORDS);
   }
 
   /** `STATE_IOREQ_*` of a vCPU, with acquire semantics. */
   state(vcpu: number): number {
-    return (Atomics.load(this.#words, vcpu * WORDS + BITS) >>> STATE_SHIFT) & STATE_MASK;
+    return (Atomics.load(this.#words, vcpu * IOREQ_WORDS + BITS_WORD) >>> STATE_SHIFT) & STATE_MASK;
   }
 
   /** Event channel port of the vCPU, as Xen allotted it. */
   eventPort(vcpu: number): number {
-    return this.#words[vcpu * WORDS + PORT] as number;
+    return this.#words[vcpu * IOREQ_WORDS + PORT_WORD] as number;
   }
 
   /**
@@ -99,18 +97,18 @@ export class IoreqPage {
    */
   take(vcpu: number, into: IoreqRequest): boolean {
     const words = this.#words;
-    const at = vcpu * WORDS;
-    const bits = Atomics.load(words, at + BITS);
+    const at = vcpu * IOREQ_WORDS;
+    const bits = Atomics.load(words, at + BITS_WORD);
     if (((bits >>> STATE_SHIFT) & STATE_MASK) !== STATE_IOREQ_READY) return false;
     const taken = withState(bits, STATE_IOREQ_INPROCESS);
     // The kernel's ioeventfd code looks at the same word: only one of us may take the request.
-    if (Atomics.compareExchange(words, at + BITS, bits, taken) !== bits) return false;
-    into.addrLow = words[at + ADDR] as number;
-    into.addrHigh = words[at + ADDR + 1] as number;
-    into.dataLow = words[at + DATA] as number;
-    into.dataHigh = words[at + DATA + 1] as number;
-    into.count = words[at + COUNT] as number;
-    into.size = words[at + SIZE] as number;
+    if (Atomics.compareExchange(words, at + BITS_WORD, bits, taken) !== bits) return false;
+    into.addrLow = words[at + ADDR_WORD] as number;
+    into.addrHigh = words[at + ADDR_WORD + 1] as number;
+    into.dataLow = words[at + DATA_WORD] as number;
+    into.dataHigh = words[at + DATA_WORD + 1] as number;
+    into.count = words[at + COUNT_WORD] as number;
+    into.size = words[at + SIZE_WORD] as number;
     into.type = bits >>> TYPE_SHIFT;
     into.isRead = (bits & DIR_BIT) !== 0;
     into.dataIsPtr = (bits & PTR_BIT) !== 0;
@@ -120,7 +118,7 @@ export class IoreqPage {
 
   /** Device model: the value that a read gives, before `complete`. */
   setData(vcpu: number, value: bigint): void {
-    const at = vcpu * WORDS + DATA;
+    const at = vcpu * IOREQ_WORDS + DATA_WORD;
     this.#words[at] = Number(value & 0xffff_ffffn);
     this.#words[at + 1] = Number(value >> 32n);
   }
@@ -133,25 +131,25 @@ export class IoreqPage {
   /** Guest side: posts an access of type COPY. */
   submit(vcpu: number, request: IoreqRequest): void {
     const words = this.#words;
-    const at = vcpu * WORDS;
-    words[at + ADDR] = request.addrLow;
-    words[at + ADDR + 1] = request.addrHigh;
-    words[at + DATA] = request.dataLow;
-    words[at + DATA + 1] = request.dataHigh;
-    words[at + COUNT] = request.count;
-    words[at + SIZE] = request.size;
+    const at = vcpu * IOREQ_WORDS;
+    words[at + ADDR_WORD] = request.addrLow;
+    words[at + ADDR_WORD + 1] = request.addrHigh;
+    words[at + DATA_WORD] = request.dataLow;
+    words[at + DATA_WORD + 1] = request.dataHigh;
+    words[at + COUNT_WORD] = request.count;
+    words[at + SIZE_WORD] = request.size;
     const bits =
       (STATE_IOREQ_READY << STATE_SHIFT) |
       (request.isRead ? DIR_BIT : 0) |
       (request.dataIsPtr ? PTR_BIT : 0) |
       (request.backwards ? DF_BIT : 0) |
       (request.type << TYPE_SHIFT);
-    Atomics.store(words, at + BITS, bits >>> 0);
+    Atomics.store(words, at + BITS_WORD, bits >>> 0);
   }
 
   /** Guest side: the answer's value, once `state` is `STATE_IORESP_READY`; frees the slot. */
   collect(vcpu: number): bigint {
-    const at = vcpu * WORDS + DATA;
+    const at = vcpu * IOREQ_WORDS + DATA_WORD;
     const low = this.#words[at] as number;
     const high = this.#words[at + 1] as number;
     this.#setState(vcpu, STATE_IOREQ_NONE);
@@ -159,7 +157,7 @@ export class IoreqPage {
   }
 
   #setState(vcpu: number, state: number): void {
-    const at = vcpu * WORDS + BITS;
+    const at = vcpu * IOREQ_WORDS + BITS_WORD;
     Atomics.store(this.#words, at, withState(Atomics.load(this.#words, at), state));
   }
 }

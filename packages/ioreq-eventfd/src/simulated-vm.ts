@@ -55,8 +55,7 @@ const DEFAULT_IRQS: readonly IrqLine[] = Array.from({ length: 11 }, (_, i) => 33
  * the descriptors of {@link SimulatedVm.guestResources}; the way of its accesses through ioreq page
  * and dispatcher is the one that a Xen guest's take.
  */
-export class SimulatedVm extends UserSpaceVm {
-  declare readonly memory: GuestMemoryMmap;
+export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
   readonly #dispatcher: IoreqDispatcher;
   readonly #pageFd: Fd;
   readonly #vcpus: readonly SimulatedVcpu[];

@@ -8,9 +8,9 @@ import type { IoeventfdMatch, IrqLine, Vm } from './vm.ts';
 import { type Wiring, WiringSet } from './wiring.ts';
 
 /** What a {@link UserSpaceVm} works with. */
-export interface UserSpaceVmComponents {
+export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly name: string;
-  readonly memory: GuestMemory;
+  readonly memory: M;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -19,16 +19,16 @@ export interface UserSpaceVmComponents {
  * The part of a `Vm` that needs no hypervisor: windows, ioeventfds matched on the bus, irqfds watched
  * by this process, and the closing of what users leave open.
  */
-export abstract class UserSpaceVm implements Vm {
+export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implements Vm {
   readonly name: string;
-  readonly memory: GuestMemory;
+  readonly memory: M;
   readonly bus: MmioBus;
   protected readonly poller: Poller;
   protected readonly logger: Logger;
   protected readonly wirings: WiringSet = new WiringSet();
   #live = true;
 
-  constructor(components: UserSpaceVmComponents) {
+  constructor(components: UserSpaceVmComponents<M>) {
     this.name = components.name;
     this.memory = components.memory;
     this.poller = components.poller;

@@ -1,1 +1,8 @@
-export {};
+/**
+ * A guest of Xen whose devices live in this process: an IOREQ server with kernel-assisted
+ * notification where the kernel has it.
+ *
+ * @packageDocumentation
+ */
+export type { IrqKind } from './xen-kernel-assist.ts';
+export * from './xen-vm.ts';

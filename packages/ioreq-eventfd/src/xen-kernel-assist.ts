@@ -1,0 +1,115 @@
+import { type EventFd, errorMessage, type Logger, type Mapping } from '@node-vmm/vmm-sys-util';
+import {
+  type Assignment,
+  type DomId,
+  encodeSetIrqLevel,
+  encodeSetIsaIrqLevel,
+  type KernelNotifier,
+  type Port,
+  XenSysError,
+} from '@node-vmm/xen-sys';
+import { IoreqError } from './errors.ts';
+import type { MmioRange } from './mmio-handler.ts';
+import type { IoeventfdMatch, IrqLine, NotificationMode } from './vm.ts';
+
+/** Kind of interrupts: shared peripheral interrupts on Arm, ISA lines on x86. */
+export type IrqKind = 'spi' | 'isa';
+
+// VIRTIO_MMIO_QUEUE_NOTIFY: the kernel knows no other register, and compares 16 bits of the value.
+const QUEUE_NOTIFY = 0x50n;
+const QUEUE_MASK = 0xffffn;
+
+type Help = 'ioeventfd' | 'irqfd';
+
+/**
+ * Wirings that the kernel makes, where it can: notifications of virtio-mmio queues and interrupts
+ * then pass without this process running.
+ */
+export class KernelAssist {
+  readonly #notifier: KernelNotifier;
+  readonly #logger: Logger;
+  readonly #domid: DomId;
+  readonly #irqs: IrqKind;
+  readonly #mode: NotificationMode;
+  // What the kernel turned out not to have is not tried again.
+  readonly #absent = new Set<Help>();
+  readonly #logged = new Set<Help>();
+
+  constructor(
+    components: { readonly notifier: KernelNotifier; readonly logger: Logger },
+    options: {
+      readonly domid: DomId;
+      readonly irqs: IrqKind;
+      readonly mode: NotificationMode;
+    },
+  ) {
+    this.#notifier = components.notifier;
+    this.#logger = components.logger;
+    this.#domid = options.domid;
+    this.#irqs = options.irqs;
+    this.#mode = options.mode;
+  }
+
+  /**
+   * @param window - the claimed window that holds the register
+   * @returns undefined when user space is to do it
+   * @throws {IoreqError} NOT_SUPPORTED in mode `kernel`
+   */
+  ioeventfd(
+    match: IoeventfdMatch,
+    window: MmioRange,
+    server: { readonly page: Mapping; readonly ports: readonly Port[] },
+    eventfd: EventFd,
+  ): Assignment | undefined {
+    return this.#try('ioeventfd', () => {
+      const { datamatch, length } = match;
+      const queue = match.guestAddr - window.base === QUEUE_NOTIFY ? datamatch : undefined;
+      if (queue === undefined || queue > QUEUE_MASK) {
+        throw new IoreqError(
+          'NOT_SUPPORTED',
+          'Cannot assign an ioeventfd: the kernel matches only virtio-mmio queue notifications',
+          { guestAddr: match.guestAddr },
+        );
+      }
+      const { page, ports } = server;
+      const vq = Number(queue);
+      return this.#notifier.ioeventfd({
+        domid: this.#domid,
+        page,
+        ports,
+        base: window.base,
+        length,
+        vq,
+        eventfd,
+      });
+    });
+  }
+
+  /** As {@link ioeventfd}. The kernel raises the line and never lowers it. */
+  irqfd(irq: IrqLine, eventfd: EventFd): Assignment | undefined {
+    return this.#try('irqfd', () => {
+      const encode = this.#irqs === 'isa' ? encodeSetIsaIrqLevel : encodeSetIrqLevel;
+      return this.#notifier.irqfd({ domid: this.#domid, dmOp: encode(irq, true), eventfd });
+    });
+  }
+
+  #try(help: Help, assign: () => Assignment): Assignment | undefined {
+    if (this.#mode === 'user' || (this.#mode === 'auto' && this.#absent.has(help)))
+      return undefined;
+    try {
+      return assign();
+    } catch (error) {
+      if (this.#mode === 'kernel') {
+        const text = `Cannot have the kernel do an ${help}: ${errorMessage(error)}`;
+        const context = { domid: this.#domid };
+        throw new IoreqError('NOT_SUPPORTED', text, context, { cause: error });
+      }
+      if (XenSysError.is(error) && error.code === 'UNSUPPORTED') this.#absent.add(help);
+      if (!this.#logged.has(help)) {
+        this.#logged.add(help);
+        this.#logger.info({ reason: errorMessage(error) }, `${help} is done in user space`);
+      }
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,255 @@
+import type { GuestMemory } from '@node-vmm/vm-memory';
+import {
+  type EventFd,
+  errorMessage,
+  type Logger,
+  type Mapping,
+  type Poller,
+  silentLogger,
+} from '@node-vmm/vmm-sys-util';
+import type { DeviceModelOps, DomId, IoRange, IoServId, XenOps } from '@node-vmm/xen-sys';
+import { IoreqError } from './errors.ts';
+import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
+import { IoreqPage } from './ioreq-page.ts';
+import type { MmioRange } from './mmio-handler.ts';
+import { UserSpaceVm } from './user-space-vm.ts';
+import type { IoeventfdMatch, IrqLine, NotificationMode } from './vm.ts';
+import type { Wiring } from './wiring.ts';
+import { type IrqKind, KernelAssist } from './xen-kernel-assist.ts';
+import { VcpuPorts } from './xen-vcpu-ports.ts';
+
+/** What a {@link XenVm} works with. All stay the caller's and outlive it. */
+export interface XenVmComponents<M extends GuestMemory> {
+  /** `XenHost.open()`, or the fake of `@node-vmm/xen-sys/testing`. */
+  readonly xen: XenOps;
+  readonly memory: M;
+  /** On Node's own event loop: deferred answers need promises. */
+  readonly poller: Poller;
+  readonly logger?: Logger;
+  /** The guest gave pages back: mappings made on demand are stale. */
+  readonly invalidate?: () => void;
+}
+
+/** How a guest is served. */
+export interface XenVmOptions {
+  readonly domid: DomId;
+  /** Default `auto`: what the kernel cannot do is done in user space, with one log line saying why. */
+  readonly notification?: NotificationMode;
+  /** Which interrupts the guest has; default by the architecture of this machine. */
+  readonly irqs?: IrqKind;
+  /** Milliseconds that a deferred answer may take. */
+  readonly answerLimit?: number;
+}
+
+/**
+ * A guest of Xen whose devices live in this process: one IOREQ server, one ioreq page, one event
+ * channel for each vCPU. Does not need to be the guest's only device model.
+ */
+export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
+  readonly domid: DomId;
+  readonly vcpus: number;
+  readonly #xen: XenOps;
+  readonly #model: DeviceModelOps;
+  readonly #server: IoServId;
+  readonly #mapping: Mapping;
+  readonly #page: IoreqPage;
+  readonly #dispatcher: IoreqDispatcher;
+  readonly #assist: KernelAssist;
+  readonly #irqs: IrqKind;
+  #ports: VcpuPorts | undefined;
+
+  /**
+   * Creates the IOREQ server, disabled: the guest does not notice before the first window is mapped.
+   *
+   * @throws {IoreqError} HYPERVISOR: no such domain, no permission, a hypervisor without IOREQ
+   * servers, more than 128 vCPUs; `cause` says which
+   */
+  static create<M extends GuestMemory>(
+    components: XenVmComponents<M>,
+    options: XenVmOptions,
+  ): XenVm<M> {
+    const { domid } = options;
+    const { xen } = components;
+    return hypervisor(`serve domain ${domid}`, domid, () => {
+      const model = xen.deviceModel(domid);
+      const vcpus = model.nrVcpus();
+      const server = model.createIoreqServer();
+      let mapping: Mapping | undefined;
+      try {
+        mapping = xen.mapIoreqPage(domid, server, vcpus);
+        return new XenVm(components, options, { model, vcpus, server, mapping });
+      } catch (error) {
+        mapping?.close();
+        model.destroyIoreqServer(server);
+        throw error;
+      }
+    });
+  }
+
+  private constructor(
+    components: XenVmComponents<M>,
+    options: XenVmOptions,
+    parts: {
+      readonly model: DeviceModelOps;
+      readonly vcpus: number;
+      readonly server: IoServId;
+      readonly mapping: Mapping;
+    },
+  ) {
+    const { domid, answerLimit } = options;
+    const { memory, poller, xen, invalidate } = components;
+    const logger = (components.logger ?? silentLogger).child({ domid });
+    super({ name: `xen:${domid}`, memory, poller, logger });
+    this.domid = domid;
+    this.vcpus = parts.vcpus;
+    this.#xen = xen;
+    this.#model = parts.model;
+    this.#server = parts.server;
+    this.#mapping = parts.mapping;
+    this.#page = new IoreqPage(parts.mapping.buffer(), parts.vcpus);
+    this.#irqs = options.irqs ?? (process.arch === 'x64' ? 'isa' : 'spi');
+    this.#dispatcher = new IoreqDispatcher(
+      {
+        page: this.#page,
+        bus: this.bus,
+        memory,
+        notify: (vcpu) => this.#ports?.notify(vcpu),
+        logger,
+        ...(invalidate === undefined ? {} : { invalidate }),
+      },
+      answerLimit === undefined ? {} : { answerLimit },
+    );
+    this.#assist = new KernelAssist(
+      { notifier: xen.notifier, logger },
+      { domid, irqs: this.#irqs, mode: options.notification ?? 'auto' },
+    );
+  }
+
+  /** What the ioreq path counted. */
+  get counters(): Readonly<IoreqCounters> {
+    return this.#dispatcher.counters;
+  }
+
+  override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
+    // Matched on the bus as well: what reaches this process all the same signals the same eventfd.
+    const user = super.ioeventfd(match, eventfd);
+    try {
+      const window = this.bus.windowOf(match.guestAddr, match.length);
+      const ports = this.#ports?.local ?? [];
+      const kernel = this.#assist.ioeventfd(match, window, { page: this.#mapping, ports }, eventfd);
+      if (kernel === undefined) return user;
+      return this.wirings.add(true, () => {
+        this.#quietly('end an ioeventfd', () => kernel.close());
+        user.close();
+        // A request that the kernel was looking at has nobody else to serve it.
+        this.#dispatcher.serviceAll();
+      });
+    } catch (error) {
+      user.close();
+      throw error;
+    }
+  }
+
+  override irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring {
+    this.checkLive(`wire interrupt ${irq}`);
+    this.checkIrq(irq);
+    const kernel = this.#assist.irqfd(irq, eventfd);
+    if (kernel === undefined) return super.irqfd(irq, eventfd, onSignal);
+    return this.wirings.add(true, () => this.#quietly('end an irqfd', () => kernel.close()));
+  }
+
+  /** Arm: an edge of an SPI, which Xen takes from the level 1 alone. x86: raises the ISA line. */
+  injectIrq(irq: IrqLine): void {
+    this.#setLevel(irq, true);
+  }
+
+  lowerIrq(irq: IrqLine): void {
+    if (this.#irqs === 'isa') this.#setLevel(irq, false);
+  }
+
+  #setLevel(irq: IrqLine, level: boolean): void {
+    this.checkLive(`set interrupt ${irq}`);
+    this.checkIrq(irq);
+    hypervisor(`set interrupt ${irq} of ${this.name}`, this.domid, () => {
+      if (this.#irqs === 'isa') this.#model.setIsaIrqLevel(irq, level);
+      else this.#model.setIrqLevel(irq, level);
+    });
+  }
+
+  protected checkIrq(irq: IrqLine): void {
+    const [first, last] = this.#irqs === 'isa' ? [0, 15] : [32, 1019];
+    if (Number.isInteger(irq) && irq >= first && irq <= last) return;
+    throw new IoreqError(
+      'BAD_IRQ',
+      `Cannot use interrupt ${irq} of ${this.name}: it has ${first} to ${last}`,
+      { irq, domid: this.domid },
+    );
+  }
+
+  protected claim(range: MmioRange): () => void {
+    const { base, length } = range;
+    const io: IoRange = { type: 'memory', start: base, end: base + BigInt(length) - 1n };
+    const action = `map an MMIO window of ${this.name}`;
+    hypervisor(action, this.domid, () => {
+      this.#model.mapIoRangeToIoreqServer(this.#server, io);
+      try {
+        this.#enable();
+      } catch (error) {
+        this.#model.unmapIoRangeFromIoreqServer(this.#server, io);
+        throw error;
+      }
+    });
+    return () =>
+      this.#quietly('unmap an MMIO window', () =>
+        this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
+      );
+  }
+
+  /** Xen allots event channel ports when the server is enabled, so they are bound after that. */
+  #enable(): void {
+    if (this.#ports !== undefined) return;
+    this.#model.setIoreqServerState(this.#server, true);
+    try {
+      this.#ports = VcpuPorts.bind(
+        { channels: this.#xen.openEventChannels(), page: this.#page, poller: this.poller },
+        this.domid,
+        (vcpu) => this.#dispatcher.service(vcpu),
+      );
+    } catch (error) {
+      this.#model.setIoreqServerState(this.#server, false);
+      throw error;
+    }
+    this.#dispatcher.serviceAll();
+  }
+
+  protected release(): void {
+    this.#dispatcher.close();
+    const ports = this.#ports;
+    this.#ports = undefined;
+    this.#quietly('disable the IOREQ server', () => {
+      if (ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
+    });
+    this.#quietly('close event channels', () => ports?.close());
+    this.#quietly('unmap the ioreq page', () => this.#mapping.close());
+    this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));
+  }
+
+  /** For giving back: a domain that is gone has nothing to take back, and must not stop the rest. */
+  #quietly(action: string, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.logger.debug({ error: errorMessage(error) }, `could not ${action}, going on`);
+    }
+  }
+}
+
+function hypervisor<T>(action: string, domid: DomId, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (IoreqError.is(error)) throw error;
+    const text = `Cannot ${action}: ${errorMessage(error)}`;
+    throw new IoreqError('HYPERVISOR', text, { domid }, { cause: error });
+  }
+}

@@ -1,0 +1,306 @@
+import { readdirSync } from 'node:fs';
+import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
+import { describeVm, type VmUnderTest } from '@node-vmm/ioreq-eventfd/testing';
+import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
+import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
+import { EINVAL, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
+import { asDomId } from '@node-vmm/xen-sys';
+import { type FakeDomain, FakeXen, type FakeXenOptions } from '@node-vmm/xen-sys/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const DOMID = asDomId(7);
+const BASE = 0x200_0000n;
+const RANGE = { base: BASE, length: 0x200 };
+const NOTIFY = { guestAddr: BASE + 0x50n, length: 4, datamatch: 0n } as const;
+const NOTHING = { read: () => 0n, write: () => undefined };
+
+/** A fake guest and the machine that serves it. */
+class Setup {
+  readonly poller = new MainPoller();
+  readonly memory = GuestMemoryBuffer.create([]);
+  readonly logs: string[] = [];
+  readonly fake: FakeXen;
+  readonly domain: FakeDomain;
+  #seen = 0;
+
+  constructor(options: FakeXenOptions = {}, vcpus = 4) {
+    this.fake = new FakeXen({ poller: this.poller, ...options });
+    this.domain = this.fake.addDomain(DOMID, { vcpus });
+  }
+
+  vm(notification: NotificationMode = 'auto', domid = DOMID): XenVm {
+    const note = (_: object, message: string): void => void this.logs.push(message);
+    const logger = {
+      debug: note,
+      info: note,
+      warn: note,
+      error: note,
+      child: () => logger,
+    };
+    const components = { xen: this.fake.host(), memory: this.memory, poller: this.poller, logger };
+    const irqs = this.fake.arch === 'arm64' ? 'spi' : 'isa';
+    return XenVm.create(components, { domid, notification, irqs, answerLimit: 5_000 });
+  }
+
+  access(address: bigint, size: number, value: bigint | undefined, vcpu: number): Promise<bigint> {
+    const written = value === undefined ? {} : { value };
+    return this.domain.access({ address, size, vcpu, ...written }).completed;
+  }
+
+  async interrupt(irq: number): Promise<void> {
+    for (let turn = 0; turn < 10_000; turn++) {
+      while (this.#seen < this.domain.irqs.length) {
+        const next = this.domain.irqs[this.#seen++];
+        if (next?.irq === irq && next.level) return;
+      }
+      await new Promise(setImmediate);
+    }
+    throw new Error('no interrupt came');
+  }
+
+  underTest(notification: NotificationMode, kernelAssisted: boolean): VmUnderTest {
+    return {
+      vm: this.vm(notification),
+      guest: {
+        read: (address, size, vcpu = 0) => this.access(address, size, undefined, vcpu),
+        write: async (address, size, value, vcpu = 0) => {
+          await this.access(address, size, value, vcpu);
+        },
+        interrupt: (irq) => this.interrupt(irq),
+      },
+      irq: this.fake.arch === 'arm64' ? 33 : 5,
+      vcpus: this.domain.vcpus,
+      kernelAssisted,
+      close: () => {
+        expect(this.domain.servers.size).toBe(0);
+        expect(this.fake.privcmd.openMappings).toBe(0);
+        expect(this.fake.eventDevices.every((device) => !device.live)).toBe(true);
+        this.close();
+      },
+    };
+  }
+
+  close(): void {
+    this.fake.close();
+    this.poller.close();
+  }
+}
+
+const test = { describe, it, expect };
+describeVm('XenVm, Arm, notification by the kernel', test, () =>
+  new Setup().underTest('kernel', true),
+);
+describeVm('XenVm, Arm, notification in user space', test, () =>
+  new Setup().underTest('user', false),
+);
+describeVm('XenVm, Arm, a kernel that cannot help', test, () =>
+  new Setup({ kernelEventfds: false }).underTest('auto', false),
+);
+describeVm('XenVm, x86 with a PVH dom0', test, () =>
+  new Setup({ arch: 'x86_64', guestType: 'PVH' }).underTest('auto', true),
+);
+describeVm('XenVm, x86, notification in user space', test, () =>
+  new Setup({ arch: 'x86_64' }).underTest('user', false),
+);
+
+describe('XenVm', () => {
+  let setup = new Setup();
+  afterEach(() => {
+    setup.close();
+    setup = new Setup();
+  });
+  const use = (options: FakeXenOptions): Setup => {
+    setup.close();
+    setup = new Setup(options);
+    return setup;
+  };
+
+  it('tells once why the kernel does not help, and asks no more', () => {
+    const { fake } = use({ kernelEventfds: false });
+    const vm = setup.vm();
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    using other = EventFd.create();
+    expect(vm.ioeventfd(NOTIFY, eventfd).kernelAssisted).toBe(false);
+    expect(vm.ioeventfd({ ...NOTIFY, datamatch: 1n }, other).kernelAssisted).toBe(false);
+    expect(vm.irqfd(33, eventfd).kernelAssisted).toBe(false);
+    expect(setup.logs).toEqual(['ioeventfd is done in user space', 'irqfd is done in user space']);
+    expect(fake.domains.size).toBe(1);
+    vm.close();
+  });
+
+  it('refuses to go without the kernel when told so, and leaves nothing behind', () => {
+    use({ kernelEventfds: false });
+    const vm = setup.vm('kernel');
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    const refused = expect.objectContaining({ code: 'NOT_SUPPORTED' });
+    expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
+    expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
+    expect(() => vm.irqfd(33, eventfd)).toThrow(refused);
+    vm.close();
+  });
+
+  it('never asks the kernel of a PV domain for ioeventfds', () => {
+    use({ arch: 'x86_64', guestType: 'PV' });
+    const vm = setup.vm();
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    setup.fake.failNext('IOCTL_PRIVCMD_IOEVENTFD', EINVAL);
+    expect(vm.ioeventfd(NOTIFY, eventfd).kernelAssisted).toBe(false);
+    expect(() => setup.fake.maybeFail('IOCTL_PRIVCMD_IOEVENTFD')).toThrow();
+    expect(vm.irqfd(5, eventfd).kernelAssisted).toBe(true);
+    vm.close();
+  });
+
+  it('gives registers that the kernel does not know to user space', () => {
+    const vm = setup.vm();
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    const at = (offset: bigint, rest: object): boolean =>
+      vm.ioeventfd({ guestAddr: BASE + offset, length: 4, ...rest }, eventfd).kernelAssisted;
+    expect(at(0x54n, { datamatch: 0n })).toBe(false);
+    expect(at(0x50n, { datamatch: 0x1_0000n })).toBe(false);
+    expect(at(0x50n, { datamatch: 3n })).toBe(true);
+    expect(at(0x60n, {})).toBe(false);
+    vm.close();
+  });
+
+  it('signals the same eventfd for a notification that the kernel let pass', async () => {
+    const vm = setup.vm('kernel');
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    vm.ioeventfd(NOTIFY, eventfd);
+    for (const server of setup.domain.servers.values()) {
+      for (const entry of server.ioeventfds.splice(0)) entry.eventfd.close();
+    }
+    await setup.access(NOTIFY.guestAddr, 4, 0n, 0);
+    expect(eventfd.drain()).toBe(true);
+    vm.close();
+  });
+
+  it('raises an SPI once for each edge, and an ISA line until it is lowered', () => {
+    const arm = setup.vm();
+    arm.injectIrq(33);
+    arm.lowerIrq(33);
+    arm.injectIrq(33);
+    arm.close();
+    expect(setup.domain.irqs.map(({ level }) => level)).toEqual([true, true]);
+    use({ arch: 'x86_64' });
+    const x86 = setup.vm();
+    x86.injectIrq(5);
+    x86.lowerIrq(5);
+    x86.close();
+    expect(setup.domain.irqs).toEqual([
+      { kind: 'isa', irq: 5, level: true },
+      { kind: 'isa', irq: 5, level: false },
+    ]);
+  });
+
+  it('refuses interrupts that the guest cannot have', () => {
+    const bad = expect.objectContaining({ code: 'BAD_IRQ' });
+    const arm = setup.vm();
+    for (const irq of [-1, 0, 31, 1020, 1.5]) expect(() => arm.injectIrq(irq)).toThrow(bad);
+    arm.close();
+    use({ arch: 'x86_64' });
+    const x86 = setup.vm();
+    for (const irq of [-1, 16]) expect(() => x86.injectIrq(irq)).toThrow(bad);
+    x86.close();
+  });
+
+  it('does nothing to the guest before the first window is mapped', async () => {
+    const vm = setup.vm();
+    const [server] = setup.domain.servers.values();
+    expect(server?.enabled).toBe(false);
+    vm.mapMmio(RANGE, { read: () => 5n, write: () => undefined });
+    expect(server?.enabled).toBe(true);
+    expect(await setup.access(BASE, 4, undefined, 3)).toBe(5n);
+    vm.close();
+  });
+
+  it.each(['XEN_DMOP_nr_vcpus', 'XEN_DMOP_create_ioreq_server', 'IOCTL_PRIVCMD_MMAP_RESOURCE'])(
+    'leaves nothing behind when %s fails',
+    (operation) => {
+      setup.fake.failNext(operation, EINVAL);
+      expect(() => setup.vm()).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+      expect(setup.domain.servers.size).toBe(0);
+      expect(setup.fake.privcmd.openMappings).toBe(0);
+    },
+  );
+
+  it.each([
+    'XEN_DMOP_map_io_range_to_ioreq_server',
+    'XEN_DMOP_set_ioreq_server_state',
+    'open evtchn',
+    'IOCTL_EVTCHN_BIND_INTERDOMAIN',
+  ])('can map a window again after %s failed', async (operation) => {
+    const vm = setup.vm();
+    setup.fake.failNext(operation, EINVAL);
+    expect(() => vm.mapMmio(RANGE, NOTHING)).toThrow(
+      expect.objectContaining({ code: 'HYPERVISOR' }),
+    );
+    vm.mapMmio(RANGE, { read: () => 9n, write: () => undefined });
+    expect(await setup.access(BASE, 4, undefined, 0)).toBe(9n);
+    vm.close();
+    expect(setup.fake.eventDevices.every((device) => !device.live)).toBe(true);
+  });
+
+  it('closes when the domain is gone, and lets go of everything', () => {
+    const vm = setup.vm('kernel');
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    vm.ioeventfd(NOTIFY, eventfd);
+    vm.irqfd(33, eventfd);
+    setup.fake.destroyDomain(DOMID);
+    expect(() => vm.injectIrq(33)).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+    vm.close();
+    expect(setup.fake.privcmd.openMappings).toBe(0);
+    expect(setup.fake.eventDevices.every((device) => !device.live)).toBe(true);
+  });
+
+  it('says what is wrong with a domain that cannot be served', () => {
+    expect(() => setup.vm('auto', asDomId(99))).toThrow(
+      expect.objectContaining({ code: 'HYPERVISOR', message: expect.stringContaining('99') }),
+    );
+    setup.fake.addDomain(8, { vcpus: 129 });
+    expect(() => setup.vm('auto', asDomId(8))).toThrow(
+      expect.objectContaining({ cause: expect.objectContaining({ code: 'TOO_MANY_VCPUS' }) }),
+    );
+  });
+
+  it('does not stop when an interrupt or a notification fails', async () => {
+    const vm = setup.vm('user');
+    vm.mapMmio(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    vm.irqfd(33, eventfd);
+    setup.fake.failNext('XEN_DMOP_set_irq_level', ESRCH);
+    eventfd.signal();
+    while (setup.logs.length === 0) await new Promise(setImmediate);
+    eventfd.signal();
+    await setup.interrupt(33);
+    setup.fake.failNext('IOCTL_EVTCHN_NOTIFY', ESRCH);
+    setup.domain.access({ address: BASE, size: 4 });
+    while (vm.counters.errors === 0) await new Promise(setImmediate);
+    vm.close();
+  });
+
+  it('serves two guests, and one again and again, without residue', async () => {
+    setup.fake.addDomain(8);
+    const other = setup.vm('auto', asDomId(8));
+    other.mapMmio(RANGE, NOTHING);
+    setup.vm().close();
+    const before = readdirSync('/proc/self/fd').length;
+    for (let round = 0; round < 20; round++) {
+      const vm = setup.vm();
+      vm.mapMmio(RANGE, { read: () => BigInt(round), write: () => undefined });
+      using eventfd = EventFd.create();
+      vm.ioeventfd(NOTIFY, eventfd);
+      vm.irqfd(33, eventfd);
+      expect(await setup.access(BASE, 4, undefined, 0)).toBe(BigInt(round));
+      vm.close();
+    }
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+    expect(setup.domain.servers.size).toBe(0);
+    other.close();
+  });
+});
