@@ -5,6 +5,7 @@ import {
   vring_desc,
 } from '@node-vmm/virtio-queue';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
+import { GuestMemoryBuffer, LoanLedger } from '@node-vmm/vm-memory/testing';
 import { describe, expect, it } from 'vitest';
 import { BORDER, DATA, END, pattern, Rig, readable, TABLE, writable } from '../rig.ts';
 
@@ -175,6 +176,32 @@ describe('§2.7.5 The Virtqueue Descriptor Table', () => {
     const rig = new Rig();
     rig.driver.raw.setDescriptor(0, { addr: data, len: 4, flags: NEXT, next: 8 });
     expectMalformed(rig);
+  });
+
+  it('believes what it read first of a driver that rewrites descriptors meanwhile', () => {
+    let rewrite = (): void => {};
+    class Racing extends LoanLedger {
+      override lend(...loan: Parameters<LoanLedger['lend']>): boolean {
+        const lent = super.lend(...loan);
+        rewrite();
+        return lent;
+      }
+    }
+    const plain = GuestMemoryBuffer.create([{ guestAddr: guestAddress(0), length: BORDER }]);
+    const rig = new Rig({ memory: new Racing(plain) });
+    rig.driver.add([readable(0, 4), writable(4, 4)]);
+    rig.driver.publish();
+    rewrite = () => {
+      const hostile = { addr: 2n ** 60n, len: 0xffff_ffff, flags: NEXT | INDIRECT, next: 9 };
+      rig.driver.raw.setDescriptor(0, hostile);
+      rig.driver.raw.setAvail(0, 7);
+    };
+    const chain = rig.queue.popBatch().at(0);
+    expect(chain).toMatchObject({ head: 0, readableLength: 4, writableLength: 4 });
+    expect([0, 1].map((i) => chain.segments.lengthAt(i))).toEqual([4, 4]);
+    rig.queue.complete(chain, 4);
+    rig.queue.flush();
+    expect(rig.driver.raw.usedElement(0)).toEqual({ id: 0, len: 4 });
   });
 
   it('goes on with the chains around a malformed one', () => {
