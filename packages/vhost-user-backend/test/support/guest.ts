@@ -45,11 +45,11 @@ export class GuestRing {
   readonly #guest: Guest;
   #nextData = 0;
 
-  constructor(guest: Guest, index = 0, features = EVENT_IDX, size = 64) {
+  constructor(guest: Guest, index = 0, features = EVENT_IDX, size = 64, startIndex = 0) {
     this.#guest = guest;
     this.index = index;
     this.layout = MockDriver.layout(size, guestAddress(GUEST_BASE + BigInt(index * 0x1_0000)));
-    this.driver = new MockDriver(guest.memory, { ...this.layout, features });
+    this.driver = new MockDriver(guest.memory, { ...this.layout, features }, startIndex);
   }
 
   get addr() {
@@ -103,7 +103,7 @@ export class GuestRing {
   }
 
   /** Tells the back-end everything but ENABLE. */
-  async setUp(frontEnd: FrontEnd, base = 0): Promise<void> {
+  setUp(frontEnd: FrontEnd, base = 0): void {
     const { index } = this;
     frontEnd.send('VHOST_USER_SET_VRING_NUM', { index, num: this.layout.size });
     frontEnd.send('VHOST_USER_SET_VRING_ADDR', this.addr);

@@ -22,7 +22,7 @@ describe('VhostUserDaemon', () => {
     const ring = new GuestRing(guest);
     const frontEnd = new FrontEnd(socketPath);
     await negotiate(frontEnd, guest);
-    await ring.setUp(frontEnd);
+    ring.setUp(frontEnd);
     expect(await ring.enable(frontEnd)).toBe(0);
     ring.submit([1, 2, 3], [4, 5]);
     expect(await ring.collect(frontEnd.poller, 2)).toEqual([3, 2]);

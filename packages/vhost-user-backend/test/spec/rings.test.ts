@@ -1,0 +1,220 @@
+// Titles name sections of the vhost-user specification (QEMU docs/interop/vhost-user.rst).
+import { describe, expect, it } from 'vitest';
+import { EVENT_IDX, negotiate } from '../support/guest.ts';
+import { useBench } from '../support/setup.ts';
+
+describe('Starting and stopping rings', () => {
+  const bench = useBench();
+
+  it('a kick given before SET_VRING_KICK is not lost', async () => {
+    const frontEnd = bench().connect();
+    const ring = bench().ring();
+    await negotiate(frontEnd, bench().guest);
+    ring.submit([1, 2]);
+    ring.setUp(frontEnd);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([2]);
+  });
+
+  it('requests are served whose kick somebody else drained before', async () => {
+    const frontEnd = bench().connect();
+    const ring = bench().ring();
+    await negotiate(frontEnd, bench().guest);
+    ring.submit([1, 2]);
+    ring.kick.drain();
+    ring.setUp(frontEnd);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([2]);
+  });
+
+  it('a kick given before SET_VRING_ENABLE is not lost', async () => {
+    const frontEnd = bench().connect();
+    const ring = bench().ring();
+    await negotiate(frontEnd, bench().guest);
+    ring.setUp(frontEnd);
+    // The round trip says that everything before it has been handled.
+    await frontEnd.ask('VHOST_USER_GET_STATUS', undefined);
+    ring.submit([1, 2, 3]);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([3]);
+  });
+
+  it('a ring is served whatever the order of its messages', async () => {
+    const frontEnd = bench().connect();
+    const ring = bench().ring();
+    await negotiate(frontEnd, bench().guest);
+    ring.submit([7]);
+    const { index } = ring;
+    frontEnd.send('VHOST_USER_SET_VRING_KICK', { index, hasFd: true }, [ring.kick.fd]);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    frontEnd.send('VHOST_USER_SET_VRING_NUM', { index, num: ring.layout.size });
+    frontEnd.send('VHOST_USER_SET_VRING_ADDR', ring.addr);
+    frontEnd.send('VHOST_USER_SET_VRING_CALL', { index, hasFd: true }, [ring.call.fd]);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+  });
+
+  it('a disabled ring takes nothing, and goes on when enabled', async () => {
+    const { frontEnd, ring } = await bench().running();
+    expect(await ring.enable(frontEnd, false)).toBe(0);
+    ring.submit([1], [2]);
+    await bench().daemon.status();
+    expect(ring.driver.poll()).toBeUndefined();
+    expect(await ring.enable(frontEnd)).toBe(0);
+    expect(await ring.collect(frontEnd.poller, 2)).toEqual([1, 1]);
+  });
+
+  it('GET_VRING_BASE stops the ring and says where to go on', async () => {
+    const { frontEnd, ring } = await bench().running();
+    ring.submit([1], [2], [3]);
+    await ring.collect(frontEnd.poller, 3);
+    const base = await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+    expect(base).toEqual({ index: 0, num: 3 });
+    ring.submit([4]);
+    ring.kick.signal();
+    await bench().daemon.status();
+    expect(ring.driver.poll()).toBeUndefined();
+    ring.setUp(frontEnd, base.num);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    expect(await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 })).toEqual({
+      index: 0,
+      num: 4,
+    });
+  });
+
+  it('a ring restarts a hundred times without losing a request', async () => {
+    const { frontEnd, ring } = await bench().running();
+    for (let i = 0; i < 100; i++) {
+      ring.submit([i], [i]);
+      const { num } = await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+      ring.setUp(frontEnd, num);
+      expect(await ring.collect(frontEnd.poller, 2)).toEqual([1, 1]);
+    }
+  });
+
+  it('indices wrap at 65536', async () => {
+    const frontEnd = bench().connect();
+    await negotiate(frontEnd, bench().guest);
+    const ring = bench().ring(0, EVENT_IDX, 64, 65_530);
+    ring.setUp(frontEnd, 65_530);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    for (let i = 0; i < 20; i++) {
+      ring.submit([i]);
+      expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    }
+    const base = await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+    expect(base.num).toBe(14);
+  });
+
+  it('without VHOST_USER_F_PROTOCOL_FEATURES rings start enabled', async () => {
+    const frontEnd = bench().connect();
+    const { guest } = bench();
+    const offered = await frontEnd.ask('VHOST_USER_GET_FEATURES', undefined);
+    frontEnd.send('VHOST_USER_SET_FEATURES', offered & ~(1n << 30n));
+    frontEnd.send('VHOST_USER_SET_MEM_TABLE', guest.regions, guest.fds);
+    const ring = bench().ring();
+    ring.setUp(frontEnd);
+    ring.submit([1, 2]);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([2]);
+  });
+
+  it('without the event index notification flags are obeyed', async () => {
+    const frontEnd = bench().connect();
+    await negotiate(frontEnd, bench().guest, { features: (1n << 32n) | (1n << 30n) });
+    const ring = bench().ring(0, 0n);
+    ring.setUp(frontEnd);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    for (let i = 0; i < 50; i++) {
+      ring.submit([i]);
+      expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    }
+    ring.call.drain();
+    ring.driver.disableInterrupts();
+    ring.submit([1]);
+    let taken: unknown;
+    while (taken === undefined) taken = ring.driver.poll();
+    await bench().daemon.status();
+    expect(ring.call.drain()).toBe(false);
+  });
+
+  it('SET_VRING_CALL on a running ring: the new descriptor is signalled once', async () => {
+    const { frontEnd, ring } = await bench().running();
+    const old = ring.call.clone();
+    ring.call.drain();
+    expect(
+      await frontEnd.tell('VHOST_USER_SET_VRING_CALL', { index: 0, hasFd: true }, [old.fd]),
+    ).toBe(0);
+    expect(old.drain()).toBe(true);
+    expect(old.drain()).toBe(false);
+    expect(await frontEnd.tell('VHOST_USER_SET_VRING_CALL', { index: 0, hasFd: false })).toBe(0);
+    ring.submit([1]);
+    let taken: unknown;
+    while (taken === undefined) taken = ring.driver.poll();
+    await bench().daemon.status();
+    expect(old.drain()).toBe(false);
+    old.close();
+  });
+
+  it('SET_VRING_KICK on a running ring: the new descriptor counts, the old one no more', async () => {
+    const { frontEnd, ring } = await bench().running();
+    const old = ring.kick.clone();
+    const { EventFd } = await import('@node-vmm/vmm-sys-util');
+    const next = EventFd.create();
+    const set = await frontEnd.tell('VHOST_USER_SET_VRING_KICK', { index: 0, hasFd: true }, [
+      next.fd,
+    ]);
+    expect(set).toBe(0);
+    ring.add(Uint8Array.of(1));
+    ring.driver.publish();
+    next.signal();
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    next.close();
+    old.close();
+  });
+
+  it('SET_VRING_KICK without a descriptor is refused: nothing here polls', async () => {
+    const { frontEnd } = await bench().running();
+    expect(await frontEnd.tell('VHOST_USER_SET_VRING_KICK', { index: 1, hasFd: false })).toBe(1);
+    expect(bench().logger.find('request refused')?.context['err']).toMatchObject({
+      code: 'UNSUPPORTED',
+    });
+  });
+});
+
+describe('Ring errors', () => {
+  const bench = useBench();
+
+  it('a malformed chain is returned unused and the ring goes on', async () => {
+    const { frontEnd, ring } = await bench().running();
+    ring.driver.raw.setDescriptor(0, { addr: 0n, len: 16, flags: 0 });
+    ring.driver.raw.offer(0);
+    ring.kick.signal();
+    while (ring.driver.raw.usedIndex !== 1);
+    const [status] = await bench().daemon.status();
+    expect(status?.rings[0]).toMatchObject({ malformedChains: 1, broken: 0 });
+    expect(frontEnd.connection.live).toBe(true);
+  });
+
+  it('a broken ring signals its err descriptor, is logged once and disturbs nobody', async () => {
+    const { frontEnd, ring } = await bench().running();
+    const other = bench().ring(1);
+    other.setUp(frontEnd);
+    expect(await other.enable(frontEnd)).toBe(0);
+    ring.driver.raw.availIndex = 1000;
+    ring.kick.signal();
+    while (!ring.err.drain());
+    ring.kick.signal();
+    ring.kick.signal();
+    other.submit([1, 2]);
+    expect(await other.collect(frontEnd.poller, 1)).toEqual([2]);
+    const [status] = await bench().daemon.status();
+    expect(status?.rings.map(({ broken }) => broken)).toEqual([1, 0]);
+    const lines = bench().logger.lines.filter(({ message }) => message.includes('broke its ring'));
+    expect(lines).toHaveLength(1);
+    // Set up anew it works again.
+    await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+    const fresh = bench().ring(0);
+    fresh.setUp(frontEnd);
+    fresh.submit([5]);
+    expect(await fresh.collect(frontEnd.poller, 1)).toEqual([1]);
+  });
+});

@@ -1,0 +1,75 @@
+import { afterEach, beforeEach, expect } from 'vitest';
+import { type DeviceSpec, type ServedDevice, VhostUserDaemon } from '../../src/index.ts';
+import { ECHO, MemoryLogger, openFds, Sockets, until } from './daemon.ts';
+import { FrontEnd } from './front-end.ts';
+import { Guest, GuestRing, negotiate } from './guest.ts';
+
+/** A daemon with an echo device for every test, and the check that each leaves no descriptor open. */
+export class Bench {
+  readonly sockets = new Sockets();
+  readonly logger = new MemoryLogger();
+  readonly daemon = new VhostUserDaemon({ logger: this.logger });
+  readonly guest = new Guest();
+  device!: ServedDevice;
+  readonly #closeables: { close(): void }[] = [];
+
+  async addDevice(options: unknown = {}, spec: Partial<DeviceSpec> = {}): Promise<ServedDevice> {
+    return this.daemon.addDevice({
+      name: 'echo',
+      module: ECHO,
+      socketPath: this.sockets.path(),
+      options,
+      ...spec,
+    });
+  }
+
+  connect(device: ServedDevice = this.device): FrontEnd {
+    const frontEnd = new FrontEnd(device.socketPath as string);
+    this.#closeables.push(frontEnd);
+    return frontEnd;
+  }
+
+  ring(...args: ConstructorParameters<typeof GuestRing> extends [Guest, ...infer R] ? R : never) {
+    const ring = new GuestRing(this.guest, ...args);
+    this.#closeables.push(ring);
+    return ring;
+  }
+
+  /** A connected front-end with features and memory, and an enabled ring. */
+  async running(device: ServedDevice = this.device): Promise<{ frontEnd: FrontEnd; ring: GuestRing }> {
+    const frontEnd = this.connect(device);
+    await negotiate(frontEnd, this.guest);
+    const ring = this.ring();
+    ring.setUp(frontEnd);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    return { frontEnd, ring };
+  }
+
+  /** Waits until the device listens again. */
+  async idle(): Promise<void> {
+    await until(async () => (await this.device.status()).state !== 'connected');
+  }
+
+  async close(): Promise<void> {
+    for (const closeable of this.#closeables) closeable.close();
+    await this.daemon.close();
+    this.guest.close();
+    this.sockets.close();
+  }
+}
+
+/** Registers set-up and clean-up; the returned function gives the bench of the running test. */
+export function useBench(options: unknown = {}): () => Bench {
+  let bench: Bench;
+  let before: number;
+  beforeEach(async () => {
+    before = openFds();
+    bench = new Bench();
+    bench.device = await bench.addDevice(options);
+  });
+  afterEach(async () => {
+    await bench.close();
+    expect(openFds()).toBe(before);
+  });
+  return () => bench;
+}
