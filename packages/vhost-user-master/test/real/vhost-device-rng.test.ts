@@ -4,11 +4,11 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import type { CloseReason } from '@node-vmm/vhost-user';
-import { guestAddress, type ShareableMemory } from '@node-vmm/vm-memory';
-import { asFd, closeFd, EventFd, MainPoller, Mapping, memfdCreate } from '@node-vmm/vmm-sys-util';
+import { asFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VhostUserFrontend } from '../../src/index.ts';
 import { until } from '../unit/fake-backend.ts';
+import { DATA, Driver } from './driver.ts';
 
 /** rust-vmm's daemon: where a variable says, else where the project's set-up builds it. */
 function findDaemon(): string | undefined {
@@ -32,55 +32,9 @@ if (daemon === undefined) {
   );
 }
 
-const BASE = 0x4000_0000;
-const AVAIL = 0x1000;
-const USED = 0x2000;
-const DATA = 0x4000;
-const SIZE = 256;
-const VIRTQ_DESC_F_WRITE = 2;
 const VIRTIO_F_VERSION_1 = 1n << 32n;
 
-/** The driver's side of a split ring of 256, as little of it as an entropy request needs. */
-class Driver {
-  readonly memfd = memfdCreate('guest', 0x10000);
-  readonly mapping = Mapping.create({ length: 0x10000, fd: this.memfd });
-  readonly #view = new DataView(this.mapping.buffer());
-  readonly memory: ShareableMemory = {
-    sharedRegions: [
-      { guestAddr: guestAddress(BASE), length: 0x10000n, fd: this.memfd, fdOffset: 0n },
-    ],
-  };
-  #available = 0;
-
-  /** Makes a writable buffer available. */
-  offer(length: number): void {
-    const head = this.#available % SIZE;
-    this.#view.setBigUint64(16 * head, BigInt(BASE + DATA), true);
-    this.#view.setUint32(16 * head + 8, length, true);
-    this.#view.setUint16(16 * head + 12, VIRTQ_DESC_F_WRITE, true);
-    this.#view.setUint16(AVAIL + 4 + 2 * head, head, true);
-    this.#available++;
-    this.#view.setUint16(AVAIL + 2, this.#available & 0xffff, true);
-  }
-
-  get used(): number {
-    return this.#view.getUint16(USED + 2, true);
-  }
-
-  /** Bytes written into the last buffer that came back. */
-  get written(): number {
-    return this.#view.getUint32(USED + 4 + 8 * ((this.used - 1) % SIZE) + 4, true);
-  }
-
-  data(length: number): Uint8Array {
-    return new Uint8Array(this.mapping.buffer(DATA, length)).slice();
-  }
-
-  close(): void {
-    this.mapping.close();
-    closeFd(this.memfd);
-  }
-}
+const buffer = (length: number) => ({ at: DATA, length, writable: true });
 
 describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
   let directory: string;
@@ -88,8 +42,6 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
   let child: ChildProcess;
   let poller: MainPoller;
   let driver: Driver;
-  let kick: EventFd;
-  let call: EventFd;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'vhost-rng-'));
@@ -98,8 +50,6 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     child = spawn(daemon as string, ['-s', join(directory, 'rng.sock')], { stdio: 'ignore' });
     poller = new MainPoller();
     driver = new Driver();
-    kick = EventFd.create();
-    call = EventFd.create();
   });
 
   afterEach(async () => {
@@ -110,28 +60,17 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     }
     poller.close();
     driver.close();
-    kick.close();
-    call.close();
     rmSync(directory, { recursive: true });
   });
 
   const connect = (): Promise<VhostUserFrontend> =>
     VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
 
-  const start = async (front: VhostUserFrontend, base = 0): Promise<void> => {
+  const start = async (front: VhostUserFrontend): Promise<void> => {
     await front.negotiate();
     await front.setFeatures(front.deviceFeatures & VIRTIO_F_VERSION_1);
     await front.setMemTable(driver.memory);
-    await front.startVring({
-      index: 0,
-      size: SIZE,
-      descTable: guestAddress(BASE),
-      availRing: guestAddress(BASE + AVAIL),
-      usedRing: guestAddress(BASE + USED),
-      base,
-      kick,
-      call,
-    });
+    await front.startVring(driver.vring());
   };
 
   it('fills buffers with entropy, stops and goes on where it was', async () => {
@@ -140,36 +79,27 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     expect(front.deviceFeatures & VIRTIO_F_VERSION_1).toBe(VIRTIO_F_VERSION_1);
     expect(front.queueCount).toBe(1);
 
-    driver.offer(64);
-    kick.signal();
+    driver.offer(buffer(64));
+    driver.kick.signal();
     await until(() => driver.used === 1);
     expect(driver.written).toBe(64);
-    const first = driver.data(64);
+    const first = driver.bytes(DATA, 64);
     expect(new Set(first).size).toBeGreaterThan(8);
-    expect(call.drain()).toBe(true);
+    expect(driver.call.drain()).toBe(true);
 
     await expect(front.stopVring(0)).resolves.toBe(1);
-    await front.startVring({
-      index: 0,
-      size: SIZE,
-      descTable: guestAddress(BASE),
-      availRing: guestAddress(BASE + AVAIL),
-      usedRing: guestAddress(BASE + USED),
-      base: 1,
-      kick,
-      call,
-    });
-    driver.offer(64);
-    kick.signal();
+    await front.startVring(driver.vring(1));
+    driver.offer(buffer(64));
+    driver.kick.signal();
     await until(() => driver.used === 2);
-    expect(driver.data(64)).not.toEqual(first);
+    expect(driver.bytes(DATA, 64)).not.toEqual(first);
     front.close();
   });
 
   it('serves a request whose kick came before the vring was enabled', async () => {
     const front = await connect();
-    driver.offer(32);
-    kick.signal();
+    driver.offer(buffer(32));
+    driver.kick.signal();
     await start(front);
     await until(() => driver.used === 1);
     expect(driver.written).toBe(32);
@@ -189,8 +119,8 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     child = spawn(daemon as string, ['-s', join(directory, 'rng.sock')], { stdio: 'ignore' });
     const again = await connect();
     await start(again);
-    driver.offer(16);
-    kick.signal();
+    driver.offer(buffer(16));
+    driver.kick.signal();
     await until(() => driver.used === 1);
     again.close();
   });
@@ -200,7 +130,7 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     const before = readdirSync('/proc/self/fd').length;
     for (let i = 0; i < 3; i++) {
       const front = await connect();
-      await start(front, 0);
+      await start(front);
       front.close();
     }
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { getActiveResourcesInfo } from 'node:process';
 import {
   BACKEND_REQUESTS,
   type CloseReason,
@@ -435,6 +436,17 @@ describe('VhostUserFrontend', () => {
       event.close();
     });
 
+    it('leave no timer behind', async () => {
+      const timers = (): number =>
+        getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+      await front.negotiate();
+      const idle = timers();
+      const stopped = front.stopVring(0);
+      expect(timers()).toBe(idle + 1);
+      await stopped;
+      expect(timers()).toBe(idle);
+    });
+
     it('are not waited for once aborted', async () => {
       await front.negotiate();
       back.script['VHOST_USER_GET_VRING_BASE'] = () => 'handled';
@@ -629,6 +641,20 @@ describe('VhostUserFrontend', () => {
       expect(channel.closed).toMatchObject([{ kind: 'peer-closed' }]);
       await expect(front.stopVring(0)).resolves.toBe(17);
       expect(closed).toEqual([]);
+    });
+
+    it('is let go of when the back-end dies', async () => {
+      back.protocolFeatures = REQ | ACK;
+      let remote: Fd | undefined;
+      back.script['VHOST_USER_SET_BACKEND_REQ_FD'] = (_message, fds) => {
+        remote = fds.take()[0];
+      };
+      await front.negotiate();
+      const watches = poller.size;
+      // As the kernel does it, without a shutdown: this must have been the last copy.
+      closeFd(remote as Fd);
+      await until(() => poller.size === watches - 1);
+      expect(front.live).toBe(true);
     });
 
     it('closes with the front-end', async () => {
