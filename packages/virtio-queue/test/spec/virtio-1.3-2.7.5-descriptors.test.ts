@@ -213,6 +213,7 @@ describe('§2.7.5 The Virtqueue Descriptor Table', () => {
     raw.offer(0, 1, 2);
     const batch = rig.queue.popBatch();
     expect([batch.at(0).head, batch.at(1).head, batch.length]).toEqual([0, 2, 2]);
+    expect(batch.segments.count).toBe(2);
     rig.queue.complete(batch.at(1), 8);
     rig.queue.complete(batch.at(0), 4);
     rig.queue.flush();
@@ -342,10 +343,14 @@ describe('§2.7.5.3 Indirect Descriptors', () => {
     expectMalformed(rig);
   });
 
-  it('refuses an entry past the table', () => {
+  it.each([
+    [1, 1],
+    [2, 5],
+    [2, 0xffff],
+  ])('refuses, in a table of %i, to go on at %i', (entries, next) => {
     const rig = new Rig();
-    rig.driver.raw.setDescriptor(0, { addr: TABLE, len: 16, flags: INDIRECT });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: NEXT, next: 1 }));
+    rig.driver.raw.setDescriptor(0, { addr: TABLE, len: 16 * entries, flags: INDIRECT });
+    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: NEXT, next }));
     expectMalformed(rig);
   });
 
