@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VhostUserFrontend } from '../../src/index.ts';
-import { until } from '../unit/fake-backend.ts';
-import { DATA, Driver } from './driver.ts';
+import { data, Guest } from './guest.ts';
 
 const daemon = 'qemu-storage-daemon';
 const available = spawnSync(daemon, ['--version']).status === 0;
@@ -14,7 +13,6 @@ if (!available) console.warn(`skipped: no ${daemon}; Debian has it in qemu-syste
 
 const SECTOR = 512;
 const SECTORS = 64;
-const VIRTIO_F_VERSION_1 = 1n << 32n;
 const VIRTIO_BLK_T_IN = 0;
 
 describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-user)', () => {
@@ -22,7 +20,7 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
   let path: string;
   let child: ChildProcess;
   let poller: MainPoller;
-  let driver: Driver;
+  let guest: Guest;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'vhost-blk-'));
@@ -42,7 +40,7 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
       { stdio: 'ignore' },
     );
     poller = new MainPoller();
-    driver = new Driver();
+    guest = new Guest();
   });
 
   afterEach(async () => {
@@ -52,7 +50,7 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
       await exited;
     }
     poller.close();
-    driver.close();
+    guest.close();
     rmSync(directory, { recursive: true });
   });
 
@@ -72,29 +70,28 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
     front.close();
   });
 
-  it('reads a sector, stops, starts again and survives a reconnect', async () => {
+  it('reads sectors, stops, starts again and survives a reconnect', async () => {
     for (let round = 0; round < 2; round++) {
       const front = await connect();
-      await front.setFeatures(front.deviceFeatures & VIRTIO_F_VERSION_1);
-      await front.setMemTable(driver.memory);
-      for (let i = 0; i < 2; i++) {
-        const request = 2 * round + i;
-        await front.startVring(driver.vring(request));
-        driver.view.setUint32(DATA, VIRTIO_BLK_T_IN, true);
-        driver.view.setBigUint64(DATA + 8, BigInt(10 + request), true);
-        driver.view.setUint8(DATA + 0x1000, 0xff);
-        driver.offer(
-          { at: DATA, length: 16, writable: false },
-          { at: DATA + 0x200, length: SECTOR, writable: true },
-          { at: DATA + 0x1000, length: 1, writable: true },
-        );
-        driver.kick.signal();
-        await until(() => driver.used === request + 1);
-        expect(driver.view.getUint8(DATA + 0x1000)).toBe(0);
-        expect(driver.bytes(DATA + 0x200, SECTOR)).toEqual(
-          new Uint8Array(SECTOR).fill(11 + request),
-        );
-        await expect(front.stopVring(0)).resolves.toBe(request + 1);
+      await guest.negotiate(front);
+      for (let i = 0; i < 3; i++) {
+        await front.startVring(guest.vring(i));
+        const { memory, driver } = guest;
+        memory.writeU32(data(0), VIRTIO_BLK_T_IN);
+        memory.writeU64(data(8), BigInt(10 * round + i));
+        memory.writeU8(data(0x1000), 0xff);
+        driver.add([
+          { guestAddr: data(0), length: 16, writable: false },
+          { guestAddr: data(0x200), length: SECTOR, writable: true },
+          { guestAddr: data(0x1000), length: 1, writable: true },
+        ]);
+        guest.publish();
+        await guest.next();
+        expect(memory.readU8(data(0x1000))).toBe(0);
+        const sector = new Uint8Array(SECTOR);
+        memory.read(data(0x200), sector);
+        expect(sector).toEqual(new Uint8Array(SECTOR).fill(10 * round + i + 1));
+        await expect(front.stopVring(0)).resolves.toBe(i + 1);
       }
       front.close();
     }

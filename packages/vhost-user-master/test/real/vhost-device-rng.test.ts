@@ -6,9 +6,9 @@ import { env } from 'node:process';
 import type { CloseReason } from '@node-vmm/vhost-user';
 import { asFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { VhostUserFrontend } from '../../src/index.ts';
+import { shouldReconnect, VhostUserFrontend } from '../../src/index.ts';
 import { until } from '../unit/fake-backend.ts';
-import { DATA, Driver } from './driver.ts';
+import { data, Guest } from './guest.ts';
 
 /** rust-vmm's daemon: where a variable says, else where the project's set-up builds it. */
 function findDaemon(): string | undefined {
@@ -32,24 +32,23 @@ if (daemon === undefined) {
   );
 }
 
-const VIRTIO_F_VERSION_1 = 1n << 32n;
-
-const buffer = (length: number) => ({ at: DATA, length, writable: true });
+const buffer = (length: number) => ({ guestAddr: data(0), length, writable: true });
 
 describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
   let directory: string;
-  let path: string;
   let child: ChildProcess;
   let poller: MainPoller;
-  let driver: Driver;
+  let guest: Guest;
+
+  // The daemon appends the number of the socket.
+  const launch = (): ChildProcess =>
+    spawn(daemon as string, ['-s', join(directory, 'rng.sock')], { stdio: 'ignore' });
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'vhost-rng-'));
-    path = join(directory, 'rng.sock0');
-    // Named on the command line with the prefix of the socket's path.
-    child = spawn(daemon as string, ['-s', join(directory, 'rng.sock')], { stdio: 'ignore' });
+    child = launch();
     poller = new MainPoller();
-    driver = new Driver();
+    guest = new Guest();
   });
 
   afterEach(async () => {
@@ -59,50 +58,50 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
       await exited;
     }
     poller.close();
-    driver.close();
+    guest.close();
     rmSync(directory, { recursive: true });
   });
 
-  const connect = (): Promise<VhostUserFrontend> =>
-    VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
-
-  const start = async (front: VhostUserFrontend): Promise<void> => {
+  const connect = async (): Promise<VhostUserFrontend> => {
+    const path = join(directory, 'rng.sock0');
+    const front = await VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
     await front.negotiate();
-    await front.setFeatures(front.deviceFeatures & VIRTIO_F_VERSION_1);
-    await front.setMemTable(driver.memory);
-    await front.startVring(driver.vring());
+    await guest.negotiate(front);
+    return front;
+  };
+
+  const bytes = (length: number): Uint8Array => {
+    const target = new Uint8Array(length);
+    guest.memory.read(data(0), target);
+    return target;
   };
 
   it('fills buffers with entropy, stops and goes on where it was', async () => {
     const front = await connect();
-    await start(front);
-    expect(front.deviceFeatures & VIRTIO_F_VERSION_1).toBe(VIRTIO_F_VERSION_1);
     expect(front.queueCount).toBe(1);
-
-    driver.offer(buffer(64));
-    driver.kick.signal();
-    await until(() => driver.used === 1);
-    expect(driver.written).toBe(64);
-    const first = driver.bytes(DATA, 64);
+    await front.startVring(guest.vring());
+    guest.driver.add([buffer(64)]);
+    guest.publish();
+    expect((await guest.next()).written).toBe(64);
+    const first = bytes(64);
     expect(new Set(first).size).toBeGreaterThan(8);
-    expect(driver.call.drain()).toBe(true);
+    await until(() => guest.call.drain());
 
     await expect(front.stopVring(0)).resolves.toBe(1);
-    await front.startVring(driver.vring(1));
-    driver.offer(buffer(64));
-    driver.kick.signal();
-    await until(() => driver.used === 2);
-    expect(driver.bytes(DATA, 64)).not.toEqual(first);
+    await front.startVring(guest.vring(1));
+    guest.driver.add([buffer(64)]);
+    guest.publish();
+    expect((await guest.next()).written).toBe(64);
+    expect(bytes(64)).not.toEqual(first);
     front.close();
   });
 
   it('serves a request whose kick came before the vring was enabled', async () => {
     const front = await connect();
-    driver.offer(buffer(32));
-    driver.kick.signal();
-    await start(front);
-    await until(() => driver.used === 1);
-    expect(driver.written).toBe(32);
+    guest.driver.add([buffer(32)]);
+    guest.publish();
+    await front.startVring(guest.vring());
+    expect((await guest.next()).written).toBe(32);
     front.close();
   });
 
@@ -110,18 +109,20 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     const front = await connect();
     const closed: CloseReason[] = [];
     front.onClose((reason) => closed.push(reason));
-    await start(front);
+    await front.startVring(guest.vring());
     child.kill('SIGKILL');
     await until(() => closed.length > 0);
     expect(closed).toMatchObject([{ kind: 'peer-closed' }]);
-    await expect(front.stopVring(0)).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+    const error: unknown = await front.stopVring(0).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'CONNECTION_LOST' });
+    expect(shouldReconnect(error)).toBe(true);
 
-    child = spawn(daemon as string, ['-s', join(directory, 'rng.sock')], { stdio: 'ignore' });
+    child = launch();
     const again = await connect();
-    await start(again);
-    driver.offer(buffer(16));
-    driver.kick.signal();
-    await until(() => driver.used === 1);
+    await again.startVring(guest.vring());
+    guest.driver.add([buffer(16)]);
+    guest.publish();
+    expect((await guest.next()).written).toBe(16);
     again.close();
   });
 
@@ -130,7 +131,7 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     const before = readdirSync('/proc/self/fd').length;
     for (let i = 0; i < 3; i++) {
       const front = await connect();
-      await start(front);
+      await front.startVring(guest.vring());
       front.close();
     }
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { asFd, EventFd, type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
+import { asFd, EventFd, EventLoop, type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   BACKEND_REQUESTS,
@@ -397,6 +397,37 @@ describe('VhostUserConnection', () => {
     await until(() => seen.length > 0);
     expect(seen).toEqual(['VHOST_USER_BACKEND_CONFIG_CHANGE_MSG']);
     front.close();
+  });
+
+  it('runs on the loop of a worker thread, paused and congested as well', () => {
+    const stop = EventFd.create();
+    const loop = new EventLoop(stop);
+    const names: string[] = [];
+    const closed: CloseReason[] = [];
+    const back = new VhostUserConnection({
+      stream: theirs,
+      poller: loop,
+      table: FRONTEND_REQUESTS,
+      onRequest: (message) => {
+        names.push(message.name);
+        back.pause();
+      },
+      onClose: (reason) => closed.push(reason),
+    });
+    raw.send(Buffer.concat([SET_NUM, SET_NUM]));
+    loop.turn(0);
+    loop.turn(0);
+    expect(names.length).toBe(1);
+    while (!back.congested) back.sendReply('VHOST_USER_GET_QUEUE_NUM', 1n);
+    back.resume();
+    loop.turn(0);
+    expect(names.length).toBe(2);
+    // Paused and congested: a peer that is gone must not keep the loop busy.
+    raw.close();
+    loop.turn(0);
+    expect(closed).toMatchObject([{ kind: 'peer-closed' }]);
+    loop.close();
+    stop.close();
   });
 
   it('releases the socket when it cannot be watched', () => {

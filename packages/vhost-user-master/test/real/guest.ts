@@ -1,0 +1,65 @@
+import { featureWord, VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
+import { MockDriver, type UsedRequest } from '@node-vmm/virtio-queue/testing';
+import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
+import { EventFd } from '@node-vmm/vmm-sys-util';
+import type { VhostUserFrontend, VringConfig } from '../../src/index.ts';
+import { until } from '../unit/fake-backend.ts';
+
+/** Where guest memory begins, as on an arm64 guest of Xen. */
+const BASE = 0x4000_0000;
+const DATA = 0x8000;
+const MEMORY = 0x1_0000;
+const QUEUE_SIZE = 256;
+
+/** A guest address behind the rings. */
+export const data = (offset: number) => guestAddress(BASE + DATA + offset);
+
+/** Memory and the driver of one queue. */
+export class Guest {
+  readonly memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(BASE), length: MEMORY }]);
+  readonly kick = EventFd.create();
+  readonly call = EventFd.create();
+  readonly #layout = MockDriver.layout(QUEUE_SIZE, guestAddress(BASE));
+  #driver: MockDriver | undefined;
+
+  get driver(): MockDriver {
+    if (this.#driver === undefined) throw new Error('the features are not negotiated yet');
+    return this.#driver;
+  }
+
+  /** The driver's part of the negotiation. */
+  async negotiate(front: VhostUserFrontend): Promise<void> {
+    const features =
+      front.deviceFeatures & featureWord(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX);
+    await front.setFeatures(features);
+    await front.setMemTable(this.memory);
+    this.#driver?.[Symbol.dispose]();
+    this.#driver = new MockDriver(this.memory, { ...this.#layout, features });
+  }
+
+  vring(base = 0): VringConfig {
+    return { index: 0, ...this.#layout, base, kick: this.kick, call: this.call };
+  }
+
+  /** Shows what was added to the device, and kicks it if it asks for that. */
+  publish(): void {
+    if (this.driver.publish()) this.kick.signal();
+  }
+
+  /** Waits for a request to come back. */
+  async next(): Promise<UsedRequest> {
+    let used: UsedRequest | undefined;
+    await until(() => {
+      used = this.driver.poll();
+      return used !== undefined;
+    });
+    return used as UsedRequest;
+  }
+
+  close(): void {
+    this.#driver?.[Symbol.dispose]();
+    this.memory.close();
+    this.kick.close();
+    this.call.close();
+  }
+}
