@@ -24,8 +24,8 @@ export interface Payload {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-// Types, maps, sources and documents are of no use at run time, and koffi's are 30 MB.
-const UNUSED = /(^|\/)(src|vendor|doc|docs|test|tests|node_modules|.*\.d\.[cm]?ts|.*\.map|.*\.md)$/;
+// Of no use at run time. Nothing more: koffi's own modules are under `src`.
+const UNUSED = /(^|\/)(node_modules|.*\.d\.[cm]?ts|.*\.map|.*\.md)$/;
 
 function isBuilt(directory: string): boolean {
   return existsSync(join(WORKSPACE_ROOT, directory, 'dist'));

@@ -1,0 +1,186 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { boxStatus, type Dom0Process, type XenBox } from '../../src/box/index.ts';
+import {
+  bootI2cBox,
+  bridgeReady,
+  busNumber,
+  expectNoResidue,
+  type OuterDaemon,
+  openFds,
+  repeat,
+  VIRTIO_I2C,
+} from './i2c-box.ts';
+
+const { ready, reason } = boxStatus();
+if (!ready) console.warn(`skipped: ${reason}`);
+
+describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
+  let box: XenBox;
+  let outer: OuterDaemon;
+  let processes: Dom0Process[] = [];
+  let full: number;
+  let stub: number;
+
+  const start = (name: string, command: string): Dom0Process => {
+    const process = box.spawn(name, command);
+    processes.push(process);
+    return process;
+  };
+  const guest = (name: string) => box.createDomain({ name, virtio: [VIRTIO_I2C] });
+
+  beforeAll(async () => {
+    ({ box, outer } = await bootI2cBox('xen-i2c'));
+    full = await busNumber(box, 'i2c_virtio');
+    stub = await busNumber(box, 'SMBus stub');
+    await box.sh('mkdir -p /run/vhost');
+  });
+
+  afterEach(async () => {
+    for (const domain of box.domains) await domain.destroy().catch(() => undefined);
+    for (const process of processes.reverse()) await process.stop();
+    processes = [];
+  });
+
+  afterAll(async () => {
+    await box?.stop();
+    await outer?.stop();
+  });
+
+  it('is set up word for word as in the original project', async () => {
+    expect(full).toBe(0);
+    start('vhost-device-i2c', 'vhost-device-i2c -s /root/vi2c.sock -c 1 -l 0:32');
+    await bridgeReady(
+      start('xen-vhost-master', 'xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c'),
+    );
+    const clock = await guest('clock');
+    await clock.sh('echo ds1338 0x20 > /sys/bus/i2c/devices/i2c-0/new_device');
+    expect(await clock.sh('cat /sys/class/rtc/rtc0/name')).toMatch(/ds1307/);
+    const read = (await clock.sh('TZ=UTC hwclock -r -u -f /dev/rtc0')).trim();
+    const time = Date.parse(`${read.replace(/\s+\S*seconds$/, '').replace(/\.\d+.*$/, '')} UTC`);
+    expect(Math.abs(Date.now() - time), `hwclock says ${read}`).toBeLessThan(120_000);
+  });
+
+  it.each(['kernel', 'user'] as const)(
+    'serves every kind of transfer with %s notification',
+    async (mode) => {
+      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50,${stub}:0x30`);
+      const bridge = start('bridge', `xen-vhost-master -s /run/vhost --notification ${mode}`);
+      await bridgeReady(bridge);
+      const domain = await guest(`i2c-${mode}`);
+      const detected = await domain.sh('i2cdetect -y -r 0');
+      expect(detected.match(/\b(30|50)\b(?!:)/g)).toEqual(['30', '50']);
+      expect(detected).not.toMatch(/ 20\b(?!:)/);
+
+      await domain.sh('i2cset -y 0 0x50 0x10 0xa5');
+      expect(await domain.sh('i2cget -y 0 0x50 0x10')).toBe('0xa5\n');
+      await domain.sh('i2ctransfer -y 0 w8@0x50 0x20 1 2 3 4 5 6 7');
+      expect(await domain.sh('i2ctransfer -y 0 w1@0x50 0x20 r7')).toBe(
+        '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
+      );
+      // The stub speaks SMBus only: byte, word and I2C block transfers.
+      await domain.sh('i2cset -y 0 0x30 0x11 0x5a');
+      expect(await domain.sh('i2cget -y 0 0x30 0x11')).toBe('0x5a\n');
+      await domain.sh('i2cset -y 0 0x30 0x12 0xbeef w');
+      expect(await domain.sh('i2cget -y 0 0x30 0x12 w')).toBe('0xbeef\n');
+      await domain.sh('i2cset -y 0 0x30 0x40 1 2 3 4 5 6 7 i');
+      expect(await domain.sh('i2cget -y 0 0x30 0x40 i 7')).toBe(
+        '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
+      );
+
+      const denied = await domain.exec('i2cget -y 0 0x20 0');
+      expect(denied.code).not.toBe(0);
+      expect(denied.stderr).toMatch(/failed/i);
+      // The allow-list holds for every message of a transfer.
+      expect((await domain.exec('i2ctransfer -y 0 w1@0x50 0 r1@0x20')).code).not.toBe(0);
+
+      expect(await repeat(domain, 1000, 'i2cget -y 0 0x50 0x10 | grep -q 0xa5')).toBe(0);
+      expect(bridge.output).toMatch(
+        mode === 'kernel' ? /"kernelAssisted":true/ : /"kernelAssisted":false/,
+      );
+    },
+  );
+
+  it('serves two guests at once', async () => {
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 -l ${full}:0x50`);
+    await bridgeReady(start('bridge', 'xen-vhost-master -s /run/vhost'));
+    const guests = [await guest('first'), await guest('second')];
+    const cells = ['0x01', '0x02'];
+    await Promise.all(guests.map((domain, i) => domain.sh(`i2cset -y 0 0x50 ${cells[i]} 0x4${i}`)));
+    const failures = await Promise.all(
+      guests.map((domain, i) =>
+        repeat(domain, 100, `i2cget -y 0 0x50 ${cells[i]} | grep -q 0x4${i}`),
+      ),
+    );
+    expect(failures).toEqual([0, 0]);
+    // One guest's end does not disturb the other.
+    await guests[0]?.destroy();
+    expect(await guests[1]?.sh('i2cget -y 0 0x50 0x02')).toBe('0x41\n');
+  });
+
+  it('leaves nothing behind when guests come and go', async () => {
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`);
+    await bridgeReady(start('bridge', 'xen-vhost-master -s /run/vhost'));
+    const counts: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      const domain = await guest(`round-${round}`);
+      await domain.sh('i2cget -y 0 0x50 0');
+      await domain.destroy();
+      await expectNoResidue(box);
+      const fds = [await openFds(box, 'dist/main.js -s /run/vhost$')];
+      fds.push(await openFds(box, 'dist/main.js -s /run/vhost/i2c.sock'));
+      counts.push(fds.join(' '));
+    }
+    // The first guest may leave what is opened once; the next five must not add to it.
+    expect(new Set(counts.slice(1))).toEqual(new Set([counts[0]]));
+  });
+
+  it('gives a guest that reboots its device again', async () => {
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`);
+    await bridgeReady(start('bridge', 'xen-vhost-master -s /run/vhost'));
+    const domain = await guest('reboots');
+    await domain.sh('i2cset -y 0 0x50 5 0x77');
+    await domain.reboot();
+    expect(await domain.sh('i2cget -y 0 0x50 5')).toBe('0x77\n');
+  });
+
+  it('survives a back-end that is killed and comes back', async () => {
+    const command = `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`;
+    const daemon = start('daemon', command);
+    const bridge = start('bridge', 'xen-vhost-master -s /run/vhost');
+    await bridgeReady(bridge);
+    const domain = await guest('survivor');
+    await domain.sh('i2cset -y 0 0x50 9 0x21');
+    daemon.signal('SIGKILL');
+    await bridge.waitFor(/back-end lost/);
+    // This one waits: its request is in the ring when the new daemon starts.
+    const waiting = domain.sh('i2cget -y 0 0x50 9', { timeoutMs: 60_000 });
+    start('daemon-2', command);
+    expect(await waiting).toBe('0x21\n');
+    expect(await repeat(domain, 50, 'i2cget -y 0 0x50 9 | grep -q 0x21')).toBe(0);
+    expect(bridge.exitCode).toBeUndefined();
+  });
+
+  it('starts and restarts a back-end of its own', async () => {
+    const spawn = `i2c=vhost-device-i2c -l ${full}:0x50`;
+    const bridge = start('bridge', `xen-vhost-master --spawn "${spawn}"`);
+    await bridgeReady(bridge);
+    const domain = await guest('spawned');
+    await domain.sh('i2cset -y 0 0x50 3 0x33');
+    await box.sh("pkill -9 -f 'dist/main.js -l'");
+    expect(await domain.sh('i2cget -y 0 0x50 3', { timeoutMs: 60_000 })).toBe('0x33\n');
+  });
+
+  it('does not bring a device up without a back-end, and says so; others are served', async () => {
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`);
+    const bridge = start('bridge', 'xen-vhost-master -s /run/vhost');
+    await bridgeReady(bridge);
+    const unserved = box.createDomain({
+      name: 'gpio',
+      virtio: ['type=virtio,device29,transport=mmio,grant_usage=0'],
+    });
+    await bridge.waitFor(/waiting for back-end/);
+    const domain = await guest('served');
+    expect((await domain.exec('i2cget -y 0 0x50 0')).code).toBe(0);
+    await expect(unserved).rejects.toThrow(/xl create/);
+  });
+});
