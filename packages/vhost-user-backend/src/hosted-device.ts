@@ -57,13 +57,16 @@ export class HostedDevice implements VringOwner {
     const { logger } = environment;
     const poller: Poller = { watch: (...args) => this.#watch(...args) };
     const context = { logger, poller, configChanged: () => environment.configChanged() };
+    let device: VhostUserDevice | undefined;
     try {
-      this.#device = create(options, context);
-      this.description = describeDevice(environment.name, this.#device);
+      device = create(options, context);
+      this.description = describeDevice(environment.name, device);
     } catch (error) {
+      device?.[Symbol.dispose]?.();
       this.#closeWatches();
       throw error;
     }
+    this.#device = device;
     this.#rings = this.description.queueMaxSizes.map((_, index) => new Vring(index, this));
   }
 
@@ -110,7 +113,7 @@ export class HostedDevice implements VringOwner {
         `Cannot exchange memory of ${this.#environment.name}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`,
       );
     }
-    const memory = new LentMemory(generation, mappings);
+    const memory = new LentMemory(generation, mappings, this.#memory);
     const stopped: StoppedRing[] = [];
     for (const { ring: index, placement } of moves) {
       const ring = this.#ring(index);

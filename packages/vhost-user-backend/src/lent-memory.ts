@@ -1,5 +1,12 @@
 import type { DescriptorChain } from '@node-vmm/virtio-queue';
-import { type GuestMemoryRegion, GuestMemoryView, type RegionMapping } from '@node-vmm/vm-memory';
+import {
+  type GuestAddress,
+  type GuestMemoryRegion,
+  GuestMemoryView,
+  MappedRegion,
+  RegionGuestMemory,
+  type RegionMapping,
+} from '@node-vmm/vm-memory';
 
 /**
  * Guest memory that the main thread mapped and lent to this worker, and how many chains in it the
@@ -7,15 +14,31 @@ import { type GuestMemoryRegion, GuestMemoryView, type RegionMapping } from '@no
  */
 export class LentMemory {
   readonly generation: number;
-  readonly view: GuestMemoryView;
+  readonly view: RegionGuestMemory;
   /** Chains that the device holds; kept only once a newer memory has taken over. */
   held = 0;
   readonly #regions: Set<GuestMemoryRegion>;
 
-  /** @throws {VmMemoryError} when the mappings overlap */
-  constructor(generation: number, mappings: readonly RegionMapping[]) {
+  /**
+   * @param previous - memory that this one follows: what both have needs no new view, each of which
+   * V8 takes for so much memory allocated
+   * @throws {VmMemoryError} when the mappings overlap
+   */
+  constructor(generation: number, mappings: readonly RegionMapping[], previous?: LentMemory) {
     this.generation = generation;
-    this.view = GuestMemoryView.attach(mappings);
+    const buffers = new Map(
+      (previous?.view.regions ?? []).map((region) => [keyOf(region), region]),
+    );
+    // The same address is the same memory: it cannot have been unmapped while it was lent.
+    const fresh = mappings.filter((mapping) => !buffers.has(keyOf(mapping)));
+    for (const region of GuestMemoryView.attach(fresh).regions) buffers.set(keyOf(region), region);
+    this.view = new RegionGuestMemory(
+      mappings.map((mapping) => {
+        const { bytes } = buffers.get(keyOf(mapping)) as GuestMemoryRegion;
+        const guestAddr = mapping.guestAddr as GuestAddress;
+        return new MappedRegion(guestAddr, mapping.hostAddress, bytes.buffer as ArrayBuffer);
+      }),
+    );
     this.#regions = new Set(this.view.regions);
   }
 
@@ -24,4 +47,8 @@ export class LentMemory {
     if (chain.readableCount + chain.writableCount === 0) return false;
     return this.#regions.has(chain.segments.regionAt(chain.firstSegment));
   }
+}
+
+function keyOf({ hostAddress, length }: RegionMapping | GuestMemoryRegion): string {
+  return `${hostAddress} ${length}`;
 }

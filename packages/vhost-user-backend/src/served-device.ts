@@ -48,6 +48,11 @@ export class ServedDevice {
   async start(listener: UnixListener): Promise<void> {
     const { name, module, options } = this.#spec;
     const description = await this.#call('addDevice', { name, module: module.href, options });
+    if (this.#closing !== undefined) {
+      throw new VhostUserBackendError('CLOSED', `Cannot serve device ${name}: it has been closed`, {
+        device: name,
+      });
+    }
     const device: DeviceLink = { call: (call, params) => this.#call(call, params) };
     const logger = this.#logger;
     this.#server = new DeviceServer({

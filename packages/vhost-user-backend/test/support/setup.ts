@@ -36,7 +36,9 @@ export class Bench {
   }
 
   /** A connected front-end with features and memory, and an enabled ring. */
-  async running(device: ServedDevice = this.device): Promise<{ frontEnd: FrontEnd; ring: GuestRing }> {
+  async running(
+    device: ServedDevice = this.device,
+  ): Promise<{ frontEnd: FrontEnd; ring: GuestRing }> {
     const frontEnd = this.connect(device);
     await negotiate(frontEnd, this.guest);
     const ring = this.ring();

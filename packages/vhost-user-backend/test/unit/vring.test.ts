@@ -1,0 +1,104 @@
+import { type DescriptorChain, featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
+import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
+import { EventFd } from '@node-vmm/vmm-sys-util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LentMemory } from '../../src/lent-memory.ts';
+import { Vring, type VringOwner } from '../../src/vring.ts';
+
+const FEATURES = featureWord(VIRTIO_RING_F_EVENT_IDX);
+
+describe('Vring', () => {
+  let memory: GuestMemoryMmap;
+  let driver: MockDriver;
+  let kick: EventFd;
+  let scheduled: number;
+  const layout = MockDriver.layout(64, guestAddress(0));
+  const start = (process: VringOwner['process']): Vring => {
+    const ring = new Vring(0, {
+      process,
+      watchKick: () => ({ close: () => undefined, update: () => undefined, [Symbol.dispose]() {} }),
+      schedule: () => {
+        scheduled++;
+      },
+      chainReturned: () => undefined,
+      retiring: false,
+      ringBroken: () => undefined,
+      chainsForgotten: () => undefined,
+    });
+    const config = {
+      ...layout,
+      features: FEATURES,
+      nextAvail: 0,
+      enabled: true,
+      kickFd: kick.fd,
+      callFd: undefined,
+      errFd: undefined,
+    };
+    ring.start(config, new LentMemory(1, mappingsOf(memory)));
+    return ring;
+  };
+
+  beforeEach(() => {
+    scheduled = 0;
+    kick = EventFd.create();
+    memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x1_0000 }]);
+    driver = new MockDriver(memory, { ...layout, features: FEATURES });
+  });
+  afterEach(() => {
+    kick.close();
+    memory.close();
+  });
+
+  it('a driver that never stops gets a bounded turn, then the others have theirs', () => {
+    let served = 0;
+    const refill = (): void => {
+      while (driver.pollUsed());
+      while (driver.addWritable(0x8000, 0, 16) >= 0);
+      driver.publish();
+    };
+    const ring = start((queue, batch) => {
+      for (let i = 0; i < batch.length; i++) queue.complete(batch.at(i), 1);
+      served += batch.length;
+      queue.flush();
+      refill();
+    });
+    refill();
+    expect(ring.serve()).toBe(true);
+    expect(served).toBeGreaterThanOrEqual(1024);
+    expect(served).toBeLessThan(1024 + 64);
+    ring.stop();
+  });
+
+  it('a ring that starts is looked at without a kick', () => {
+    const ring = start(() => undefined);
+    expect(scheduled).toBeGreaterThan(0);
+    expect(ring.serve()).toBe(false);
+    ring.stop();
+  });
+
+  it('counts over restarts', () => {
+    const ring = start((queue, batch) => queue.complete(batch.at(0), 1));
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    ring.serve();
+    expect(ring.stop()).toBe(1);
+    expect(ring.counters()).toMatchObject({ chains: 1, wakeups: 1 });
+    expect(ring.stop()).toBeUndefined();
+  });
+
+  it('what the device returns after the stop changes nothing', () => {
+    let held: DescriptorChain | undefined;
+    const ring = start((_, batch) => {
+      held = batch.at(0).detach();
+    });
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    ring.serve();
+    expect(ring.held).toBe(1);
+    ring.stop();
+    ring.complete(held as DescriptorChain, 1);
+    ring.flush();
+    expect(driver.poll()).toBeUndefined();
+  });
+});
