@@ -45,7 +45,7 @@ export class FakeVirtioDevice implements VirtioDevice {
   /** Names of calls that throw. */
   readonly failing: Set<string> = new Set();
   readonly #manual: boolean;
-  #pending: (() => void)[] = [];
+  #pending: { readonly name: string; readonly end: () => void }[] = [];
 
   constructor(options: FakeVirtioDeviceOptions = {}) {
     this.features = options.features ?? featureWord(VIRTIO_F_VERSION_1, VIRTIO_F_RING_RESET);
@@ -85,7 +85,7 @@ export class FakeVirtioDevice implements VirtioDevice {
 
   stopQueue(index: number): Promise<void> {
     this.#record({ name: 'stopQueue', index });
-    return this.#settle();
+    return this.#settle('stopQueue');
   }
 
   notifyQueue(index: number): void {
@@ -94,20 +94,20 @@ export class FakeVirtioDevice implements VirtioDevice {
 
   reset(): Promise<void> {
     this.#record({ name: 'reset' });
-    return this.#settle();
+    return this.#settle('reset');
   }
 
-  /** Ends what is under way, with `manual`. */
-  finish(): void {
-    const pending = this.#pending;
-    this.#pending = [];
-    for (const end of pending) end();
+  /** Ends what is under way, with `manual`; all of it, or calls of one name. */
+  finish(name?: 'stopQueue' | 'reset'): void {
+    const due = this.#pending.filter((call) => name === undefined || call.name === name);
+    this.#pending = this.#pending.filter((call) => !due.includes(call));
+    for (const { end } of due) end();
   }
 
-  #settle(): Promise<void> {
+  #settle(name: string): Promise<void> {
     if (!this.#manual) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#pending.push(resolve);
+    return new Promise((end) => {
+      this.#pending.push({ name, end });
     });
   }
 

@@ -241,9 +241,10 @@ describe('queue reset', () => {
     b.start();
     const stopped = b.write(d.VIRTIO_MMIO_QUEUE_READY, 0);
     const reset = b.write(d.VIRTIO_MMIO_STATUS, 0);
-    b.device.finish();
+    b.device.finish('reset');
     await reset;
     b.start();
+    b.device.finish('stopQueue');
     await stopped;
     expect(b.transport.state.queues.map((queue) => queue.ready)).toEqual([true, true]);
   });
