@@ -34,6 +34,10 @@ export interface Poller {
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch;
 }
 
+// A poll handle that nothing references is collected and never fires again, so open watches are held
+// here: whoever waits for an event need not hold on to the poller.
+const open = new Set<MainWatch>();
+
 class MainWatch implements Watch {
   readonly #owner: Set<MainWatch>;
   readonly #handle: PollHandle;
@@ -50,6 +54,7 @@ class MainWatch implements Watch {
     this.#callback = callback;
     this.#handle = nodePoll(fd, options(interest), this.#onEvent);
     owner.add(this);
+    open.add(this);
   }
 
   // koffi's declaration lacks the first argument: a negative errno when polling failed.
@@ -79,6 +84,7 @@ class MainWatch implements Watch {
     if (this.#closed) return;
     this.#closed = true;
     this.#owner.delete(this);
+    open.delete(this);
     this.#handle.close();
   }
 
@@ -104,7 +110,6 @@ function options(interest: Interest): {
  * plane. A watch keeps the process alive until closed.
  */
 export class MainPoller implements Poller, Disposable {
-  // A poll handle that nothing references is collected and never fires again.
   readonly #watches = new Set<MainWatch>();
 
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
