@@ -1,243 +1,232 @@
-import type { Poller, Watch } from '@node-vmm/vmm-sys-util';
-import type { ByteStream } from './byte-stream.ts';
+import { XS_ERROR, XS_WATCH_EVENT } from './abi/xs-wire.ts';
 import { XenStoreError } from './errors.ts';
 import {
-  decodeText,
+  decodeString,
+  decodeStrings,
   encodeMessage,
   type Message,
-  XENSTORE_PAYLOAD_MAX,
-  XS_ERROR,
-  XS_WATCH_EVENT,
-  XSD_SOCKMSG,
-} from './wire.ts';
+  MessageParser,
+} from './message.ts';
+import type { Transport } from './transport.ts';
 
-const MAX_MESSAGE = XSD_SOCKMSG.SIZE + XENSTORE_PAYLOAD_MAX;
-/** How much is read per wake-up, so that a busy store cannot keep this thread. */
-const READS_PER_WAKE = 16;
-const DEFAULT_TIMEOUT_MS = 10_000;
+/** Requests that wait for their replies at one time; more wait for their turn. */
+const MAX_IN_FLIGHT = 64;
+/** How long a reply may take by default, in milliseconds. */
+export const DEFAULT_TIMEOUT = 30_000;
 
-/** What bounds a request. */
+/** How long an operation may take. */
 export interface RequestOptions {
-  readonly signal?: AbortSignal;
-  /** Milliseconds, default 10,000. */
-  readonly timeoutMs?: number;
+  /** Gives up; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds until TIMEOUT; 0 for never. Default: what the client was opened with. */
+  readonly timeout?: number | undefined;
+}
+
+/** A request to xenstored. */
+export interface Request extends RequestOptions {
+  /** `XS_*`. */
+  readonly type: number;
+  readonly payload: Uint8Array;
+  readonly transactionId?: number;
+  /** Completes "Cannot ...". */
+  readonly action: string;
+  /** For errors. */
+  readonly path?: string | undefined;
+  /** Called when the request was given up but succeeds all the same: undo it here. */
+  readonly late?: (payload: Uint8Array) => void;
 }
 
 interface Pending {
-  readonly type: number;
-  readonly path: string | undefined;
-  readonly resolve: (payload: Uint8Array) => void;
-  readonly reject: (error: Error) => void;
+  readonly request: Request;
+  settle: ((result: Uint8Array | Error) => void) | undefined;
 }
 
-/** Requests and answers on one stream, any number in flight, matched by their ids. */
-export class XenStoreConnection {
-  readonly #stream: ByteStream;
-  readonly #watch: Watch;
-  readonly #onEvent: (payload: Uint8Array) => void;
-  readonly #onClose: (reason: Error) => void;
-  readonly #pending = new Map<number, Pending>();
-  readonly #input = new Uint8Array(MAX_MESSAGE);
-  readonly #inputView = new DataView(this.#input.buffer);
-  #filled = 0;
-  #output: Uint8Array[] = [];
-  #nextId = 1;
-  #closed: Error | undefined;
+/** What a connection tells its owner. */
+export interface ConnectionHandler {
+  watchEvent(path: string, token: string): void;
+  /** The connection is gone; every request has been rejected. */
+  lost(error: XenStoreError): void;
+}
 
-  /**
-   * @param onEvent - payload of a watch event
-   * @param onClose - the connection is lost; called once, not after `close`
-   */
-  constructor(
-    stream: ByteStream,
-    poller: Poller,
-    hooks: {
-      readonly onEvent: (payload: Uint8Array) => void;
-      readonly onClose: (reason: Error) => void;
-    },
-  ) {
-    this.#stream = stream;
-    this.#onEvent = hooks.onEvent;
-    this.#onClose = hooks.onClose;
-    this.#watch = poller.watch(stream.fd, { readable: true }, (ready) => {
-      try {
-        if (ready.writable) this.#flush();
-        if (ready.readable || ready.disconnected) this.#receive();
-      } catch (error) {
-        this.#lost(error as Error);
-      }
+/** Requests and replies matched by request id, several at a time. */
+export class Connection {
+  readonly #transport: Transport;
+  readonly #handler: ConnectionHandler;
+  readonly #timeout: number;
+  readonly #parser = new MessageParser();
+  readonly #inFlight = new Map<number, Pending>();
+  readonly #waiting: Pending[] = [];
+  #nextId = 1;
+  #ended: XenStoreError | undefined;
+
+  /** @param transport - becomes this object's */
+  constructor(transport: Transport, handler: ConnectionHandler, timeout: number = DEFAULT_TIMEOUT) {
+    this.#transport = transport;
+    this.#handler = handler;
+    this.#timeout = timeout;
+    transport.start({
+      data: (bytes) => this.#receive(bytes),
+      lost: (error) => this.#lose(error),
     });
   }
 
+  get name(): string {
+    return this.#transport.name;
+  }
+
+  /** Requests without an answer, given up or not. */
+  get outstanding(): number {
+    return this.#inFlight.size + this.#waiting.length;
+  }
+
+  /** Why nothing can be sent any more; undefined while it can. */
+  get ended(): XenStoreError | undefined {
+    return this.#ended;
+  }
+
   /**
-   * Sends a request and waits for its answer.
+   * Sends a request.
    *
-   * @param path - for messages
-   * @throws {XenStoreError} xenstored's error, CLOSED, TIMEOUT, TOO_LONG, PROTOCOL; or the abort reason
+   * @returns payload of the reply
+   * @throws {XenStoreError} what xenstored answered, TOO_LARGE, TIMEOUT, DISCONNECTED, CLOSED
    */
-  request(
-    type: number,
-    txId: number,
-    payload: Uint8Array,
-    path: string | undefined,
-    options: RequestOptions = {},
-  ): Promise<Uint8Array> {
-    const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    if (this.#closed !== undefined) return Promise.reject(this.#closedError(path));
-    if (signal?.aborted) return Promise.reject(signal.reason as Error);
-    if (payload.length > XENSTORE_PAYLOAD_MAX) {
-      const text = `Cannot send ${payload.length} bytes to the xenstore: at most ${XENSTORE_PAYLOAD_MAX} fit a message`;
-      return Promise.reject(new XenStoreError('TOO_LONG', text, path));
+  request(request: Request): Promise<Uint8Array> {
+    const { signal, payload, path } = request;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    if (payload.length > this.#transport.maxPayload) {
+      const text = `Cannot ${request.action}: ${payload.length} bytes, at most ${this.#transport.maxPayload} go in one request`;
+      return Promise.reject(new XenStoreError('TOO_LARGE', text, context(path)));
     }
     return new Promise((resolve, reject) => {
-      const reqId = this.#takeId();
-      const finish = (): void => {
+      const pending: Pending = { request, settle: undefined };
+      const giveUp = (error: Error): void => {
+        const at = this.#waiting.indexOf(pending);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        pending.settle?.(error);
+      };
+      const onAbort = (): void => giveUp(signal?.reason as Error);
+      const timeout = request.timeout ?? this.#timeout;
+      const timer =
+        timeout === 0
+          ? undefined
+          : setTimeout(() => {
+              const text = `Cannot ${request.action}: no answer within ${timeout} ms`;
+              giveUp(new XenStoreError('TIMEOUT', text, context(path)));
+            }, timeout);
+      pending.settle = (result) => {
+        pending.settle = undefined;
         clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
+        signal?.removeEventListener('abort', onAbort);
+        if (result instanceof Uint8Array) resolve(result);
+        else reject(result);
       };
-      const fail = (error: Error): void => {
-        finish();
-        // The id stays taken until the answer comes: it must not be matched to another request.
-        this.#pending.set(reqId, { type, path, resolve: ignore, reject: ignore });
-        reject(error);
-      };
-      const abort = (): void => fail(signal?.reason as Error);
-      const timer = setTimeout(() => {
-        const text = `Cannot reach the xenstore: no answer in ${timeoutMs} ms`;
-        fail(new XenStoreError('TIMEOUT', text, path));
-      }, timeoutMs);
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#pending.set(reqId, {
-        type,
-        path,
-        resolve: (answer) => {
-          finish();
-          resolve(answer);
-        },
-        reject: (error) => {
-          finish();
-          reject(error);
-        },
-      });
-      this.#output.push(encodeMessage({ type, reqId, txId, payload }));
-      try {
-        this.#flush();
-      } catch (error) {
-        this.#lost(error as Error);
-      }
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(pending);
+      this.#sendWaiting();
     });
   }
 
-  /** Ends the connection; requests under way fail with CLOSED. Idempotent. */
-  close(): void {
-    this.#end(new Error('closed by this side'));
+  #sendWaiting(): void {
+    while (this.#inFlight.size < MAX_IN_FLIGHT) {
+      const pending = this.#waiting.shift();
+      if (pending === undefined) return;
+      const { type, payload, transactionId = 0 } = pending.request;
+      const requestId = this.#newId();
+      this.#inFlight.set(requestId, pending);
+      try {
+        this.#transport.send(encodeMessage({ type, requestId, transactionId, payload }));
+      } catch (error) {
+        this.#inFlight.delete(requestId);
+        pending.settle?.(named(pending.request, error));
+      }
+    }
   }
 
-  #takeId(): number {
-    let id = this.#nextId;
-    while (this.#pending.has(id)) id = (id + 1) >>> 0;
-    this.#nextId = (id + 1) >>> 0;
+  #newId(): number {
+    while (this.#inFlight.has(this.#nextId)) this.#nextId = next(this.#nextId);
+    const id = this.#nextId;
+    this.#nextId = next(id);
     return id;
   }
 
-  #flush(): void {
-    while (this.#output.length > 0) {
-      const bytes = this.#output[0] as Uint8Array;
-      const taken = this.#stream.write(bytes);
-      if (taken < 0) break;
-      if (taken === bytes.length) this.#output.shift();
-      else this.#output[0] = bytes.subarray(taken);
-    }
-    this.#watch.update({ readable: true, writable: this.#output.length > 0 });
-  }
-
-  #receive(): void {
-    for (let i = 0; i < READS_PER_WAKE && this.#closed === undefined; i++) {
-      const wanted = this.#wanted();
-      const n = this.#stream.read(this.#input.subarray(this.#filled, wanted));
-      if (n < 0) return;
-      if (n === 0) throw new XenStoreError('CLOSED', 'xenstored closed the connection');
-      this.#filled += n;
-      if (this.#filled >= XSD_SOCKMSG.SIZE && this.#filled === this.#wanted()) this.#dispatch();
-    }
-  }
-
-  /** Bytes that the message at the front needs, as far as is known. */
-  #wanted(): number {
-    if (this.#filled < XSD_SOCKMSG.SIZE) return XSD_SOCKMSG.SIZE;
-    const length = XSD_SOCKMSG.get(this.#inputView, 0, 'len');
-    if (length > XENSTORE_PAYLOAD_MAX) {
-      throw new XenStoreError(
-        'PROTOCOL',
-        `Cannot read from the xenstore: a message of ${length} bytes`,
+  #receive(bytes: Uint8Array): void {
+    try {
+      this.#parser.push(bytes, (message) => {
+        // A callback may have closed the connection while more messages follow.
+        if (this.#ended === undefined) this.#dispatch(message);
+      });
+    } catch (error) {
+      this.#transport.close();
+      this.#lose(
+        XenStoreError.is(error)
+          ? error
+          : new XenStoreError('PROTOCOL', 'Cannot read from xenstore', {}, { cause: error }),
       );
     }
-    return XSD_SOCKMSG.SIZE + length;
   }
 
-  #dispatch(): void {
-    const header = XSD_SOCKMSG.read(this.#inputView, 0);
-    const payload = this.#input.slice(XSD_SOCKMSG.SIZE, this.#filled);
-    this.#filled = 0;
-    if (header.type === XS_WATCH_EVENT) {
-      this.#onEvent(payload);
+  #dispatch(message: Message): void {
+    // Events are known by their type alone: the kernel's xenbus device leaves their ids unset.
+    if (message.type === XS_WATCH_EVENT) {
+      const [path, token] = decodeStrings(message.payload);
+      if (path !== undefined && token !== undefined) this.#handler.watchEvent(path, token);
       return;
     }
-    this.#answer({ type: header.type, reqId: header.req_id, txId: header.tx_id, payload });
-  }
-
-  #answer(message: Message): void {
-    const pending = this.#pending.get(message.reqId);
-    if (pending === undefined) {
+    const pending = this.#inFlight.get(message.requestId);
+    if (pending === undefined) return;
+    const { request, settle } = pending;
+    if (message.type !== XS_ERROR && message.type !== request.type) {
       throw new XenStoreError(
         'PROTOCOL',
-        `Cannot match xenstore answer ${message.reqId}: no such request`,
+        `Cannot ${request.action}: xenstore answered type ${request.type} with type ${message.type}`,
+        context(request.path),
       );
     }
-    this.#pending.delete(message.reqId);
+    this.#inFlight.delete(message.requestId);
     if (message.type === XS_ERROR) {
-      const code = decodeText(message.payload).replace(/\0$/, '');
-      const on = pending.path === undefined ? '' : ` on ${pending.path}`;
-      pending.reject(
-        new XenStoreError(
-          code,
-          `xenstore request ${pending.type} failed${on}: ${code}`,
-          pending.path,
-        ),
-      );
-    } else if (message.type !== pending.type) {
-      const text = `Cannot use xenstore answer: type ${message.type} to a request of type ${pending.type}`;
-      const error = new XenStoreError('PROTOCOL', text, pending.path);
-      pending.reject(error);
-      throw error;
+      const code = decodeString(message.payload);
+      settle?.(new XenStoreError(code, `Cannot ${request.action}: ${code}`, context(request.path)));
+    } else if (settle === undefined) {
+      request.late?.(message.payload);
     } else {
-      pending.resolve(message.payload);
+      settle(message.payload);
     }
+    this.#sendWaiting();
   }
 
-  #lost(reason: Error): void {
-    if (this.#end(reason)) this.#onClose(reason);
+  #lose(error: XenStoreError): void {
+    if (this.#ended !== undefined) return;
+    this.#end(error);
+    this.#handler.lost(error);
   }
 
-  #end(reason: Error): boolean {
-    if (this.#closed !== undefined) return false;
-    this.#closed = reason;
-    this.#watch.close();
-    this.#stream.close();
-    this.#output = [];
-    const pending = [...this.#pending.values()];
-    this.#pending.clear();
-    for (const { path, reject } of pending) reject(this.#closedError(path));
-    return true;
+  #end(error: XenStoreError): void {
+    this.#ended = error;
+    const all = [...this.#inFlight.values(), ...this.#waiting.splice(0)];
+    this.#inFlight.clear();
+    for (const { settle } of all) settle?.(error);
   }
 
-  #closedError(path: string | undefined): XenStoreError {
-    const cause = this.#closed;
-    const text = `Cannot reach the xenstore: ${cause?.message ?? 'closed'}`;
-    return new XenStoreError('CLOSED', text, path, { cause });
+  /** Rejects what is pending with CLOSED. Idempotent. */
+  close(): void {
+    this.#transport.close();
+    if (this.#ended !== undefined) return;
+    this.#end(new XenStoreError('CLOSED', 'Cannot use xenstore: this client is closed'));
   }
 }
 
-function ignore(): void {
-  // The answer to a request that was given up.
+function next(id: number): number {
+  // 0 is what events carry.
+  return id === 0xffff_ffff ? 1 : id + 1;
+}
+
+function context(path: string | undefined): { path?: string } {
+  return path === undefined ? {} : { path };
+}
+
+function named(request: Request, error: unknown): Error {
+  if (!XenStoreError.is(error)) return error as Error;
+  const text = `Cannot ${request.action}: ${error.message}`;
+  return new XenStoreError(error.code, text, context(request.path), { cause: error });
 }

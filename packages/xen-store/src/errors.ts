@@ -1,34 +1,73 @@
 const MARK: unique symbol = Symbol.for('@node-vmm/xen-store/XenStoreError');
 
 /**
- * Either an error name of xenstored (`ENOENT`, `EACCES`, `EAGAIN`, `EINVAL`, `E2BIG`, `EEXIST`,
- * `ENOSPC`, `EQUOTA`, `ENOSYS`, ...), or one of ours:
- *
- * - `NOT_RUNNING`: nothing answers where the xenstore should be.
- * - `CLOSED`: the connection was closed or lost.
- * - `PROTOCOL`: the answer is none.
- * - `TIMEOUT`: no answer in time.
- * - `INVALID_PATH`, `TOO_LONG`: the request cannot be sent.
+ * Error names that xenstored answers with (`xsd_errors` of io/xs_wire.h), and those of the client.
+ * A xenstored may answer with other names; they come through as they are.
  */
-export type XenStoreErrorCode = string;
+export type XenStoreErrorCode =
+  | 'EINVAL'
+  | 'EACCES'
+  | 'EEXIST'
+  | 'EISDIR'
+  | 'ENOENT'
+  | 'ENOMEM'
+  | 'ENOSPC'
+  | 'EIO'
+  | 'ENOTEMPTY'
+  | 'ENOSYS'
+  | 'EROFS'
+  | 'EBUSY'
+  | 'EAGAIN'
+  | 'EISCONN'
+  | 'E2BIG'
+  | 'EPERM'
+  /** No xenstored: no socket and no /dev/xen/xenbus, or nobody listens. */
+  | 'NOT_RUNNING'
+  /** The socket or the device is not accessible. */
+  | 'NOT_PERMITTED'
+  /** The connection broke. */
+  | 'DISCONNECTED'
+  /** This client was closed. */
+  | 'CLOSED'
+  /** xenstored did not answer in time. */
+  | 'TIMEOUT'
+  /** The request or the directory is larger than this client sends or takes. */
+  | 'TOO_LARGE'
+  /** What came is no message of the protocol. */
+  | 'PROTOCOL'
+  | (string & {});
 
-/** A failed request. */
+/** What a failed operation was about. */
+export interface XenStoreErrorContext {
+  readonly path?: string;
+}
+
+/** A failed operation on xenstore. */
 export class XenStoreError extends Error {
   override readonly name = 'XenStoreError';
   readonly code: XenStoreErrorCode;
-  /** Path of the request, when it had one. */
+  /** The path asked for. */
   readonly path: string | undefined;
   readonly [MARK] = true;
 
-  constructor(code: XenStoreErrorCode, message: string, path?: string, options?: ErrorOptions) {
+  constructor(
+    code: XenStoreErrorCode,
+    message: string,
+    context: XenStoreErrorContext = {},
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.code = code;
-    this.path = path;
+    this.path = context.path;
   }
 
-  /** True for an error of any copy of this package, optionally only with that code. */
-  static is(error: unknown, code?: XenStoreErrorCode): error is XenStoreError {
-    if (typeof error !== 'object' || error === null || !(MARK in error)) return false;
-    return code === undefined || (error as XenStoreError).code === code;
+  /** True for a `XenStoreError` of any copy of this package. */
+  static is(error: unknown): error is XenStoreError {
+    return typeof error === 'object' && error !== null && MARK in error;
   }
+}
+
+/** True for an error that says that a path does not exist. */
+export function isNotFound(error: unknown): boolean {
+  return XenStoreError.is(error) && error.code === 'ENOENT';
 }

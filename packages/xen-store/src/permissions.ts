@@ -1,17 +1,26 @@
 import { XenStoreError } from './errors.ts';
 
-/** `n`one, `r`ead, `w`rite, `b`oth. */
+/** What a domain may do with a node. */
 export type Access = 'none' | 'read' | 'write' | 'both';
 
-/** One entry of a node's permissions. The first names the owner and what everybody else may. */
+/**
+ * One entry of a node's permissions. The first entry names the owner, who may do everything, and
+ * with `access` what domains not named otherwise may do.
+ */
 export interface Permission {
+  /** 0..65535. */
   readonly domid: number;
   readonly access: Access;
 }
 
 const LETTERS: Readonly<Record<Access, string>> = { none: 'n', read: 'r', write: 'w', both: 'b' };
+const ACCESS: Readonly<Record<string, Access>> = { n: 'none', r: 'read', w: 'write', b: 'both' };
 
-/** `b0`, `r5`, ... */
+/**
+ * Formats a permission: `n0`, `r1`, `w2`, `b3`.
+ *
+ * @throws {RangeError} when the domain id is none
+ */
 export function formatPermission(permission: Permission): string {
   const { domid, access } = permission;
   if (!Number.isInteger(domid) || domid < 0 || domid > 0xffff) {
@@ -20,12 +29,20 @@ export function formatPermission(permission: Permission): string {
   return `${LETTERS[access]}${domid}`;
 }
 
-/** @throws {XenStoreError} PROTOCOL when it is none */
+/**
+ * Parses a permission.
+ *
+ * @throws {XenStoreError} PROTOCOL
+ */
 export function parsePermission(text: string): Permission {
   const match = /^([nrwb])(\d{1,5})$/.exec(text);
-  const access = (Object.keys(LETTERS) as Access[]).find((key) => LETTERS[key] === match?.[1]);
-  if (match === null || access === undefined) {
-    throw new XenStoreError('PROTOCOL', `Cannot parse xenstore permission "${text}"`);
+  const access = ACCESS[match?.[1] ?? ''];
+  const domid = Number(match?.[2]);
+  if (access === undefined || !(domid <= 0xffff)) {
+    throw new XenStoreError(
+      'PROTOCOL',
+      `Cannot parse permission ${JSON.stringify(text)}: expected n, r, w or b and a domain id`,
+    );
   }
-  return { domid: Number(match[2]), access };
+  return { domid, access };
 }

@@ -1,297 +1,263 @@
-import { errorMessage, type Logger, type Poller, silentLogger } from '@node-vmm/vmm-sys-util';
-import { type ByteStream, openStream } from './byte-stream.ts';
-import { type RequestOptions, XenStoreConnection } from './connection.ts';
+import { existsSync } from 'node:fs';
+import { type Logger, MainPoller, type Poller, silentLogger } from '@node-vmm/vmm-sys-util';
+import {
+  XS_GET_DOMAIN_PATH,
+  XS_IS_DOMAIN_INTRODUCED,
+  XS_UNWATCH,
+  XS_WATCH,
+} from './abi/xs-wire.ts';
+import { Connection, type RequestOptions } from './connection.ts';
 import { XenStoreError } from './errors.ts';
-import { formatPermission, type Permission, parsePermission } from './permissions.ts';
-import { Subscriptions, type WatchCallback } from './subscriptions.ts';
-import * as wire from './wire.ts';
+import { decodeString, encodeStrings } from './message.ts';
+import { StoreOperations } from './operations.ts';
+import { checkPath } from './path.ts';
+import { SocketTransport } from './socket-transport.ts';
+import { Subscription, type SubscriptionOptions } from './subscription.ts';
+import { Transaction } from './transaction.ts';
+import type { Transport } from './transport.ts';
+import { XenbusTransport } from './xenbus-transport.ts';
 
-const MAX_TRANSACTION_ATTEMPTS = 100;
-/** A directory that changes for ever while it is read in parts. */
-const MAX_DIRECTORY_ATTEMPTS = 20;
-const VALID_PATH = /^@?[A-Za-z0-9\-/_@]+$/;
+/** Where xenstored listens. */
+export const XENSTORED_SOCKETS: readonly string[] = [
+  '/run/xenstored/socket',
+  '/var/run/xenstored/socket',
+];
+/** Devices through which the kernel passes requests on. */
+export const XENBUS_DEVICES: readonly string[] = ['/dev/xen/xenbus', '/proc/xen/xenbus'];
 
-/** Operations that a transaction has too. */
-export interface XenStoreOperations {
-  /** @throws {XenStoreError} ENOENT, EACCES */
-  read(path: string, options?: RequestOptions): Promise<string>;
-  readBytes(path: string, options?: RequestOptions): Promise<Uint8Array>;
-  /** Writes a node, making it and its parents when they do not exist. */
-  write(path: string, value: string | Uint8Array, options?: RequestOptions): Promise<void>;
-  /** Names of a node's children, however many. */
-  directory(path: string, options?: RequestOptions): Promise<string[]>;
-  /** Makes a node if it does not exist. */
-  mkdir(path: string, options?: RequestOptions): Promise<void>;
-  /** Removes a node and everything below it. @throws {XenStoreError} ENOENT when its parent is missing */
-  rm(path: string, options?: RequestOptions): Promise<void>;
-  getPermissions(path: string, options?: RequestOptions): Promise<Permission[]>;
-  setPermissions(
-    path: string,
-    permissions: readonly Permission[],
-    options?: RequestOptions,
-  ): Promise<void>;
-}
+/** Times that a transaction which others got in the way of is tried. */
+const TRANSACTION_ATTEMPTS = 32;
 
-/** A watch; disposing it ends it. No callback runs afterwards. */
-export interface Subscription extends Disposable {
-  close(): void;
-}
-
-/** What a client works with. */
-export interface XenStoreComponents {
-  readonly poller: Poller;
+/** Options of a client. */
+export interface XenStoreOptions {
+  /** Default: Node's event loop. A client keeps the process alive until closed. */
+  readonly poller?: Poller;
+  /** Milliseconds that a reply may take, 0 for ever; default 30,000. */
+  readonly timeout?: number;
   readonly logger?: Logger;
 }
 
-class Operations implements XenStoreOperations {
-  protected readonly connection: XenStoreConnection;
-  readonly #txId: number;
-
-  constructor(connection: XenStoreConnection, txId: number) {
-    this.connection = connection;
-    this.#txId = txId;
-  }
-
-  protected send(
-    type: number,
-    path: string,
-    payload: Uint8Array,
-    options: RequestOptions | undefined,
-  ): Promise<Uint8Array> {
-    if (!VALID_PATH.test(path) || path.length > wire.XENSTORE_ABS_PATH_MAX) {
-      const text = `Cannot use xenstore path "${path.slice(0, 100)}": letters, digits and -/_@ are allowed, up to ${wire.XENSTORE_ABS_PATH_MAX}`;
-      return Promise.reject(new XenStoreError('INVALID_PATH', text, path));
-    }
-    return this.connection.request(type, this.#txId, payload, path, options);
-  }
-
-  async read(path: string, options?: RequestOptions): Promise<string> {
-    return wire.decodeText(await this.readBytes(path, options));
-  }
-
-  readBytes(path: string, options?: RequestOptions): Promise<Uint8Array> {
-    return this.send(wire.XS_READ, path, wire.encodeStrings(path), options);
-  }
-
-  async write(path: string, value: string | Uint8Array, options?: RequestOptions): Promise<void> {
-    const bytes = typeof value === 'string' ? wire.encodeText(value) : value;
-    await this.send(wire.XS_WRITE, path, wire.encodeStringAndBytes(path, bytes), options);
-  }
-
-  async directory(path: string, options?: RequestOptions): Promise<string[]> {
-    try {
-      const payload = wire.encodeStrings(path);
-      return wire.decodeStrings(await this.send(wire.XS_DIRECTORY, path, payload, options));
-    } catch (error) {
-      if (!XenStoreError.is(error, 'E2BIG')) throw error;
-      return await this.#largeDirectory(path, options);
-    }
-  }
-
-  /** A directory over one message is read in parts; a generation count tells when it changed. */
-  async #largeDirectory(path: string, options: RequestOptions | undefined): Promise<string[]> {
-    for (let attempt = 0; attempt < MAX_DIRECTORY_ATTEMPTS; attempt++) {
-      let offset = 0;
-      let generation: string | undefined;
-      const parts: Uint8Array[] = [];
-      for (;;) {
-        const payload = wire.encodeStrings(path, String(offset));
-        const part = await this.send(wire.XS_DIRECTORY_PART, path, payload, options);
-        const end = part.indexOf(0);
-        const found = wire.decodeText(part.subarray(0, Math.max(end, 0)));
-        if (end < 0)
-          throw new XenStoreError('PROTOCOL', 'Cannot parse a part of a directory', path);
-        if (generation !== undefined && found !== generation) break;
-        generation = found;
-        const names = part.subarray(end + 1);
-        // The last part ends with one zero byte more.
-        const last =
-          names.length === 0 || (names.length > 1 && names.at(-2) === 0) || names[0] === 0;
-        parts.push(last ? names.subarray(0, Math.max(names.length - 1, 0)) : names);
-        if (last) return parts.flatMap((piece) => wire.decodeStrings(piece));
-        offset += names.length;
-      }
-    }
-    throw new XenStoreError('EAGAIN', `Cannot read directory ${path}: it keeps changing`, path);
-  }
-
-  async mkdir(path: string, options?: RequestOptions): Promise<void> {
-    await this.send(wire.XS_MKDIR, path, wire.encodeStrings(path), options);
-  }
-
-  async rm(path: string, options?: RequestOptions): Promise<void> {
-    await this.send(wire.XS_RM, path, wire.encodeStrings(path), options);
-  }
-
-  async getPermissions(path: string, options?: RequestOptions): Promise<Permission[]> {
-    const answer = await this.send(wire.XS_GET_PERMS, path, wire.encodeStrings(path), options);
-    return wire.decodeStrings(answer).map(parsePermission);
-  }
-
-  async setPermissions(
-    path: string,
-    permissions: readonly Permission[],
-    options?: RequestOptions,
-  ): Promise<void> {
-    if (permissions.length === 0) throw new RangeError('"permissions" expected at least the owner');
-    const payload = wire.encodeStrings(path, ...permissions.map(formatPermission));
-    await this.send(wire.XS_SET_PERMS, path, payload, options);
-  }
+/** Where to find xenstored. */
+export interface XenStoreOpenOptions extends XenStoreOptions {
+  /** A socket or a xenbus device; default: `XENSTORED_PATH`, then the usual places. */
+  readonly path?: string;
+  /** Default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/**
- * A client of the xenstore, over xenstored's socket or `/dev/xen/xenbus`. Paths that do not start with
- * `/` are relative to this domain's own directory.
- */
-export class XenStore extends Operations implements Disposable {
-  readonly #subscriptions: Subscriptions;
+/** Options of a watch. */
+export interface WatchOptions extends SubscriptionOptions {
+  /** Ends the subscription when aborted. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds until the watch must be set. */
+  readonly timeout?: number;
+}
+
+/** Options of a transaction. */
+export interface TransactionOptions extends RequestOptions {
+  /** Times it is tried while others get in its way; default 32. */
+  readonly attempts?: number;
+}
+
+/** A client of xenstore. */
+export class XenStore extends StoreOperations implements Disposable {
+  readonly #subscriptions = new Map<string, Subscription>();
   readonly #logger: Logger;
-  readonly #closed: Promise<Error>;
+  readonly #lost: (error: XenStoreError | undefined) => void;
+  #nextToken = 1;
 
-  private constructor(
-    connection: XenStoreConnection,
-    subscriptions: Subscriptions,
-    logger: Logger,
-    closed: Promise<Error>,
-  ) {
-    super(connection, 0);
-    this.#subscriptions = subscriptions;
-    this.#logger = logger;
-    this.#closed = closed;
+  /** Resolves when the connection is lost, with the error, or closed, without. Never rejects. */
+  readonly ended: Promise<XenStoreError | undefined>;
+
+  /** @param transport - becomes this object's */
+  constructor(transport: Transport, options: XenStoreOptions = {}) {
+    const handler = {
+      watchEvent: (path: string, token: string): void => {
+        // A token that is unknown belongs to a watch just ended.
+        this.#subscriptions.get(token)?.push(path);
+      },
+      lost: (error: XenStoreError): void => this.#onLost(error),
+    };
+    super(new Connection(transport, handler, options.timeout), 0);
+    this.#logger = options.logger ?? silentLogger;
+    let end: (error: XenStoreError | undefined) => void = () => undefined;
+    this.ended = new Promise((resolve) => {
+      end = resolve;
+    });
+    this.#lost = end;
   }
 
   /**
-   * Connects.
+   * Connects to xenstored.
    *
-   * @param path - socket or device; default: `XENSTORED_PATH`, xenstored's socket, `/dev/xen/xenbus`
-   * @throws {XenStoreError} NOT_RUNNING
+   * @throws {XenStoreError} NOT_RUNNING, NOT_PERMITTED; the text says where it looked
    */
-  static open(components: XenStoreComponents, path?: string): XenStore {
-    return XenStore.over(components, openStream(path));
+  static open(options: XenStoreOpenOptions = {}): XenStore {
+    const poller = options.poller ?? new MainPoller();
+    return new XenStore(openTransport(poller, options), options);
   }
 
-  /** A client on a stream of one's own, which it then owns. */
-  static over(components: XenStoreComponents, stream: ByteStream): XenStore {
-    const subscriptions = new Subscriptions();
-    let lost: (reason: Error) => void = () => undefined;
-    const closed = new Promise<Error>((resolve) => {
-      lost = resolve;
-    });
-    const connection = new XenStoreConnection(stream, components.poller, {
-      onEvent: (payload) => subscriptions.event(payload),
-      onClose: (reason) => lost(reason),
-    });
-    return new XenStore(connection, subscriptions, components.logger ?? silentLogger, closed);
+  /** The socket or device in use. */
+  get name(): string {
+    return this.connection.name;
   }
 
-  /** Ends with the reason when the connection is lost; never after `close`. */
-  get lost(): Promise<Error> {
-    return this.#closed;
+  get live(): boolean {
+    return this.connection.ended === undefined;
+  }
+
+  /** Subscriptions that are open. */
+  get watches(): number {
+    return this.#subscriptions.size;
   }
 
   /**
-   * Watches a node and everything below it, or `@introduceDomain`, `@releaseDomain`. The callback is
-   * called once at first, then after changes; changes of one path between two turns of the event loop
-   * are reported once.
+   * Watches a path and everything below, or `@introduceDomain` or `@releaseDomain`. An event comes
+   * at once, then one per change; changes of one path that wait to be taken become one.
    *
-   * @throws {XenStoreError}
+   * @throws {XenStoreError} EINVAL, EACCES, E2BIG with too many watches ...
    */
-  async watch(
-    path: string,
-    callback: WatchCallback,
-    options?: RequestOptions,
-  ): Promise<Subscription> {
-    const token = this.#subscriptions.add(path, callback);
+  async watch(path: string, options: WatchOptions = {}): Promise<Subscription> {
+    checkPath(path, true);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const token = `node-vmm-${this.#nextToken++}`;
+    const unwatch = (): Promise<void> => {
+      this.#subscriptions.delete(token);
+      return this.#unwatch(path, token);
+    };
+    const onAbort = (): void => subscription.close();
+    let established = false;
+    const subscription = new Subscription(path, unwatch, this.#logger, {
+      onEvent: options.onEvent,
+      onEnd: (error) => {
+        this.#subscriptions.delete(token);
+        signal?.removeEventListener('abort', onAbort);
+        if (established) options.onEnd?.(error);
+      },
+    });
+    // Known before the request is sent: the first event may come before the reply.
+    this.#subscriptions.set(token, subscription);
     try {
-      await this.send(wire.XS_WATCH, path, wire.encodeStrings(path, token), options);
+      await this.connection.request({
+        type: XS_WATCH,
+        payload: encodeStrings(path, token),
+        action: `watch ${path}`,
+        path,
+        signal,
+        timeout: options.timeout,
+        late: () => void this.#unwatch(path, token).catch(() => undefined),
+      });
     } catch (error) {
       this.#subscriptions.delete(token);
       throw error;
     }
-    const close = (): void => {
-      if (!this.#subscriptions.delete(token)) return;
-      this.send(wire.XS_UNWATCH, path, wire.encodeStrings(path, token), undefined).catch(
-        (error: unknown) => {
-          if (XenStoreError.is(error, 'CLOSED')) return;
-          this.#logger.warn({ path, error: errorMessage(error) }, 'cannot end a xenstore watch');
-        },
-      );
-    };
-    return { close, [Symbol.dispose]: close };
+    established = true;
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) subscription.close();
+    return subscription;
+  }
+
+  async #unwatch(path: string, token: string): Promise<void> {
+    if (!this.live) return;
+    const payload = encodeStrings(path, token);
+    await this.connection.request({ type: XS_UNWATCH, payload, action: `unwatch ${path}`, path });
   }
 
   /**
-   * Runs operations that take effect together or not at all. The body runs again when somebody else
-   * changed what it saw.
+   * Runs operations that take effect all at once. When others changed what it used, everything is
+   * done again: the callback must be fit to run several times.
    *
-   * @throws what the body throws, which undoes everything; {XenStoreError} EAGAIN after 100 attempts
+   * @returns what the callback returned in the run that took effect
+   * @throws what the callback throws, after nothing took effect
+   * @throws {XenStoreError} EAGAIN when others got in the way each time
    */
   async transaction<T>(
-    body: (operations: XenStoreOperations) => Promise<T>,
-    options?: RequestOptions,
+    callback: (transaction: Transaction) => Promise<T>,
+    options: TransactionOptions = {},
   ): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      const started = await this.connection.request(
-        wire.XS_TRANSACTION_START,
-        0,
-        wire.encodeStrings(''),
-        undefined,
-        options,
-      );
-      const txId = Number(wire.decodeStrings(started)[0]);
-      if (!Number.isInteger(txId) || txId <= 0) {
-        throw new XenStoreError('PROTOCOL', 'Cannot start a xenstore transaction: it has no id');
-      }
-      const end = (how: 'T' | 'F'): Promise<Uint8Array> =>
-        this.connection.request(wire.XS_TRANSACTION_END, txId, wire.encodeStrings(how), undefined);
+    const attempts = options.attempts ?? TRANSACTION_ATTEMPTS;
+    for (let attempt = 1; ; attempt++) {
+      options.signal?.throwIfAborted();
+      const transaction = await Transaction.start(this.connection, options);
       let result: T;
       try {
-        result = await body(new Operations(this.connection, txId));
+        result = await callback(transaction);
       } catch (error) {
-        await end('F').catch(() => undefined);
+        await transaction.end(false).catch(() => undefined);
         throw error;
       }
       try {
-        await end('T');
+        await transaction.end(true);
         return result;
       } catch (error) {
-        if (!XenStoreError.is(error, 'EAGAIN') || attempt >= MAX_TRANSACTION_ATTEMPTS) throw error;
+        const again = XenStoreError.is(error) && error.code === 'EAGAIN' && attempt < attempts;
+        if (!again) throw error;
       }
     }
   }
 
-  /** Path of a domain's directory, `/local/domain/<domid>`. */
-  async getDomainPath(domid: number, options?: RequestOptions): Promise<string> {
-    const payload = wire.encodeStrings(String(domid));
-    const answer = await this.connection.request(
-      wire.XS_GET_DOMAIN_PATH,
-      0,
-      payload,
-      undefined,
+  /** Where a domain has its nodes: `/local/domain/<domid>`. */
+  async getDomainPath(domid: number, options: RequestOptions = {}): Promise<string> {
+    return this.#ofDomain(
+      XS_GET_DOMAIN_PATH,
+      `ask for the path of domain ${domid}`,
+      domid,
       options,
     );
-    return wire.decodeStrings(answer)[0] ?? '';
   }
 
-  /** True when the xenstore knows the domain. */
-  async isDomainIntroduced(domid: number, options?: RequestOptions): Promise<boolean> {
-    const payload = wire.encodeStrings(String(domid));
-    const answer = await this.connection.request(
-      wire.XS_IS_DOMAIN_INTRODUCED,
-      0,
-      payload,
-      undefined,
-      options,
-    );
-    return wire.decodeStrings(answer)[0] === 'T';
+  /** Whether xenstored serves a domain. */
+  async isDomainIntroduced(domid: number, options: RequestOptions = {}): Promise<boolean> {
+    const action = `ask whether domain ${domid} is introduced`;
+    return (await this.#ofDomain(XS_IS_DOMAIN_INTRODUCED, action, domid, options)) === 'T';
   }
 
-  /** Idempotent; watches end, requests under way fail with CLOSED. */
+  async #ofDomain(
+    type: number,
+    action: string,
+    domid: number,
+    options: RequestOptions,
+  ): Promise<string> {
+    const payload = encodeStrings(String(domid));
+    const { signal, timeout } = options;
+    return decodeString(await this.connection.request({ type, payload, action, signal, timeout }));
+  }
+
+  #onLost(error: XenStoreError): void {
+    const all = [...this.#subscriptions.values()];
+    this.#subscriptions.clear();
+    for (const subscription of all) subscription.fail(error);
+    this.#lost(error);
+  }
+
+  /** Ends every subscription and rejects what is pending with CLOSED. Idempotent. */
   close(): void {
     this.connection.close();
+    for (const subscription of [...this.#subscriptions.values()]) subscription.close();
+    this.#subscriptions.clear();
+    this.#lost(undefined);
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function openTransport(poller: Poller, options: XenStoreOpenOptions): Transport {
+  const named = options.path ?? (options.env ?? process.env)['XENSTORED_PATH'];
+  if (named !== undefined && named !== '') {
+    return XENBUS_DEVICES.includes(named)
+      ? XenbusTransport.open(named, poller)
+      : SocketTransport.connect(named, poller);
+  }
+  // A socket that nobody listens on is a xenstored that died: the kernel's way to it would hang.
+  const socket = XENSTORED_SOCKETS.find((path) => existsSync(path));
+  if (socket !== undefined) return SocketTransport.connect(socket, poller);
+  const device = XENBUS_DEVICES.find((path) => existsSync(path));
+  if (device !== undefined) return XenbusTransport.open(device, poller);
+  throw new XenStoreError(
+    'NOT_RUNNING',
+    `Cannot find xenstore: there is no ${[...XENSTORED_SOCKETS, ...XENBUS_DEVICES].join(', ')} (start xenstored, set XENSTORED_PATH to its socket, or run in a Xen domain)`,
+  );
 }
