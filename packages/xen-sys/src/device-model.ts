@@ -161,7 +161,7 @@ export class DeviceModel implements DeviceModelOps {
 
   nrVcpus(): number {
     const op = encodeDmOp(XEN_DMOP_nr_vcpus, XEN_DM_OP_NR_VCPUS, {});
-    const hint = 'the hypervisor needs to be Xen 4.13 or newer';
+    const hint = 'the hypervisor is too old, or on Arm lacks CONFIG_IOREQ_SERVER';
     const view = this.#issue(op, 'count vCPUs', hint);
     return XEN_DM_OP_NR_VCPUS.get(view, XEN_DM_OP_U_OFFSET, 'vcpus');
   }

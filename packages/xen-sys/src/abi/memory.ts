@@ -4,7 +4,7 @@ import { struct, u16 } from '@node-vmm/vmm-sys-util';
 export const XENMEM_maximum_gpfn = 14;
 export const XENMEM_acquire_resource = 28;
 
-/** Argument of `XENMEM_maximum_gpfn`. A bare `domid_t` in headers before Xen 4.17: the same bytes. */
+/** Argument of `XENMEM_maximum_gpfn`. */
 export const XEN_MEMORY_DOMAIN = struct('xen_memory_domain', { domid: u16(0) }, { size: 2 });
 
 export const XENMEM_resource_ioreq_server = 0;
