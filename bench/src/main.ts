@@ -1,7 +1,14 @@
 // `npm run bench [-- name ...]`: node bench/dist/main.js [name ...]
 import { entropy } from './entropy.ts';
+import { eventfd } from './eventfd.ts';
+import { packageBench } from './package-bench.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<void>>> = { entropy };
+const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
+  eventfd,
+  memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
+  virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
+  entropy,
+};
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in BENCHES));
