@@ -43,6 +43,7 @@ export class ConsoleAgent {
   #running: Running | undefined;
   #hello: { nonce: string; done: Deferred<void> } | undefined;
   #queue: Promise<unknown> = Promise.resolve();
+  #ended: Error | undefined;
 
   /** @param line - where to write; what comes back goes into {@link receive} */
   constructor(line: ConsoleLine) {
@@ -57,7 +58,13 @@ export class ConsoleAgent {
     for (const line of lines) this.#onLine(line.trimEnd());
   }
 
-  /** The console is gone: whoever waits for it gets `error`. */
+  /** The console is gone for good: everybody gets `error`, now and later. */
+  end(error: Error): void {
+    this.#ended = error;
+    this.fail(error);
+  }
+
+  /** Whoever waits for the guest now gets `error`. */
   fail(error: Error): void {
     clearTimeout(this.#running?.silence);
     this.#running?.done.reject(error);
@@ -70,6 +77,7 @@ export class ConsoleAgent {
    * Waits until the agent answers. Wait no longer by calling {@link fail}.
    */
   async waitUp(): Promise<void> {
+    if (this.#ended) throw this.#ended;
     const nonce = `n${this.#nextId++}`;
     const hello = { nonce, done: deferred<void>() };
     this.#hello = hello;
@@ -96,6 +104,7 @@ export class ConsoleAgent {
   }
 
   async #exec(command: string, timeoutMs: number): Promise<ExecResult> {
+    if (this.#ended) throw this.#ended;
     const id = this.#nextId++;
     const seconds = Math.ceil(timeoutMs / 1000);
     const running: Running = {

@@ -1,5 +1,12 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, mkdtempSync, rmSync, type WriteStream } from 'node:fs';
+import {
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  type WriteStream,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Deferred, deferred } from './deadline.ts';
@@ -9,6 +16,16 @@ import { tailsOf } from './tail.ts';
 
 const running = new Set<Machine>();
 let hooked = false;
+
+const KEPT_RUNS = 50;
+
+/** Makes room: only the newest runs stay. */
+function pruneRuns(): void {
+  const root = join(cacheRoot(), 'runs');
+  for (const old of readdirSync(root).sort().slice(0, -KEPT_RUNS)) {
+    rmSync(join(root, old), { recursive: true, force: true });
+  }
+}
 
 /** `2026-11-21T10-31-02-123-<pid>-<name>`: sorts by time, tells processes apart. */
 function runDirectory(name: string): string {
@@ -36,6 +53,7 @@ export class Machine {
   constructor(name: string) {
     this.runDirectory = runDirectory(name);
     mkdirSync(this.runDirectory, { recursive: true });
+    pruneRuns();
     this.scratch = mkdtempSync(join(tmpdir(), 'nvbox-'));
   }
 

@@ -104,7 +104,7 @@ export class QemuGuest {
 
   /** Ends the machine at once. */
   async stop(): Promise<void> {
-    this.#agent.fail(new BoxError('MACHINE_EXITED', 'Cannot use the guest: it was stopped'));
+    this.#agent.end(new BoxError('MACHINE_EXITED', 'Cannot use the guest: it was stopped'));
     await this.#machine.stop();
   }
 }

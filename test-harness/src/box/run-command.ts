@@ -59,7 +59,8 @@ export async function tryRun(argv: readonly string[], options: RunOptions): Prom
       { cause },
     );
   } finally {
-    log.end();
+    // Whoever quotes the log wants all of it.
+    await new Promise((resolve) => log.end(resolve));
   }
 }
 

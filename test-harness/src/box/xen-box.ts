@@ -1,5 +1,6 @@
 import { appendFileSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Result } from './agent/frames.ts';
 import { artefactFile } from './artefact.ts';
 import { dom0RootFileSystem, guestArm64, kernelArm64, xenArm64 } from './artefacts/index.ts';
 import { CpioWriter } from './cpio.ts';
@@ -41,6 +42,7 @@ export interface ExecOptions {
   readonly stdin?: string | Uint8Array;
 }
 
+const FILE_TIMEOUT_MS = 60_000;
 const WAIT_FOR_STATUS = 'until [ -e /run/box/status ]; do sleep 0.05; done; cat /run/box/status';
 
 /**
@@ -169,7 +171,7 @@ export class XenBox {
     const channel = this.#channel.open({ kind: 'put', path, mode }, {});
     channel.write(Buffer.from(data as string));
     channel.end();
-    const { error } = await channel.result;
+    const { error } = await this.#soon(channel, `write ${path}`);
     if (error) throw new BoxError('COMMAND_FAILED', `Cannot write ${path} in dom0: ${error}`);
   }
 
@@ -182,7 +184,8 @@ export class XenBox {
   async readFile(path: string): Promise<Buffer> {
     const data: Buffer[] = [];
     const listener = { onData: (part: Buffer) => data.push(part) };
-    const { error } = await this.#channel.open({ kind: 'get', path }, listener).result;
+    const channel = this.#channel.open({ kind: 'get', path }, listener);
+    const { error } = await this.#soon(channel, `read ${path}`);
     if (error) throw new BoxError('COMMAND_FAILED', `Cannot read ${path} in dom0: ${error}`);
     return Buffer.concat(data);
   }
@@ -201,6 +204,12 @@ export class XenBox {
     const domain = new XenDomain(this, name, this.#machine.openLog(`console-${name}.log`));
     this.#domains.push(domain);
     return domain;
+  }
+
+  async #soon(channel: OpenChannel, action: string): Promise<Result> {
+    return await within(channel.result, FILE_TIMEOUT_MS, () =>
+      this.error('TIMEOUT', `Cannot ${action} in dom0: not finished in ${FILE_TIMEOUT_MS} ms`),
+    );
   }
 
   /** An error whose message ends with the tails of this run's logs. */
@@ -236,8 +245,11 @@ function buildInitrd(machine: Machine, payload: Payload): string {
 function qemuArguments(machine: Machine, initrd: string, options: XenBoxOptions): string[] {
   const { dom0Memory = 1024, dom0Vcpus = 1, xenArgs = '', kernelArgs = '' } = options;
   const { memory = dom0Memory + 1536, i2cSocket, qemuArgs = [] } = options;
+  // Nobody moves between CPUs (guests are pinned in their configuration): interrupts that are on
+  // their way while Xen moves a vCPU get lost in QEMU's interrupt controller, and dom0 then sleeps
+  // for ever.
   // QEMU's memory is zeroed by the host; scrubbing it again costs seconds.
-  const xenCommandLine = `dom0_mem=${dom0Memory}M dom0_max_vcpus=${dom0Vcpus} bootscrub=0 loglvl=info guest_loglvl=info console=dtuart ${xenArgs}`;
+  const xenCommandLine = `dom0_mem=${dom0Memory}M dom0_max_vcpus=${dom0Vcpus} dom0_vcpus_pin bootscrub=0 loglvl=info guest_loglvl=info console=dtuart ${xenArgs}`;
   const dom0CommandLine = `console=hvc0 loglevel=5 ${kernelArgs}`.trim();
   return [
     ...['-machine', 'virt,virtualization=on,gic-version=2,memory-backend=mem'],

@@ -26,6 +26,8 @@ export interface DomainOptions {
 const GUEST_KERNEL = '/boot/guest/Image';
 const GUEST_INITRD = '/boot/guest/initramfs.cpio.gz';
 const REATTACH_MS = 200;
+/** Attempts to find the console of a rebooting guest before it counts as gone. */
+const MAX_REATTACH = 50;
 
 /** Text of an xl configuration file. */
 export function domainConfig(options: DomainOptions): string {
@@ -36,6 +38,8 @@ export function domainConfig(options: DomainOptions): string {
     `ramdisk = "${GUEST_INITRD}"`,
     `memory = ${memory}`,
     `vcpus = ${vcpus}`,
+    // dom0 has CPU 0 for itself; why nobody may move is told where dom0 is pinned.
+    'cpus = "1"',
     `extra = "${`console=hvc0 loglevel=5 ${kernelArgs}`.trim()}"`,
     ...(virtio.length > 0 ? [`virtio = [ ${virtio.map((item) => `"${item}"`).join(', ')} ]`] : []),
     'on_crash = "destroy"',
@@ -51,6 +55,7 @@ export class XenDomain {
   readonly #agent: ConsoleAgent;
   #console: OpenChannel | undefined;
   #destroyed = false;
+  #up = false;
 
   /** Use {@link XenBox.createDomain}. */
   constructor(box: XenBox, name: string, log: WriteStream) {
@@ -75,6 +80,7 @@ export class XenDomain {
    */
   async waitUp(timeoutMs = 60_000): Promise<void> {
     await this.#guarded(this.#agent.waitUp(), timeoutMs, 'does not come up');
+    this.#up = true;
   }
 
   /**
@@ -86,7 +92,7 @@ export class XenDomain {
    */
   async exec(command: string, options: { timeoutMs?: number } = {}): Promise<ExecResult> {
     const { timeoutMs = 30_000 } = options;
-    await this.waitUp();
+    if (!this.#up) await this.waitUp();
     const work = this.#agent.exec(command, timeoutMs);
     return await this.#guarded(work, timeoutMs + 30_000, `does not finish \`${command}\``);
   }
@@ -115,7 +121,7 @@ export class XenDomain {
   async destroy(): Promise<void> {
     this.#destroyed = true;
     await this.#box.sh(`xl destroy ${this.name}`);
-    this.#agent.fail(new BoxError('DOMAIN_GONE', `Cannot use ${this.name}: it was destroyed`));
+    this.#agent.end(new BoxError('DOMAIN_GONE', `Cannot use ${this.name}: it was destroyed`));
   }
 
   async #guarded<T>(work: Promise<T>, timeoutMs: number, state: string): Promise<T> {
@@ -141,16 +147,26 @@ export class XenDomain {
       this.#agent.receive(data);
     };
     try {
-      while (!this.#destroyed) {
-        this.#console = this.#box.openChannel(`exec xenconsole --interactive "$(xl domid ${this.name})"`, {
-          onData,
-          onErrorData: (data) => this.#log.write(data),
-        });
+      for (let failures = 0; !this.#destroyed && failures < MAX_REATTACH; failures += 1) {
+        this.#console = this.#box.openChannel(
+          `exec xenconsole --interactive "$(xl domid ${this.name})"`,
+          {
+            onData: (data) => {
+              failures = 0;
+              onData(data);
+            },
+            onErrorData: (data) => this.#log.write(data),
+          },
+        );
         await this.#console.result;
+        this.#up = false;
         if (!this.#destroyed) await sleep(REATTACH_MS);
       }
+      this.#agent.end(
+        new BoxError('DOMAIN_GONE', `Cannot use ${this.name}: there is no such guest`),
+      );
     } catch (error) {
-      this.#agent.fail(error as Error);
+      this.#agent.end(error as Error);
     } finally {
       this.#log.end();
     }

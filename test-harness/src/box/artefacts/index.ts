@@ -1,4 +1,5 @@
 import type { Artefact } from '../artefact.ts';
+import { abiHeaders } from './abi-headers.ts';
 import { dom0RootFileSystem } from './dom0.ts';
 import { guestArm64, guestX86 } from './guest.ts';
 import { kernelArm64, kernelX86 } from './kernel.ts';
@@ -6,6 +7,7 @@ import { npmArm64 } from './npm-arm64.ts';
 import { vhostDeviceRng } from './vhost-device-rng.ts';
 import { xenArm64 } from './xen.ts';
 
+export { abiHeaders } from './abi-headers.ts';
 export { dom0RootFileSystem } from './dom0.ts';
 export { guestArm64, guestX86 } from './guest.ts';
 export { kernelArm64, kernelX86 } from './kernel.ts';
@@ -16,6 +18,7 @@ export { xenArm64 } from './xen.ts';
 /** Everything that setup makes, in the order in which it is made. */
 export const ARTEFACTS: readonly Artefact[] = [
   npmArm64,
+  abiHeaders,
   guestArm64,
   guestX86,
   dom0RootFileSystem,

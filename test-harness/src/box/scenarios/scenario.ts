@@ -1,0 +1,16 @@
+/** What a scenario works with. */
+export interface ScenarioContext {
+  /** Arguments after the scenario's name. */
+  readonly args: readonly string[];
+  /** Tells the user what happens, with the time since the start. */
+  say(text: string): void;
+}
+
+/** Something to do in the box, started by `npm run box -- <name>`. */
+export interface Scenario {
+  readonly name: string;
+  /** One line for the list of scenarios. */
+  readonly description: string;
+  /** Rejects when it does not work. */
+  run(context: ScenarioContext): Promise<void>;
+}

@@ -1,0 +1,224 @@
+/** Structs and constants that one C file can ask for together. */
+export interface AbiGroup {
+  readonly name: string;
+  /** Where the definitions are, for messages. */
+  readonly origin: string;
+  readonly prologue: readonly string[];
+  /** Name in our tables -> C type and fields; a field is `name` or `name=C designator`. */
+  readonly structs: Readonly<Record<string, readonly [type: string, fields: string]>>;
+  /** Names of macros and enumerators. */
+  readonly constants: string;
+}
+
+const include = (...headers: string[]): string[] => headers.map((name) => `#include <${name}>`);
+/** A struct whose C type is `struct <name>`. */
+const plain = (
+  fields: Readonly<Record<string, string>>,
+): Record<string, readonly [string, string]> =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, list]) => [name, [`struct ${name}`, list] as const]),
+  );
+
+/** Everything of the platform's ABI that our packages have tables of. */
+export const ABI: readonly AbiGroup[] = [
+  {
+    name: 'xen',
+    origin: 'public headers of Xen',
+    prologue: [
+      '#include <stdint.h>',
+      // As the toolstack sees the interface, in its present form.
+      '#define __XEN_TOOLS__ 1',
+      '#define __XEN_INTERFACE_VERSION__ __XEN_LATEST_INTERFACE_VERSION__',
+      ...include('xen/xen.h', 'xen/memory.h', 'xen/version.h', 'xen/features.h'),
+      ...include('xen/event_channel.h', 'xen/grant_table.h', 'xen/hvm/ioreq.h'),
+      ...include('xen/hvm/hvm_op.h', 'xen/hvm/dm_op.h', 'xen/io/xs_wire.h'),
+    ],
+    structs: {
+      ...plain({
+        xen_dm_op: 'op pad',
+        xen_dm_op_create_ioreq_server: 'handle_bufioreq id',
+        xen_dm_op_get_ioreq_server_info: 'id flags bufioreq_port ioreq_gfn bufioreq_gfn',
+        xen_dm_op_ioreq_server_range: 'id pad type start end',
+        xen_dm_op_set_ioreq_server_state: 'id enabled pad',
+        xen_dm_op_destroy_ioreq_server: 'id pad',
+        xen_dm_op_set_isa_irq_level: 'isa_irq level',
+        xen_dm_op_inject_msi: 'data pad addr',
+        xen_dm_op_set_irq_level: 'irq level',
+        xen_dm_op_nr_vcpus: 'vcpus',
+        xen_feature_info: 'submap_idx submap',
+        xen_memory_domain: 'domid',
+        xen_add_to_physmap: 'domid size space idx gpfn',
+        xsd_sockmsg: 'type req_id tx_id len',
+        evtchn_alloc_unbound: 'dom remote_dom port',
+        evtchn_bind_interdomain: 'remote_dom remote_port local_port',
+        evtchn_close: 'port',
+        evtchn_send: 'port',
+        gnttab_map_grant_ref: 'host_addr flags ref dom status handle dev_bus_addr',
+        gnttab_unmap_grant_ref: 'host_addr dev_bus_addr handle status',
+      }),
+      ioreq: ['ioreq_t', 'addr data count size vp_eport _pad0 type'],
+    },
+    constants: `
+      XEN_DMOP_create_ioreq_server XEN_DMOP_get_ioreq_server_info
+      XEN_DMOP_map_io_range_to_ioreq_server XEN_DMOP_unmap_io_range_from_ioreq_server
+      XEN_DMOP_set_ioreq_server_state XEN_DMOP_destroy_ioreq_server XEN_DMOP_set_isa_irq_level
+      XEN_DMOP_inject_msi XEN_DMOP_set_irq_level XEN_DMOP_nr_vcpus XEN_DMOP_no_gfns
+      XEN_DMOP_IO_RANGE_PORT XEN_DMOP_IO_RANGE_MEMORY XEN_DMOP_IO_RANGE_PCI
+      HVM_IOREQSRV_BUFIOREQ_OFF HVM_IOREQSRV_BUFIOREQ_LEGACY HVM_IOREQSRV_BUFIOREQ_ATOMIC
+      IOREQ_READ IOREQ_WRITE STATE_IOREQ_NONE STATE_IOREQ_READY STATE_IOREQ_INPROCESS
+      STATE_IORESP_READY IOREQ_TYPE_PIO IOREQ_TYPE_COPY IOREQ_TYPE_PCI_CONFIG
+      IOREQ_TYPE_TIMEOFFSET IOREQ_TYPE_INVALIDATE
+      XENMEM_maximum_gpfn XENMEM_acquire_resource XENMEM_resource_ioreq_server
+      XENMEM_resource_grant_table XENMEM_resource_ioreq_server_frame_bufioreq
+      XENVER_version XENVER_extraversion XENVER_capabilities XENVER_changeset XENVER_get_features
+      XEN_EXTRAVERSION_LEN XEN_CAPABILITIES_INFO_LEN XEN_CHANGESET_INFO_LEN
+      XENFEAT_auto_translated_physmap XENFEAT_dom0
+      __HYPERVISOR_memory_op __HYPERVISOR_xen_version __HYPERVISOR_event_channel_op
+      __HYPERVISOR_dm_op DOMID_FIRST_RESERVED DOMID_SELF DOMID_INVALID DOMID_IDLE
+      XS_CONTROL XS_DIRECTORY XS_READ XS_GET_PERMS XS_WATCH XS_UNWATCH XS_TRANSACTION_START
+      XS_TRANSACTION_END XS_INTRODUCE XS_RELEASE XS_GET_DOMAIN_PATH XS_WRITE XS_MKDIR XS_RM
+      XS_SET_PERMS XS_WATCH_EVENT XS_ERROR XS_IS_DOMAIN_INTRODUCED XS_RESUME XS_SET_TARGET
+      XS_RESET_WATCHES XS_DIRECTORY_PART
+      XENSTORE_PAYLOAD_MAX XENSTORE_ABS_PATH_MAX XENSTORE_REL_PATH_MAX`,
+  },
+  {
+    name: 'xen-arm',
+    origin: 'arch-arm.h of Xen',
+    // What the toolstack builds guests with; the header needs to be told that this is arm64.
+    prologue: [
+      '#include <stdint.h>',
+      '#define __XEN_TOOLS__ 1',
+      ...include('xen/xen.h'),
+      ...include('xen/arch-arm.h'),
+    ],
+    structs: {},
+    constants: `
+      GUEST_RAM_BANKS GUEST_RAM0_BASE GUEST_RAM0_SIZE GUEST_RAM1_BASE GUEST_RAM1_SIZE
+      GUEST_VIRTIO_MMIO_BASE GUEST_VIRTIO_MMIO_SIZE GUEST_VIRTIO_MMIO_SPI_FIRST
+      GUEST_VIRTIO_MMIO_SPI_LAST GUEST_MAX_VCPUS`,
+  },
+  {
+    name: 'xen-drivers',
+    origin: 'Linux uapi xen/*.h',
+    prologue: [
+      '#include <stdint.h>',
+      '#define __user',
+      ...include('xen/xen.h', 'xen/grant_table.h', 'xen/privcmd.h', 'xen/evtchn.h'),
+      ...include('xen/gntdev.h', 'sys/ioctl.h'),
+    ],
+    structs: plain({
+      privcmd_hypercall: 'op arg0=arg[0] arg1=arg[1] arg2=arg[2] arg3=arg[3] arg4=arg[4]',
+      privcmd_mmapbatch_v2: 'num dom addr arr err',
+      privcmd_dm_op_buf: 'uptr size',
+      privcmd_dm_op: 'dom num ubufs',
+      privcmd_mmap_resource: 'dom type id idx num addr',
+      privcmd_irqfd: 'dm_op size fd flags dom',
+      privcmd_ioeventfd: 'ioreq ports addr addr_len event_fd vcpus vq flags dom',
+      ioctl_evtchn_bind_interdomain: 'remote_domain remote_port',
+      ioctl_evtchn_bind_unbound_port: 'remote_domain',
+      ioctl_evtchn_unbind: 'port',
+      ioctl_evtchn_notify: 'port',
+      ioctl_evtchn_restrict_domid: 'domid',
+      ioctl_gntdev_grant_ref: 'domid ref',
+      ioctl_gntdev_map_grant_ref: 'count pad index refs',
+      ioctl_gntdev_unmap_grant_ref: 'index count pad',
+    }),
+    constants: `
+      PRIVCMD_IRQFD_FLAG_DEASSIGN PRIVCMD_IOEVENTFD_FLAG_DEASSIGN
+      IOCTL_PRIVCMD_HYPERCALL IOCTL_PRIVCMD_MMAPBATCH_V2 IOCTL_PRIVCMD_DM_OP
+      IOCTL_PRIVCMD_RESTRICT IOCTL_PRIVCMD_MMAP_RESOURCE IOCTL_PRIVCMD_IRQFD
+      IOCTL_PRIVCMD_IOEVENTFD IOCTL_EVTCHN_BIND_INTERDOMAIN IOCTL_EVTCHN_BIND_UNBOUND_PORT
+      IOCTL_EVTCHN_UNBIND IOCTL_EVTCHN_NOTIFY IOCTL_EVTCHN_RESET IOCTL_EVTCHN_RESTRICT_DOMID
+      IOCTL_GNTDEV_MAP_GRANT_REF IOCTL_GNTDEV_UNMAP_GRANT_REF`,
+  },
+  {
+    name: 'linux',
+    origin: 'Linux uapi',
+    prologue: include(
+      'stddef.h',
+      'linux/virtio_ids.h',
+      'linux/virtio_ring.h',
+      'linux/virtio_mmio.h',
+      'linux/virtio_config.h',
+      'linux/virtio_i2c.h',
+      'linux/vhost_types.h',
+      'linux/i2c.h',
+      'linux/i2c-dev.h',
+    ),
+    structs: {
+      ...plain({
+        vring_desc: 'addr len flags next',
+        vring_avail: 'flags idx',
+        vring_used: 'flags idx',
+        vring_used_elem: 'id len',
+        vring_packed_desc: 'addr len id flags',
+        vring_packed_desc_event: 'off_wrap flags',
+        virtio_i2c_out_hdr: 'addr padding flags',
+        virtio_i2c_in_hdr: 'status',
+        vhost_vring_state: 'index num',
+        vhost_vring_addr:
+          'index flags desc_user_addr used_user_addr avail_user_addr log_guest_addr',
+        vhost_iotlb_msg: 'iova size uaddr perm type',
+        i2c_msg: 'addr flags len buf',
+        i2c_rdwr_ioctl_data: 'msgs nmsgs',
+        i2c_smbus_ioctl_data: 'read_write command size data',
+      }),
+      i2c_smbus_data: ['union i2c_smbus_data', 'byte word block'],
+    },
+    constants: `
+      VIRTIO_ID_I2C_ADAPTER VIRTIO_I2C_F_ZERO_LENGTH_REQUEST VIRTIO_I2C_FLAGS_FAIL_NEXT
+      VIRTIO_I2C_FLAGS_M_RD VIRTIO_I2C_MSG_OK VIRTIO_I2C_MSG_ERR
+      VRING_DESC_F_NEXT VRING_DESC_F_WRITE VRING_DESC_F_INDIRECT VRING_AVAIL_F_NO_INTERRUPT
+      VRING_USED_F_NO_NOTIFY VRING_DESC_ALIGN_SIZE VRING_AVAIL_ALIGN_SIZE VRING_USED_ALIGN_SIZE
+      VIRTIO_RING_F_INDIRECT_DESC VIRTIO_RING_F_EVENT_IDX VIRTIO_F_VERSION_1
+      VIRTIO_F_ACCESS_PLATFORM VIRTIO_F_RING_PACKED VIRTIO_F_IN_ORDER VIRTIO_F_ORDER_PLATFORM
+      VIRTIO_F_NOTIFICATION_DATA VIRTIO_F_RING_RESET
+      VIRTIO_CONFIG_S_ACKNOWLEDGE VIRTIO_CONFIG_S_DRIVER VIRTIO_CONFIG_S_DRIVER_OK
+      VIRTIO_CONFIG_S_FEATURES_OK VIRTIO_CONFIG_S_NEEDS_RESET VIRTIO_CONFIG_S_FAILED
+      VIRTIO_MMIO_MAGIC_VALUE VIRTIO_MMIO_VERSION VIRTIO_MMIO_DEVICE_ID VIRTIO_MMIO_VENDOR_ID
+      VIRTIO_MMIO_DEVICE_FEATURES VIRTIO_MMIO_DEVICE_FEATURES_SEL VIRTIO_MMIO_DRIVER_FEATURES
+      VIRTIO_MMIO_DRIVER_FEATURES_SEL VIRTIO_MMIO_QUEUE_SEL VIRTIO_MMIO_QUEUE_NUM_MAX
+      VIRTIO_MMIO_QUEUE_NUM VIRTIO_MMIO_QUEUE_READY VIRTIO_MMIO_QUEUE_NOTIFY
+      VIRTIO_MMIO_INTERRUPT_STATUS VIRTIO_MMIO_INTERRUPT_ACK VIRTIO_MMIO_STATUS
+      VIRTIO_MMIO_QUEUE_DESC_LOW VIRTIO_MMIO_QUEUE_DESC_HIGH VIRTIO_MMIO_QUEUE_AVAIL_LOW
+      VIRTIO_MMIO_QUEUE_AVAIL_HIGH VIRTIO_MMIO_QUEUE_USED_LOW VIRTIO_MMIO_QUEUE_USED_HIGH
+      VIRTIO_MMIO_SHM_SEL VIRTIO_MMIO_SHM_LEN_LOW VIRTIO_MMIO_SHM_LEN_HIGH
+      VIRTIO_MMIO_SHM_BASE_LOW VIRTIO_MMIO_SHM_BASE_HIGH VIRTIO_MMIO_CONFIG_GENERATION
+      VIRTIO_MMIO_CONFIG VIRTIO_MMIO_INT_VRING VIRTIO_MMIO_INT_CONFIG
+      VHOST_F_LOG_ALL VHOST_VRING_F_LOG
+      I2C_M_RD I2C_FUNC_I2C I2C_FUNC_SMBUS_QUICK I2C_FUNC_SMBUS_READ_BYTE
+      I2C_FUNC_SMBUS_WRITE_BYTE I2C_FUNC_SMBUS_READ_BYTE_DATA I2C_FUNC_SMBUS_WRITE_BYTE_DATA
+      I2C_FUNC_SMBUS_READ_WORD_DATA I2C_FUNC_SMBUS_WRITE_WORD_DATA I2C_FUNC_SMBUS_PROC_CALL
+      I2C_FUNC_SMBUS_READ_I2C_BLOCK I2C_FUNC_SMBUS_WRITE_I2C_BLOCK I2C_SMBUS_BLOCK_MAX
+      I2C_SMBUS_WRITE I2C_SMBUS_READ I2C_SMBUS_QUICK I2C_SMBUS_BYTE I2C_SMBUS_BYTE_DATA
+      I2C_SMBUS_WORD_DATA I2C_SMBUS_PROC_CALL I2C_SMBUS_I2C_BLOCK_DATA
+      I2C_SLAVE I2C_FUNCS I2C_RDWR I2C_SMBUS I2C_RDWR_IOCTL_MAX_MSGS`,
+  },
+  {
+    name: 'libc',
+    origin: 'C library',
+    prologue: [
+      '#define _GNU_SOURCE',
+      ...include('stddef.h', 'errno.h', 'fcntl.h', 'limits.h', 'sys/epoll.h', 'sys/eventfd.h'),
+      ...include('sys/mman.h', 'sys/socket.h', 'sys/timerfd.h', 'sys/uio.h', 'sys/un.h'),
+    ],
+    structs: plain({
+      iovec: 'iov_base iov_len',
+      msghdr: 'msg_name msg_namelen msg_iov msg_iovlen msg_control msg_controllen msg_flags',
+      cmsghdr: 'cmsg_len cmsg_level cmsg_type',
+      sockaddr_un: 'sun_family sun_path',
+      epoll_event: 'events data',
+      itimerspec: 'it_interval it_value',
+    }),
+    constants: `
+      E2BIG EACCES EADDRINUSE EAGAIN EBADF EBUSY ECONNREFUSED ECONNRESET EEXIST EFAULT EFBIG
+      EINPROGRESS EINTR EINVAL EIO EMFILE EMSGSIZE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTCONN
+      ENOTTY ENXIO EOPNOTSUPP EPERM EPIPE EPROTO EREMOTEIO ESRCH ETIMEDOUT
+      EFD_CLOEXEC EFD_NONBLOCK EFD_SEMAPHORE
+      EPOLLIN EPOLLOUT EPOLLERR EPOLLHUP EPOLLRDHUP EPOLLET
+      F_ADD_SEALS F_GET_SEALS F_SEAL_SEAL F_SEAL_SHRINK F_SEAL_GROW MFD_CLOEXEC MFD_ALLOW_SEALING
+      MAP_SHARED MAP_PRIVATE MAP_FIXED MAP_ANONYMOUS MAP_LOCKED MAP_NORESERVE MAP_POPULATE
+      PROT_NONE PROT_READ PROT_WRITE O_NONBLOCK IOV_MAX
+      SOL_SOCKET SCM_RIGHTS MSG_CTRUNC MSG_DONTWAIT MSG_NOSIGNAL MSG_CMSG_CLOEXEC`,
+  },
+];

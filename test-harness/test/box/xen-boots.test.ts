@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BoxError, boxStatus, XenBox } from '../../src/box/index.ts';
+
+const { ready, reason } = boxStatus();
+if (!ready) console.warn(`skipped: ${reason}`);
+
+describe.skipIf(!ready)('the Xen box', () => {
+  let box: XenBox;
+
+  beforeAll(async () => {
+    box = await XenBox.boot({ name: 'xen-boots' });
+  });
+
+  afterAll(async () => {
+    await box?.stop();
+  });
+
+  it('runs Xen 4.20 with dom0 on it', async () => {
+    const info = await box.sh('xl info');
+    expect(info).toMatch(/^xen_major\s*: 4$/m);
+    expect(info).toMatch(/^xen_minor\s*: 20$/m);
+    expect((await box.sh('xenstore-read /local/domain/0/name')).trim()).toBe('Domain-0');
+    expect((await box.sh('node --version')).trim()).toBe('v20.20.2');
+  });
+
+  it('separates stdout, stderr and the exit code', async () => {
+    const result = await box.exec('cat; echo oops >&2; exit 7', { stdin: 'in' });
+    expect(result).toEqual({ code: 7, stdout: 'in', stderr: 'oops\n' });
+  });
+
+  it('runs commands at the same time', async () => {
+    const reader = box.exec('mkfifo /tmp/meet; cat /tmp/meet');
+    await box.sh('until [ -p /tmp/meet ]; do sleep 0.05; done; echo hello >/tmp/meet');
+    expect((await reader).stdout).toBe('hello\n');
+  });
+
+  it('kills a command that takes too long', async () => {
+    const error = await box.exec('sleep 1000', { timeoutMs: 200 }).catch((caught) => caught);
+    expect(BoxError.is(error) && error.code).toBe('TIMEOUT');
+    await box.sh('while pidof sleep; do :; done', { timeoutMs: 10_000 });
+  });
+
+  it('copies files in and out', async () => {
+    const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 251));
+    await box.writeFile('/root/new/file', bytes, 0o755);
+    expect(await box.readFile('/root/new/file')).toEqual(bytes);
+    expect(await box.sh('stat -c %a /root/new/file')).toBe('755\n');
+    await expect(box.readFile('/root/absent')).rejects.toThrow('ENOENT');
+  });
+
+  it('keeps background processes and their output', async () => {
+    const ticker = box.spawn('ticker', 'sh -c "while echo tick; do sleep 0.1; done"');
+    await ticker.waitFor(/tick\ntick/);
+    expect(await ticker.stop()).toBe(128);
+    const short = box.spawn('short', 'sh -c "echo bye; exit 3"');
+    await expect(short.waitFor(/never/)).rejects.toThrow('it ended with 3');
+  });
+
+  it('creates, reboots and destroys guests', async () => {
+    const one = await box.createDomain({ name: 'one' });
+    const two = await box.createDomain({ name: 'two' });
+    expect(await one.exec('echo out; echo err >&2; exit 5')).toEqual({
+      code: 5,
+      stdout: 'out\n',
+      stderr: 'err\n',
+    });
+    expect(await two.sh('cat /sys/hypervisor/type')).toBe('xen\n');
+    const before = await one.id();
+    await one.reboot();
+    expect(await one.id()).not.toBe(before);
+    expect(await one.sh('cut -d. -f1 /proc/uptime')).toMatch(/^\d\n$/);
+    await one.destroy();
+    await two.destroy();
+    expect((await box.sh('xl list')).trim().split('\n')).toHaveLength(2);
+    await expect(one.exec('true')).rejects.toThrow('destroyed');
+  });
+
+  it('reads answers between messages of the kernel', async () => {
+    const guest = await box.createDomain({ name: 'noisy' });
+    await guest.sh(
+      '(for i in $(seq 300); do echo "<1>noise $i" >/dev/kmsg; done) >/dev/null 2>&1 &',
+    );
+    const text = await guest.sh('seq 3000');
+    expect(text).toBe(`${Array.from({ length: 3000 }, (_, index) => index + 1).join('\n')}\n`);
+    await guest.destroy();
+  });
+
+  it('quotes the logs when a guest cannot be created', async () => {
+    const config = { name: 'huge', memory: 100_000 };
+    await expect(box.createDomain(config)).rejects.toThrow(/Cannot run `xl create.*memory/s);
+  });
+});
