@@ -3,6 +3,8 @@ export interface AbiGroup {
   readonly name: string;
   /** Where the definitions are, for messages. */
   readonly origin: string;
+  /** Only there; by default everywhere. */
+  readonly target?: 'arm64';
   readonly prologue: readonly string[];
   /** Name in our tables -> C type and fields; a field is `name` or `name=C designator`. */
   readonly structs: Readonly<Record<string, readonly [type: string, fields: string]>>;
@@ -84,13 +86,8 @@ export const ABI: readonly AbiGroup[] = [
   {
     name: 'xen-arm',
     origin: 'arch-arm.h of Xen',
-    // What the toolstack builds guests with; the header needs to be told that this is arm64.
-    prologue: [
-      '#include <stdint.h>',
-      '#define __XEN_TOOLS__ 1',
-      ...include('xen/xen.h'),
-      ...include('xen/arch-arm.h'),
-    ],
+    target: 'arm64',
+    prologue: ['#include <stdint.h>', '#define __XEN_TOOLS__ 1', ...include('xen/xen.h')],
     structs: {},
     constants: `
       GUEST_RAM_BANKS GUEST_RAM0_BASE GUEST_RAM0_SIZE GUEST_RAM1_BASE GUEST_RAM1_SIZE
@@ -135,7 +132,6 @@ export const ABI: readonly AbiGroup[] = [
     name: 'linux',
     origin: 'Linux uapi',
     prologue: include(
-      'stddef.h',
       'linux/virtio_ids.h',
       'linux/virtio_ring.h',
       'linux/virtio_mmio.h',
@@ -198,8 +194,7 @@ export const ABI: readonly AbiGroup[] = [
     name: 'libc',
     origin: 'C library',
     prologue: [
-      '#define _GNU_SOURCE',
-      ...include('stddef.h', 'errno.h', 'fcntl.h', 'limits.h', 'sys/epoll.h', 'sys/eventfd.h'),
+      ...include('errno.h', 'fcntl.h', 'limits.h', 'sys/epoll.h', 'sys/eventfd.h'),
       ...include('sys/mman.h', 'sys/socket.h', 'sys/timerfd.h', 'sys/uio.h', 'sys/un.h'),
     ],
     structs: plain({
@@ -208,7 +203,9 @@ export const ABI: readonly AbiGroup[] = [
       cmsghdr: 'cmsg_len cmsg_level cmsg_type',
       sockaddr_un: 'sun_family sun_path',
       epoll_event: 'events data',
-      itimerspec: 'it_interval it_value',
+      itimerspec: `
+        it_interval_sec=it_interval.tv_sec it_interval_nsec=it_interval.tv_nsec
+        it_value_sec=it_value.tv_sec it_value_nsec=it_value.tv_nsec`,
     }),
     constants: `
       E2BIG EACCES EADDRINUSE EAGAIN EBADF EBUSY ECONNREFUSED ECONNRESET EEXIST EFAULT EFBIG

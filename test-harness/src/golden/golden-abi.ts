@@ -90,8 +90,9 @@ export function abiSource(group: AbiGroup): string {
   );
   return [
     `/* ${group.origin} */`,
-    ...group.prologue,
+    '#define _GNU_SOURCE',
     '#include <stddef.h>',
+    ...group.prologue,
     ...types,
     `__attribute__((section("${SECTION}"), used))`,
     'const long long golden_answers[] = {',
@@ -128,6 +129,7 @@ export async function goldenAbi(target: AbiTarget): Promise<GoldenAbi> {
     // What privcmd.h includes under its name in the kernel's tree.
     writeShim(join(work, 'xen/interface/xen.h'), '#include <xen/xen.h>\n');
     for (const group of ABI) {
+      if (group.target !== undefined && group.target !== target) continue;
       const path = join(work, group.name);
       writeFileSync(`${path}.c`, abiSource(group));
       const options = { log: join(work, 'log') };
