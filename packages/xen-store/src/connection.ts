@@ -9,8 +9,6 @@ import {
 } from './message.ts';
 import type { Transport } from './transport.ts';
 
-/** Requests that wait for their replies at one time; more wait for their turn. */
-const MAX_IN_FLIGHT = 64;
 /** How long a reply may take by default, in milliseconds. */
 export const DEFAULT_TIMEOUT = 30_000;
 
@@ -48,7 +46,7 @@ export interface ConnectionHandler {
   lost(error: XenStoreError): void;
 }
 
-/** Requests and replies matched by request id, several at a time. */
+/** Requests and replies matched by request id, as many at a time as the transport permits. */
 export class Connection {
   readonly #transport: Transport;
   readonly #handler: ConnectionHandler;
@@ -128,7 +126,7 @@ export class Connection {
   }
 
   #sendWaiting(): void {
-    while (this.#inFlight.size < MAX_IN_FLIGHT) {
+    while (this.#inFlight.size < this.#transport.maxInFlight) {
       const pending = this.#waiting.shift();
       if (pending === undefined) return;
       const { type, payload, transactionId = 0 } = pending.request;

@@ -17,6 +17,7 @@ const READ_SIZE = 64 * 1024;
 export class SocketTransport implements Transport {
   readonly name: string;
   readonly maxPayload = XENSTORE_PAYLOAD_MAX;
+  readonly maxInFlight = 64;
   readonly #stream: UnixStream;
   readonly #poller: Poller;
   readonly #buffer = new Uint8Array(READ_SIZE);

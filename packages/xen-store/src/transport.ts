@@ -14,6 +14,8 @@ export interface Transport {
   readonly name: string;
   /** Longest payload that a message may have on this way. */
   readonly maxPayload: number;
+  /** How many requests may wait for their replies at one time. */
+  readonly maxInFlight: number;
   /** Begins to read. Called once. */
   start(handler: TransportHandler): void;
   /**

@@ -25,6 +25,9 @@ const READ_SIZE = 64 * 1024;
 export class XenbusTransport implements Transport {
   readonly name: string;
   readonly maxPayload = XENSTORE_PAYLOAD_MAX - XSD_SOCKMSG.SIZE;
+  // The driver queues a pointer to the descriptor's one buffer, not a copy: the next write would
+  // replace what the last request still has to send.
+  readonly maxInFlight = 1;
   readonly #fd: Fd;
   readonly #poller: Poller;
   readonly #buffer = new Uint8Array(READ_SIZE);

@@ -23,7 +23,7 @@ import {
   XEN_DMOP_unmap_io_range_from_ioreq_server,
 } from './abi/dm-op.ts';
 import { encodeDmOp, encodeSetIrqLevel, encodeSetIsaIrqLevel } from './dm-op-codec.ts';
-import { codeOfErrno, wrapSysError, XenSysError } from './errors.ts';
+import { codeOfErrno, wrapSysError, XenSysError, type XenSysErrorCode } from './errors.ts';
 import type { HypercallTransport } from './hypercall.ts';
 import { asIoServId, type DomId, type IoServId } from './ids.ts';
 
@@ -143,7 +143,8 @@ export class DeviceModel implements DeviceModelOps {
 
   setIrqLevel(irq: number, level: boolean): void {
     const hint = 'only Arm has it; x86 guests take ISA interrupts or MSIs';
-    this.#issue(encodeSetIrqLevel(irq, level), `set interrupt ${irq}`, hint);
+    const invalid = 'the guest has no such line: see nr_spis and virtio in its configuration';
+    this.#issue(encodeSetIrqLevel(irq, level), `set interrupt ${irq}`, hint, invalid);
   }
 
   setIsaIrqLevel(irq: number, level: boolean): void {
@@ -166,19 +167,28 @@ export class DeviceModel implements DeviceModelOps {
     return XEN_DM_OP_NR_VCPUS.get(view, XEN_DM_OP_U_OFFSET, 'vcpus');
   }
 
-  #issue(op: Uint8Array<ArrayBuffer>, action: string, unsupported?: string): DataView {
+  #issue(
+    op: Uint8Array<ArrayBuffer>,
+    action: string,
+    unsupported?: string,
+    invalid?: string,
+  ): DataView {
     for (let attempt = 1; ; attempt++) {
       try {
         this.#transport.dmOp(this.domid, [op]);
         return new DataView(op.buffer);
       } catch (error) {
         const retry = SysError.is(error) && error.errno === EAGAIN && attempt < ATTEMPTS;
-        if (!retry) throw this.#wrap(error, action, unsupported);
+        if (!retry) throw this.#wrap(error, action, { UNSUPPORTED: unsupported, INVALID: invalid });
       }
     }
   }
 
-  #wrap(error: unknown, action: string, unsupported: string | undefined): unknown {
+  #wrap(
+    error: unknown,
+    action: string,
+    hints: Partial<Record<XenSysErrorCode, string | undefined>>,
+  ): unknown {
     if (!SysError.is(error)) return error;
     const what = `${action} for domain ${this.domid}`;
     // -EEXIST is what the hypervisor says of a range that overlaps another.
@@ -188,10 +198,10 @@ export class DeviceModel implements DeviceModelOps {
         cause: error,
       });
     }
-    const unsupportedHint = codeOfErrno(error.errno) === 'UNSUPPORTED' ? unsupported : undefined;
+    const hint = hints[codeOfErrno(error.errno)];
     return wrapSysError(error, what, {
       domid: this.domid,
-      ...(unsupportedHint === undefined ? {} : { hint: unsupportedHint }),
+      ...(hint === undefined ? {} : { hint }),
     });
   }
 }

@@ -53,6 +53,10 @@ export interface Assignment extends Disposable {
 /** Notification between guest and eventfds without this process running. */
 export interface KernelNotifier {
   /**
+   * The kernel leaves it to /dev/xen/evtchn to acknowledge the port: a signal of the eventfd makes
+   * the port pending there as well, and nothing further comes through it until it is unmasked. So
+   * `ports` must go on being served, beginning with the event that each of them has when bound.
+   *
    * @throws {XenSysError} UNSUPPORTED when the kernel lacks CONFIG_XEN_PRIVCMD_EVENTFD or cannot do
    * it in this kind of domain, IN_USE when the eventfd is assigned already
    */

@@ -5,8 +5,10 @@ import { XEN_PAGE_SIZE } from '../abi/xen.ts';
 import type { DeviceModelOps, IoRange } from '../device-model.ts';
 import { encodeSetIrqLevel, encodeSetIsaIrqLevel } from '../dm-op-codec.ts';
 import { XenSysError, type XenSysErrorCode } from '../errors.ts';
+import type { EventChannelOps } from '../event-channels.ts';
 import type { GfnRange } from '../foreign-memory.ts';
 import { asIoServId, type DomId, type IoServId, type Port } from '../ids.ts';
+import type { Assignment } from '../kernel-notification.ts';
 import type { XenOps } from '../xen-host.ts';
 
 /** What a run of the suite works on. */
@@ -23,16 +25,18 @@ export interface XenComplianceContext {
   readonly hole: bigint;
   /** Guest physical address of 8 KiB where it has nothing; page-aligned. */
   readonly mmio: bigint;
-  /** An interrupt line that the guest ignores. */
+  /** An interrupt line that the guest has (on Arm: within its `nr_spis`) and ignores. */
   readonly irq: number;
   /** Has the guest read `size` bytes at an address; absent when nothing makes it do so. */
   readonly read?: (address: bigint, size: number) => Promise<bigint>;
+  /** Has the guest write 4 bytes; absent as well. */
+  readonly write?: (address: bigint, value: number) => Promise<void>;
 }
 
 /** One rule that every implementation of {@link XenOps} keeps. */
 export interface XenComplianceCase {
   readonly name: string;
-  /** Needs `context.read`. */
+  /** Needs `context.read` and `context.write`. */
   readonly needsGuest?: boolean;
   run(context: XenComplianceContext): Promise<void>;
 }
@@ -56,6 +60,19 @@ function withServer(
   } finally {
     model.destroyIoreqServer(id);
   }
+}
+
+/** Takes events for as long as something is under way. */
+async function serving(events: EventChannelOps, work: Promise<void> | undefined): Promise<void> {
+  let over = false;
+  const ended = Promise.resolve(work).finally(() => {
+    over = true;
+  });
+  while (!over) {
+    events.pending((port) => events.unmask(port));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await ended;
 }
 
 const window = (context: XenComplianceContext): IoRange => ({
@@ -246,6 +263,45 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
           if (!served) await new Promise((resolve) => setTimeout(resolve, 1));
         }
         equal(await answer, 0x1234_5678n);
+      } finally {
+        model.destroyIoreqServer(id);
+      }
+    },
+  },
+  {
+    name: "signals an eventfd for a guest's write to QueueNotify, in the kernel",
+    needsGuest: true,
+    async run(context) {
+      const { xen, domid, mmio } = context;
+      const model = xen.deviceModel(domid);
+      const id = model.createIoreqServer();
+      try {
+        using page = xen.mapIoreqPage(domid, id, model.nrVcpus());
+        const view = new DataView(page.buffer());
+        model.mapIoRangeToIoreqServer(id, window(context));
+        model.setIoreqServerState(id, true);
+        using events = xen.openEventChannels();
+        const ports = Array.from({ length: model.nrVcpus() }, (_, vcpu) =>
+          events.bindInterdomain(domid, IOREQ.get(view, vcpu * IOREQ.SIZE, 'vp_eport')),
+        );
+        using eventfd = EventFd.create();
+        const options = { domid, page, ports, base: mmio, length: 4, vq: 3, eventfd } as const;
+        let assignment: Assignment;
+        try {
+          assignment = xen.notifier.ioeventfd(options);
+        } catch (error) {
+          if (XenSysError.is(error) && error.code === 'UNSUPPORTED') return;
+          throw error;
+        }
+        try {
+          refuses('IN_USE', () => xen.notifier.ioeventfd(options));
+          for (let i = 0; i < 2; i++) {
+            await serving(events, context.write?.(mmio + 0x50n, 3));
+            ok(eventfd.drain(), 'the eventfd was not signalled');
+          }
+        } finally {
+          assignment.close();
+        }
       } finally {
         model.destroyIoreqServer(id);
       }

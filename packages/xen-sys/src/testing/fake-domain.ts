@@ -183,8 +183,6 @@ export class FakeDomain {
     const allOnes = (1n << BigInt(size * 8)) - 1n;
     const server = this.#serverOf(address, size, type);
     if (server === undefined) return finished(allOnes);
-    if (value !== undefined && signalIoeventfd(server, address, size, value)) return finished(0n);
-
     const base = vcpu * IOREQ.SIZE;
     const { page } = server;
     IOREQ.write(page, base, { addr: address, data: value ?? 0n, count: 1, size, type });
@@ -193,14 +191,23 @@ export class FakeDomain {
     const access = new PendingAccess();
     this.#busy.add(vcpu);
     const port = server.ports[vcpu] as PeerPort;
-    port.onNotify = () => {
+    const answered = (): void => {
       const bits = page.getUint8(base + IOREQ.OFFSETS.bits);
       if ((bits & IOREQ_BITS_STATE_MASK) !== STATE_IORESP_READY) return;
       page.setUint8(base + IOREQ.OFFSETS.bits, STATE_IOREQ_NONE);
       port.onNotify = undefined;
+      port.onDeliver = undefined;
       this.#busy.delete(vcpu);
       access.finish(IOREQ.getBig(page, base, 'data') & allOnes);
     };
+    port.onNotify = answered;
+    if (value !== undefined) {
+      port.onDeliver = () => {
+        if (!signalIoeventfd(server, address, size, value)) return;
+        page.setUint8(base + IOREQ.OFFSETS.bits, STATE_IORESP_READY);
+        answered();
+      };
+    }
     port.signal();
     return access;
   }

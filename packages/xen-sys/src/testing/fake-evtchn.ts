@@ -129,6 +129,7 @@ export class FakeEvtchn extends FakeDevice {
       return;
     }
     local.enabled = false;
+    local.peer.onDeliver?.();
     if (this.#overflow) return;
     this.#ring.push(port);
     this.#ready.signal();

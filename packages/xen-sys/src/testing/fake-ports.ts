@@ -12,6 +12,8 @@ export class PeerPort {
   readonly number: number;
   /** Called when the local end notifies. */
   onNotify: (() => void) | undefined;
+  /** What the kernel does when the local end takes a signal, before user space learns of it. */
+  onDeliver: (() => void) | undefined;
   #bound: Peer | undefined;
   readonly #table: FakePorts;
 

@@ -26,7 +26,10 @@ describe.each(arches)('compliance of the fake drivers, %s', (arch) => {
       hole: 0x10n,
       mmio: 0x200_0000n,
       irq: arch === 'arm64' ? 43 : 5,
-      read: async (address, size) => (await domain?.access({ address, size })?.completed) ?? 0n,
+      write: async (address, value) => {
+        await domain?.access({ address, size: 4, value: BigInt(value) }).completed;
+      },
+      read: async (address, size) => (await domain?.access({ address, size }).completed) ?? 0n,
     });
   });
 });
