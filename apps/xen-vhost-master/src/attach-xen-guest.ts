@@ -23,10 +23,10 @@ export interface AttachComponents {
 }
 
 /**
- * Becomes a device model of a Xen guest and maps its memory.
+ * Becomes a device model of a Xen guest. Its memory is mapped when it is first needed.
  *
  * @param guest - its domid
- * @throws {IoreqError}, {VmMemoryError}, {XenSysError}
+ * @throws {IoreqError}
  */
 export async function attachXenGuest(
   components: AttachComponents,
@@ -35,24 +35,9 @@ export async function attachXenGuest(
 ): Promise<BridgedVm> {
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
-  const memory = mapMemory(xen, domid, logger);
-  try {
-    const vm = XenVm.create({ xen, memory, poller, logger }, { domid, ...options });
-    logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
-    return ownMemory(vm, memory);
-  } catch (error) {
-    memory[Symbol.dispose]();
-    throw error;
-  }
-}
-
-/** A domain whose memory somebody maps never goes away, so the VM's end is the mapping's end. */
-function ownMemory(vm: XenVm<GuestMemoryXen>, memory: GuestMemoryXen): BridgedVm {
-  const close = vm.close.bind(vm);
-  vm.close = (): void => {
-    close();
-    memory[Symbol.dispose]();
-  };
+  const memory = (): GuestMemoryXen => mapMemory(xen, domid, logger);
+  const vm = XenVm.create({ xen, memory, poller, logger }, { domid, ...options });
+  logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
   return vm;
 }
 

@@ -12,11 +12,22 @@ export const XenbusState = {
   Closed: 6,
 } as const;
 
+/** The entries that are read of a back-end's directory. */
+export const BACKEND_ENTRIES = [
+  'type',
+  'transport',
+  'base',
+  'irq',
+  'grant_usage',
+  'state',
+  'online',
+] as const;
+
 /** A back-end's directory in the xenstore, as libxl writes it for `virtio = [ ... ]`. */
 export interface BackendNode {
   readonly domid: number;
   readonly devid: number;
-  /** Text of the entries: `type`, `transport`, `base`, `irq`, `grant_usage`, `state`, `online`. */
+  /** Text of the {@link BACKEND_ENTRIES} that there are. */
   readonly entries: ReadonlyMap<string, string>;
 }
 

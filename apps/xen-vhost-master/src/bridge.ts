@@ -54,9 +54,9 @@ export class Bridge implements DeviceSink {
     return [...this.#guests.keys()];
   }
 
-  async add(description: DeviceDescription): Promise<void> {
+  async add(description: DeviceDescription, onPlaced: () => void = () => undefined): Promise<void> {
     const abort = new AbortController();
-    const up = this.#bringUp(description, abort.signal);
+    const up = this.#bringUp(description, onPlaced, abort.signal);
     const entry: DeviceEntry = { abort, up };
     this.#devices.set(description.key, entry);
     try {
@@ -84,6 +84,7 @@ export class Bridge implements DeviceSink {
   /** @returns what takes the device down again */
   async #bringUp(
     description: DeviceDescription,
+    onPlaced: () => void,
     signal: AbortSignal,
   ): Promise<() => Promise<void>> {
     const { sockets, poller } = this.#components;
@@ -97,7 +98,7 @@ export class Bridge implements DeviceSink {
       await this.#detach(guest);
     };
     try {
-      const components = { vm: await vm, poller, logger };
+      const components = { vm: await vm, poller, logger, onPlaced };
       const device = await BridgedDevice.create(components, description, type, lease.path, signal);
       logger.info({ socket: lease.path, base: description.base.toString(16) }, 'device up');
       return async () => {

@@ -12,18 +12,23 @@ import { BackendLink } from './backend-link.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
 import { BridgeError } from './errors.ts';
+import { MmioGate } from './mmio-gate.ts';
 import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
 /** "NVMM": the vendor that the guest sees. */
 const VENDOR_ID = 0x4d4d564e;
+/** How long a guest's first accesses wait for the back-end, in milliseconds. */
+const HOLD_MS = 8000;
 
 /** What a bridged device works with. */
 export interface BridgedDeviceComponents {
   readonly vm: BridgedVm;
   readonly poller: Poller;
   readonly logger: Logger;
+  /** Called when the device's window is claimed. */
+  readonly onPlaced: () => void;
 }
 
 interface Session {
@@ -54,6 +59,7 @@ export class BridgedDevice implements VirtioDevice {
     type: SupportedDevice,
     link: BackendLink,
     frontend: VhostUserFrontend,
+    window: Wiring,
   ) {
     this.deviceId = description.deviceId;
     this.features = frontend.deviceFeatures;
@@ -61,9 +67,11 @@ export class BridgedDevice implements VirtioDevice {
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
     this.#place = { vm: components.vm, base: description.base, irq: description.irq };
     this.#link = link;
+    this.#window = window;
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
       interrupt: () => components.vm.injectIrq(description.irq),
+      interruptsAcknowledged: () => components.vm.lowerIrq(description.irq),
       logger: components.logger,
     });
     link.listen({
@@ -74,7 +82,7 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   /**
-   * Waits for the back-end, then puts the device into the guest's address space.
+   * Claims the device's window, then waits for the back-end; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
    * @throws {IoreqError} when the VM refuses the window, or what the back-end cannot do
@@ -87,19 +95,25 @@ export class BridgedDevice implements VirtioDevice {
     signal: AbortSignal,
   ): Promise<BridgedDevice> {
     const { vm, poller, logger } = components;
-    const link = await BackendLink.open(
-      { path: socketPath, memory: vm.memory, configSize: type.configSize, poller, logger },
-      signal,
-    );
+    const gate = new MmioGate(HOLD_MS);
+    const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
+    const window = vm.mapMmio(range, gate);
+    components.onPlaced();
+    let link: BackendLink | undefined;
     try {
-      const frontend = link.frontend;
+      link = await BackendLink.open(
+        { path: socketPath, memory: vm.memory, configSize: type.configSize, poller, logger },
+        signal,
+      );
+      const { frontend } = link;
       if (frontend === undefined) throw new BridgeError('ABORTED', 'Cannot start: back-end lost');
-      const device = new BridgedDevice(components, description, type, link, frontend);
-      const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
-      device.#window = vm.mapMmio(range, device.transport);
+      const device = new BridgedDevice(components, description, type, link, frontend, window);
+      gate.open(device.transport);
       return device;
     } catch (error) {
-      link.close();
+      gate.close();
+      window.close();
+      link?.close();
       throw error;
     }
   }

@@ -17,8 +17,11 @@ export interface DeviceSink {
   /**
    * Brings a device up; it can be discovered by the guest when the promise ends. `remove` aborts one
    * that is still under way.
+   *
+   * @param onPlaced - called when the device's window is claimed: the guest may touch it from then
+   * on, and waits where it must
    */
-  add(device: DeviceDescription): Promise<void>;
+  add(device: DeviceDescription, onPlaced: () => void): Promise<void>;
   /** Takes a device down, wherever it is; nothing of it remains when the promise ends. */
   remove(key: string): Promise<void>;
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import process from 'node:process';
-import { errorMessage, MainPoller } from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
-import { XenHost } from '@node-vmm/xen-sys';
+import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { destination, pino } from 'pino';
 import { type Arguments, parseArguments, usageText } from './args.ts';
 import { attachXenGuest } from './attach-xen-guest.ts';
@@ -10,7 +10,7 @@ import { Bridge } from './bridge.ts';
 import { BridgeError } from './errors.ts';
 import { FixedSockets, SocketDirectory, type SocketProvider } from './socket-provider.ts';
 import { SpawnedBackends } from './spawned-backends.ts';
-import { XenbusSource } from './xenbus-source.ts';
+import { type HoldGuest, XenbusSource } from './xenbus-source.ts';
 
 const EXIT_OK = 0;
 const EXIT_FAILURE = 1;
@@ -36,6 +36,20 @@ function socketProvider(run: Arguments): SocketProvider {
   };
 }
 
+/** Pausing is the control domain's right: elsewhere a guest may be faster than its devices. */
+function holdGuest(xen: XenHost, logger: Logger): HoldGuest {
+  const pauser = new DomainPauser(xen.privcmd);
+  return (domid) => {
+    try {
+      const pause = pauser.pause(asDomId(domid));
+      return () => pause.release();
+    } catch (error) {
+      logger.debug({ domid, reason: errorMessage(error) }, 'guest not held');
+      return undefined;
+    }
+  };
+}
+
 async function serve(run: Arguments): Promise<number> {
   const ended = endSignal();
   const logger = pino(
@@ -44,7 +58,11 @@ async function serve(run: Arguments): Promise<number> {
   );
   using xen = XenHost.open();
   using poller = new MainPoller();
-  using store = XenStore.open({ poller, logger }, run.xenstore);
+  using store = XenStore.open({
+    poller,
+    logger,
+    ...(run.xenstore === undefined ? {} : { path: run.xenstore }),
+  });
   const { major, minor } = xen.version();
   logger.info({ xen: `${major}.${minor}` }, 'starting');
   const sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
@@ -55,15 +73,15 @@ async function serve(run: Arguments): Promise<number> {
     poller,
     logger,
   });
-  const source = new XenbusSource({ store, logger });
+  const source = new XenbusSource({ store, logger, hold: holdGuest(xen, logger) });
   try {
     await source.start(bridge);
-    const reason = await Promise.race([ended, store.lost]);
+    const reason = await Promise.race([ended, store.ended]);
     if (typeof reason === 'string') {
       logger.info({ signal: reason }, 'ending');
       return EXIT_OK;
     }
-    complain(`the xenstore is lost: ${reason.message}; restart after xenstored is back`);
+    complain(`${reason?.message ?? 'the xenstore is closed'}; start again when xenstored is back`);
     return EXIT_FAILURE;
   } finally {
     await source.close();

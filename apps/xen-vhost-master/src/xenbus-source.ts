@@ -1,6 +1,7 @@
 import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
 import type { XenStore } from '@node-vmm/xen-store';
 import {
+  BACKEND_ENTRIES,
   type BackendNode,
   backendState,
   describeDevice,
@@ -14,6 +15,9 @@ const ROOT = 'backend/virtio';
 /** More devices than any guest has; what a directory could otherwise make us walk through. */
 const MAX_DEVICES = 4096;
 
+/** Holds a guest still; the function lets it go. Undefined where that is not possible. */
+export type HoldGuest = (domid: number) => (() => void) | undefined;
+
 type Known = 'adding' | 'up' | 'failed' | 'removing';
 
 /**
@@ -26,22 +30,35 @@ type Known = 'adding' | 'up' | 'failed' | 'removing';
 export class XenbusSource implements DeviceSource {
   readonly #store: XenStore;
   readonly #logger: Logger;
+  readonly #hold: HoldGuest;
   readonly #known = new Map<string, Known>();
+  // Guests that stand still until their new devices are in place, by device.
+  readonly #held = new Map<string, (() => void) | undefined>();
   #sink: DeviceSink | undefined;
   #watch: Disposable | undefined;
   #scanning: Promise<void> | undefined;
   #again = false;
 
-  constructor(components: { readonly store: XenStore; readonly logger: Logger }) {
+  /**
+   * @param components - `hold`: `xl create` does not wait for virtio devices, and a guest that touches
+   * a window that nobody has claimed yet dies of it
+   */
+  constructor(components: {
+    readonly store: XenStore;
+    readonly logger: Logger;
+    readonly hold: HoldGuest;
+  }) {
     this.#store = components.store;
     this.#logger = components.logger;
+    this.#hold = components.hold;
   }
 
   async start(sink: DeviceSink): Promise<void> {
     this.#sink = sink;
-    this.#watch = await this.#store.watch(ROOT, () => this.#changed());
+    this.#watch = await this.#store.watch(ROOT, {
+      onEvent: ({ path }) => this.#onEvent(path),
+    });
     this.#logger.info({ path: ROOT }, 'watching for devices');
-    this.#changed();
   }
 
   async close(): Promise<void> {
@@ -49,6 +66,21 @@ export class XenbusSource implements DeviceSource {
     this.#watch = undefined;
     await this.#scanning;
     await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
+  }
+
+  #onEvent(path: string): void {
+    const match = /^backend\/virtio\/(\d{1,5})\/\d{1,5}(?=\/|$)/.exec(path);
+    const key = match?.[0].slice(ROOT.length + 1);
+    // At once, before anything is read: the guest may be about to run.
+    if (key !== undefined && !this.#known.has(key) && !this.#held.has(key)) {
+      this.#held.set(key, this.#hold(Number(match?.[1])));
+    }
+    this.#changed();
+  }
+
+  #letGo(key: string): void {
+    this.#held.get(key)?.();
+    this.#held.delete(key);
   }
 
   #changed(): void {
@@ -67,6 +99,7 @@ export class XenbusSource implements DeviceSource {
   }
 
   async #scan(): Promise<void> {
+    const held = [...this.#held.keys()];
     const nodes = await this.#list();
     for (const [key, state] of this.#known) {
       const node = nodes.get(key);
@@ -76,6 +109,7 @@ export class XenbusSource implements DeviceSource {
       if (this.#watch === undefined) return;
       if (!this.#known.has(key) && !isClosing(node)) void this.#add(key, node);
     }
+    for (const key of held) if (!this.#known.has(key)) this.#letGo(key);
   }
 
   async #add(key: string, node: BackendNode): Promise<void> {
@@ -87,7 +121,7 @@ export class XenbusSource implements DeviceSource {
           'taking over a device that another bridge served: its guest must reset it',
         );
       }
-      await this.#sink?.add(describeDevice(node));
+      await this.#sink?.add(describeDevice(node), () => this.#letGo(key));
       if (this.#known.get(key) !== 'adding') return;
       this.#known.set(key, 'up');
       await this.#setState(key, XenbusState.InitWait);
@@ -96,6 +130,8 @@ export class XenbusSource implements DeviceSource {
       if (this.#known.get(key) !== 'adding') return;
       this.#known.set(key, 'failed');
       this.#logger.error({ device: key, err: error }, 'device cannot be served');
+    } finally {
+      this.#letGo(key);
     }
   }
 
@@ -132,11 +168,13 @@ export class XenbusSource implements DeviceSource {
       for (const devid of await this.#numbers(`${ROOT}/${domid}`)) {
         if (nodes.size === MAX_DEVICES) return nodes;
         const path = `${ROOT}/${domid}/${devid}`;
+        const texts = await Promise.all(
+          BACKEND_ENTRIES.map((name) => this.#store.tryRead(`${path}/${name}`)),
+        );
         const entries = new Map<string, string>();
-        for (const name of await this.#directory(path)) {
-          const text = await this.#read(`${path}/${name}`);
-          if (text !== undefined) entries.set(name, text);
-        }
+        texts.forEach((text, i) => {
+          if (text !== undefined) entries.set(BACKEND_ENTRIES[i] as string, text);
+        });
         // libxl writes a device in one transaction; without a state it is being removed.
         if (entries.has('state')) nodes.set(`${domid}/${devid}`, { domid, devid, entries });
       }
@@ -153,15 +191,6 @@ export class XenbusSource implements DeviceSource {
       return await this.#store.directory(path);
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return [];
-      throw error;
-    }
-  }
-
-  async #read(path: string): Promise<string | undefined> {
-    try {
-      return await this.#store.read(path);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
   }

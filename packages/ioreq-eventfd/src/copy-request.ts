@@ -1,5 +1,6 @@
 import { type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { TWO_32 } from '@node-vmm/vmm-sys-util';
+import { IOREQ_TYPE_COPY } from './ioreq-layout.ts';
 import type { IoreqRequest } from './ioreq-page.ts';
 import { allOnes, isAccessSize, type MmioBus } from './mmio-bus.ts';
 
@@ -25,13 +26,20 @@ export interface CopyResult {
  */
 export class CopyRequest {
   readonly #bus: MmioBus;
-  readonly #memory: GuestMemory;
+  readonly #memory: () => GuestMemory;
   readonly #result: CopyResult = { value: 0n, held: undefined, malformed: false };
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
-  constructor(bus: MmioBus, memory: GuestMemory) {
+  /** @param memory - asked for when a request points into it */
+  constructor(bus: MmioBus, memory: () => GuestMemory) {
     this.#bus = bus;
     this.#memory = memory;
+  }
+
+  /** What the request must wait for before it is run. */
+  notReady(request: IoreqRequest): Promise<void> | undefined {
+    if (request.type !== IOREQ_TYPE_COPY) return undefined;
+    return this.#bus.notReady(request.addrHigh * TWO_32 + request.addrLow, request.size);
   }
 
   /** @returns a result that is valid until the next call */
@@ -89,10 +97,10 @@ export class CopyRequest {
         this.#once(request, guestAddr, result);
       } else if (isRead) {
         this.#scratch.setBigUint64(0, this.#bus.read(guestAddr, size), true);
-        this.#memory.write(guestAddress(operand), bytes);
+        this.#memory().write(guestAddress(operand), bytes);
       } else {
         this.#scratch.setBigUint64(0, 0n);
-        this.#memory.read(guestAddress(operand), bytes);
+        this.#memory().read(guestAddress(operand), bytes);
         this.#write(guestAddr, size, this.#scratch.getBigUint64(0, true), result);
       }
     }
@@ -103,7 +111,7 @@ export class CopyRequest {
   }
 
   #inMemory(guestAddr: number, size: number): boolean {
-    return this.#inReach(guestAddr, size) && this.#memory.contains(guestAddress(guestAddr), size);
+    return this.#inReach(guestAddr, size) && this.#memory().contains(guestAddress(guestAddr), size);
   }
 }
 

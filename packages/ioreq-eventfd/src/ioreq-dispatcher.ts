@@ -21,7 +21,7 @@ export interface IoreqCounters {
   unsupported: number;
   /** Sizes, counts and pointers that cannot be, answered with all ones. */
   malformed: number;
-  /** Answers that a handler deferred. */
+  /** Answers that a handler deferred, and requests held until one was ready. */
   deferred: number;
   /** Deferred answers given because the limit had passed. */
   timeouts: number;
@@ -33,7 +33,8 @@ export interface IoreqCounters {
 export interface IoreqDispatcherComponents {
   readonly page: IoreqPage;
   readonly bus: MmioBus;
-  readonly memory: GuestMemory;
+  /** Asked for when a request first needs it. */
+  readonly memory: () => GuestMemory;
   /** Tells the vCPU that its request is answered. */
   readonly notify: (vcpu: number) => void;
   /** The guest gave memory back or moved it: cached mappings are stale. */
@@ -69,7 +70,7 @@ export class IoreqDispatcher implements Disposable {
   readonly #logger: Logger;
   readonly #request: IoreqRequest = emptyRequest();
   // Answers under way, by vCPU; calling one ends it.
-  readonly #held = new Map<number, () => void>();
+  readonly #held = new Map<number, (inTime: boolean) => void>();
   readonly #logged = new Set<keyof IoreqCounters>();
   #live = true;
 
@@ -112,20 +113,38 @@ export class IoreqDispatcher implements Disposable {
 
   #serve(vcpu: number): void {
     this.counters.requests++;
+    const request = this.#request;
+    const ready = this.#copy.notReady(request);
+    if (ready === undefined) {
+      this.#carryOut(vcpu, request);
+      return;
+    }
+    const kept = { ...request };
+    this.#hold(vcpu, ready, (inTime) => {
+      if (inTime) this.#carryOut(vcpu, kept);
+      else this.#refuse(vcpu, kept);
+    });
+  }
+
+  #carryOut(vcpu: number, request: IoreqRequest): void {
     let held: Promise<unknown> | undefined;
     try {
-      held = this.#dispatch(vcpu);
+      held = this.#dispatch(vcpu, request);
     } catch (error) {
       // Nothing below throws by contract: this is the last line of defence for the vCPU.
       this.#page.setData(vcpu, allOnes(8));
       this.#count('errors', { vcpu, error: errorMessage(error) });
     }
     if (held === undefined) this.#answer(vcpu);
-    else this.#hold(vcpu, held);
+    else this.#hold(vcpu, held, () => this.#answer(vcpu));
   }
 
-  #dispatch(vcpu: number): Promise<unknown> | undefined {
-    const request = this.#request;
+  #refuse(vcpu: number, request: IoreqRequest): void {
+    if (request.isRead) this.#page.setData(vcpu, allOnes(8));
+    this.#answer(vcpu);
+  }
+
+  #dispatch(vcpu: number, request: IoreqRequest): Promise<unknown> | undefined {
     switch (request.type) {
       case IOREQ_TYPE_COPY: {
         const result = this.#copy.run(request);
@@ -144,25 +163,29 @@ export class IoreqDispatcher implements Disposable {
     }
   }
 
-  #hold(vcpu: number, held: Promise<unknown>): void {
+  /** @param then - goes on, with false when the limit passed or the dispatcher closes */
+  #hold(vcpu: number, held: Promise<unknown>, then: (inTime: boolean) => void): void {
     this.counters.deferred++;
-    const end = (): void => {
+    const end = (inTime: boolean): void => {
       if (this.#held.get(vcpu) !== end) return;
       this.#held.delete(vcpu);
       clearTimeout(timer);
-      this.#answer(vcpu);
+      then(inTime);
     };
     const timer = setTimeout(() => {
       if (this.#held.get(vcpu) !== end) return;
       this.#count('timeouts', { vcpu, limit: this.#limit });
-      end();
+      end(false);
     }, this.#limit);
     timer.unref();
     this.#held.set(vcpu, end);
-    held.then(end, (error: unknown) => {
-      this.#count('errors', { vcpu, error: errorMessage(error) });
-      end();
-    });
+    held.then(
+      () => end(true),
+      (error: unknown) => {
+        this.#count('errors', { vcpu, error: errorMessage(error) });
+        end(false);
+      },
+    );
   }
 
   #answer(vcpu: number): void {
@@ -184,7 +207,7 @@ export class IoreqDispatcher implements Disposable {
   /** Answers what is under way and takes nothing more. The page is not touched afterwards. */
   close(): void {
     if (!this.#live) return;
-    for (const end of [...this.#held.values()]) end();
+    for (const end of [...this.#held.values()]) end(false);
     this.#live = false;
   }
 

@@ -159,6 +159,11 @@ export class MmioBus {
     };
   }
 
+  /** What an access must wait for: the handler of the window it hits is not ready yet. */
+  notReady(guestAddr: number, size: number): Promise<void> | undefined {
+    return this.#find(guestAddr, size)?.handler.ready;
+  }
+
   /**
    * The guest reads.
    *

@@ -11,6 +11,11 @@ export interface MmioRange {
  */
 export interface MmioHandler {
   /**
+   * While this is a promise, accesses are held back until it ends: a device that is still being made
+   * can claim its window before it can answer. Absent or undefined: accesses are carried out at once.
+   */
+  readonly ready?: Promise<void> | undefined;
+  /**
    * @param offset - bytes from the window's base
    * @param size - 1, 2, 4 or 8 bytes, wholly within the window
    * @returns the value, in the low `size` bytes

@@ -91,7 +91,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     const logger = components.logger ?? silentLogger;
     const memory = GuestMemoryMmap.create(options.ram ?? DEFAULT_RAM, { name: 'simulated-ram' });
     undo.push(() => memory[Symbol.dispose]());
-    super({ name: 'simulated', memory, poller: components.poller, logger });
+    super({ name: 'simulated', memory: () => memory, poller: components.poller, logger });
     this.#undo = undo;
     const own = <T extends Disposable>(resource: T): T => {
       undo.push(() => resource[Symbol.dispose]());
@@ -112,7 +112,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     const { answerLimit } = options;
     this.#dispatcher = own(
       new IoreqDispatcher(
-        { page, bus: this.bus, memory, notify, logger },
+        { page, bus: this.bus, memory: () => memory, notify, logger },
         answerLimit === undefined ? {} : { answerLimit },
       ),
     );

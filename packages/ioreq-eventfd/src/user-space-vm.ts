@@ -10,7 +10,11 @@ import { type Wiring, WiringSet } from './wiring.ts';
 /** What a {@link UserSpaceVm} works with. */
 export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly name: string;
-  readonly memory: M;
+  /**
+   * Gets hold of guest memory; called once, when it is first used, so that a device can be in place
+   * before all of a large guest's memory is mapped. What it returns is closed with the VM.
+   */
+  readonly memory: () => M;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -21,16 +25,17 @@ export interface UserSpaceVmComponents<M extends GuestMemory> {
  */
 export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implements Vm {
   readonly name: string;
-  readonly memory: M;
   readonly bus: MmioBus;
   protected readonly poller: Poller;
   protected readonly logger: Logger;
   protected readonly wirings: WiringSet = new WiringSet();
+  readonly #openMemory: () => M;
+  #memory: M | undefined;
   #live = true;
 
   constructor(components: UserSpaceVmComponents<M>) {
     this.name = components.name;
-    this.memory = components.memory;
+    this.#openMemory = components.memory;
     this.poller = components.poller;
     this.logger = components.logger;
     this.bus = new MmioBus({ logger: components.logger });
@@ -38,6 +43,15 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
 
   get live(): boolean {
     return this.#live;
+  }
+
+  /** @throws {IoreqError} CLOSED, or what getting hold of it throws */
+  get memory(): M {
+    if (this.#memory === undefined) {
+      this.checkLive('use guest memory');
+      this.#memory = this.#openMemory();
+    }
+    return this.#memory;
   }
 
   mapMmio(range: MmioRange, handler: MmioHandler): Wiring {
@@ -89,6 +103,7 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     this.#live = false;
     this.wirings.close();
     this.release();
+    this.#memory?.[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {

@@ -26,6 +26,7 @@ export type NotificationMode = 'auto' | 'kernel' | 'user';
 export interface Vm extends Disposable {
   /** For messages: `xen:3`. */
   readonly name: string;
+  /** Mapped at the latest when it is first asked for; closed with the VM. */
   readonly memory: GuestMemory;
 
   /**

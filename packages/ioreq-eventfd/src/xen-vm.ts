@@ -18,11 +18,12 @@ import type { Wiring } from './wiring.ts';
 import { type IrqKind, KernelAssist } from './xen-kernel-assist.ts';
 import { VcpuPorts } from './xen-vcpu-ports.ts';
 
-/** What a {@link XenVm} works with. All stay the caller's and outlive it. */
+/** What a {@link XenVm} works with. All but the memory stay the caller's and outlive it. */
 export interface XenVmComponents<M extends GuestMemory> {
   /** `XenHost.open()`, or the fake of `@node-vmm/xen-sys/testing`. */
   readonly xen: XenOps;
-  readonly memory: M;
+  /** Gets hold of guest memory; called once, when it is first used. Closed with the VM. */
+  readonly memory: () => M;
   /** On Node's own event loop: deferred answers need promises. */
   readonly poller: Poller;
   readonly logger?: Logger;
@@ -112,7 +113,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       {
         page: this.#page,
         bus: this.bus,
-        memory,
+        memory: () => this.memory,
         notify: (vcpu) => this.#ports?.notify(vcpu),
         logger,
         ...(invalidate === undefined ? {} : { invalidate }),

@@ -47,7 +47,7 @@ export class Bench {
       {
         page: this.page,
         bus: this.bus,
-        memory: this.memory,
+        memory: () => this.memory,
         notify: (vcpu) => {
           this.notified.push(vcpu);
           if (this.notifyFails) throw new Error('the domain is gone');

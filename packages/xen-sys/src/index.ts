@@ -6,6 +6,7 @@
  */
 export * from './abi/arch-arm.ts';
 export * from './abi/dm-op.ts';
+export * from './abi/domctl.ts';
 export * from './abi/evtchn.ts';
 export * from './abi/ioreq.ts';
 export * from './abi/memory.ts';
@@ -15,6 +16,7 @@ export * from './abi/xen.ts';
 export * from './device.ts';
 export * from './device-model.ts';
 export * from './dm-op-codec.ts';
+export * from './domain-pause.ts';
 export * from './errors.ts';
 export * from './event-channels.ts';
 export * from './foreign-memory.ts';

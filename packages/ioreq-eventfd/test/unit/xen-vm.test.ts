@@ -37,7 +37,12 @@ class Setup {
       error: note,
       child: () => logger,
     };
-    const components = { xen: this.fake.host(), memory: this.memory, poller: this.poller, logger };
+    const components = {
+      xen: this.fake.host(),
+      memory: () => this.memory,
+      poller: this.poller,
+      logger,
+    };
     const irqs = this.fake.arch === 'arm64' ? 'spi' : 'isa';
     return XenVm.create(components, { domid, notification, irqs, answerLimit: 5_000 });
   }

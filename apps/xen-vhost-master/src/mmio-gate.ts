@@ -1,0 +1,55 @@
+import type { MmioHandler } from '@node-vmm/ioreq-eventfd';
+import {
+  VIRTIO_MMIO_MAGIC,
+  VIRTIO_MMIO_MAGIC_VALUE,
+  VIRTIO_MMIO_VERSION,
+  VIRTIO_MMIO_VERSION_2,
+} from '@node-vmm/virtio-device';
+
+/**
+ * Holds a device's window while its back-end is being connected: the guest may probe it before that,
+ * since `xl create` does not wait for virtio devices. Accesses are held back for a while; a guest that
+ * is not answered in time finds a device with ID 0, which drivers must ignore (VIRTIO 1.3 §4.2.2.2).
+ */
+export class MmioGate implements MmioHandler {
+  ready: Promise<void> | undefined;
+  readonly #open: () => void;
+  #target: MmioHandler | undefined;
+
+  /** @param holdMs - milliseconds from now for which accesses wait at most */
+  constructor(holdMs: number) {
+    let open = (): void => undefined;
+    this.ready = new Promise((resolve) => {
+      open = resolve;
+    });
+    const timer = setTimeout(() => this.#open(), holdMs);
+    timer.unref();
+    this.#open = () => {
+      clearTimeout(timer);
+      this.ready = undefined;
+      open();
+    };
+  }
+
+  /** From now on the device answers. */
+  open(target: MmioHandler): void {
+    this.#target = target;
+    this.#open();
+  }
+
+  /** Nobody waits any longer; there is no device. */
+  close(): void {
+    this.#target = undefined;
+    this.#open();
+  }
+
+  read(offset: number, size: number): bigint {
+    if (this.#target !== undefined) return this.#target.read(offset, size);
+    if (offset === VIRTIO_MMIO_MAGIC_VALUE) return BigInt(VIRTIO_MMIO_MAGIC);
+    return offset === VIRTIO_MMIO_VERSION ? BigInt(VIRTIO_MMIO_VERSION_2) : 0n;
+  }
+
+  write(offset: number, size: number, value: bigint): Promise<void> | undefined {
+    return this.#target?.write(offset, size, value);
+  }
+}
