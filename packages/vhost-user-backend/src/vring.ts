@@ -6,11 +6,11 @@ import type { LentMemory } from './lent-memory.ts';
 import type { RingConfig, RingCounters, RingPlacement } from './worker-protocol.ts';
 
 /**
- * Most chains that a device gets at once, and most that a ring is served before the other rings of
- * the worker have their turn: a busy driver must not starve them.
+ * Most chains that a device gets at once, and most batches that a ring is served before the other
+ * rings of the worker have their turn: a busy driver must not starve them, whatever it offers.
  */
 const BATCH_CHAINS = 256;
-const TURN_CHAINS = 1024;
+const TURN_BATCHES = 4;
 
 /** What a ring needs of the device that it belongs to. */
 export interface VringOwner {
@@ -172,12 +172,9 @@ export class Vring implements DeviceQueue {
     if (queue === undefined || !this.#enabled || this.#broken) return false;
     this.#past.wakeups++;
     queue.disableNotification();
-    let served = 0;
-    while (served < TURN_CHAINS) {
+    for (let i = 0; i < TURN_BATCHES; i++) {
       const batch = queue.popBatch(BATCH_CHAINS);
-      const { length } = batch;
-      if (length > 0) {
-        served += length;
+      if (batch.length > 0) {
         this.#owner.process(this, batch);
         // The device may have failed, which stops its rings.
         if (this.#queue !== queue) return false;
@@ -189,7 +186,9 @@ export class Vring implements DeviceQueue {
         this.#break(queue.broken);
         return false;
       }
-      if (length === 0 && !queue.enableNotification()) return false;
+      // Only once nothing is left: a driver that is quick with its next request is spared the kick,
+      // and this thread the sleep.
+      if (batch.length === 0 && !queue.enableNotification()) return false;
     }
     return true;
   }

@@ -25,6 +25,7 @@ export class WorkerHost {
   /** Requests that need JavaScript's own event loop, which does not turn while ours does. */
   readonly #imports: WorkerRequest<'addDevice'>[] = [];
   #runnable: Vring[] = [];
+  #served: Vring[] = [];
 
   constructor(data: WorkerData) {
     this.#port = data.port;
@@ -50,13 +51,15 @@ export class WorkerHost {
   }
 
   #serve(): void {
-    if (this.#runnable.length === 0) return;
     const turn = this.#runnable;
-    this.#runnable = [];
+    if (turn.length === 0) return;
+    this.#runnable = this.#served;
+    this.#served = turn;
     for (const ring of turn) {
       ring.scheduled = false;
       if (ring.serve()) this.#schedule(ring);
     }
+    turn.length = 0;
   }
 
   readonly #schedule = (ring: Vring): void => {
