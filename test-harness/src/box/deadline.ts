@@ -1,4 +1,4 @@
-import { BoxError } from './errors.ts';
+import type { BoxError } from './errors.ts';
 
 /**
  * Waits for a promise, but not for ever.
@@ -52,14 +52,19 @@ export interface ExecResult {
 /**
  * Result of a command that has to succeed.
  *
+ * @param makeError - makes the error from a message
  * @returns its stdout
  * @throws {BoxError} `COMMAND_FAILED` with all that it printed
  */
-export function mustSucceed(where: string, command: string, result: ExecResult): string {
-  if (result.code === 0) return result.stdout;
-  throw new BoxError(
-    'COMMAND_FAILED',
-    `Cannot run \`${command}\` in ${where}: exit code ${result.code}`,
-    { details: [result.stdout, result.stderr].filter(Boolean).join('\n') },
-  );
+export function mustSucceed(
+  where: string,
+  command: string,
+  result: ExecResult,
+  makeError: (code: 'COMMAND_FAILED', message: string) => BoxError,
+): string {
+  const { code, stdout, stderr } = result;
+  if (code === 0) return stdout;
+  const printed = [stdout, stderr].map((text) => text.trimEnd()).filter(Boolean);
+  const message = `Cannot run \`${command}\` in ${where}: exit code ${code}`;
+  throw makeError('COMMAND_FAILED', [message, ...printed].join('\n'));
 }

@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import {
   createWriteStream,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -9,6 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Deferred, deferred } from './deadline.ts';
 import { BoxError } from './errors.ts';
 import { cacheRoot } from './paths.ts';
@@ -18,6 +20,7 @@ const running = new Set<Machine>();
 let hooked = false;
 
 const KEPT_RUNS = 50;
+const SOCKET_TIMEOUT_MS = 15_000;
 
 /** Makes room: only the newest runs stay. */
 function pruneRuns(): void {
@@ -138,6 +141,26 @@ export class Machine {
   kill(): void {
     this.#stopping = true;
     this.#child?.kill('SIGKILL');
+  }
+}
+
+/**
+ * Waits until daemons listen: QEMU does not start without them.
+ *
+ * @throws {BoxError} `TIMEOUT`
+ */
+export async function waitForSockets(paths: readonly string[], machine: Machine): Promise<void> {
+  const deadline = performance.now() + SOCKET_TIMEOUT_MS;
+  for (const path of paths) {
+    while (!existsSync(path)) {
+      if (performance.now() > deadline) {
+        throw machine.error(
+          'TIMEOUT',
+          `Cannot start QEMU: no socket ${path} after ${SOCKET_TIMEOUT_MS} ms`,
+        );
+      }
+      await sleep(20);
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import { guestX86, kernelX86 } from './artefacts/index.ts';
 import { ConsoleAgent } from './console-agent.ts';
 import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import { BoxError } from './errors.ts';
-import { Machine } from './machine.ts';
+import { Machine, waitForSockets } from './machine.ts';
 import { boxStatus } from './status.ts';
 
 /** How to boot a guest of plain QEMU. */
@@ -61,6 +61,10 @@ export class QemuGuest {
     const machine = new Machine(name);
     const guest = new QemuGuest(machine);
     try {
+      await waitForSockets(
+        (options.vhostUser ?? []).map(({ socket }) => socket),
+        machine,
+      );
       machine.start(program, qemuArguments(machine, options));
       await within(Promise.race([guest.#agent.waitUp(), machine.gone]), timeoutMs, () =>
         machine.error('TIMEOUT', `Cannot boot the guest: it is not up in ${timeoutMs} ms`),
@@ -99,7 +103,8 @@ export class QemuGuest {
 
   /** Like {@link exec} for a command that has to succeed; returns its stdout. */
   async sh(command: string, options: { timeoutMs?: number } = {}): Promise<string> {
-    return mustSucceed('the guest', command, await this.exec(command, options));
+    const result = await this.exec(command, options);
+    return mustSucceed('the guest', command, result, (...args) => this.#machine.error(...args));
   }
 
   /** Ends the machine at once. */

@@ -8,7 +8,7 @@ import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import { type ChannelListener, Dom0Channel, type OpenChannel } from './dom0-channel.ts';
 import { Dom0Process } from './dom0-process.ts';
 import { BoxError } from './errors.ts';
-import { Machine } from './machine.ts';
+import { Machine, waitForSockets } from './machine.ts';
 import { type Payload, writePayload } from './payload.ts';
 import { boxStatus } from './status.ts';
 import { type DomainOptions, domainConfig, XenDomain } from './xen-domain.ts';
@@ -78,6 +78,7 @@ export class XenBox {
     const machine = new Machine(name);
     try {
       const initrd = buildInitrd(machine, options.payload ?? {});
+      await waitForSockets(options.i2cSocket === undefined ? [] : [options.i2cSocket], machine);
       machine.start('qemu-system-aarch64', qemuArguments(machine, initrd, options));
       const up = async (): Promise<XenBox> => {
         const channel = await Dom0Channel.connect(join(machine.scratch, 'agent'), machine.gone);
@@ -145,7 +146,8 @@ export class XenBox {
 
   /** Like {@link exec} for a command that has to succeed; returns its stdout. */
   async sh(command: string, options: ExecOptions = {}): Promise<string> {
-    return mustSucceed('dom0', command, await this.exec(command, options));
+    const result = await this.exec(command, options);
+    return mustSucceed('dom0', command, result, (...args) => this.error(...args));
   }
 
   /**

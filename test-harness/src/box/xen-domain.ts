@@ -99,7 +99,8 @@ export class XenDomain {
 
   /** Like {@link exec} for a command that has to succeed; returns its stdout. */
   async sh(command: string, options: { timeoutMs?: number } = {}): Promise<string> {
-    return mustSucceed(this.name, command, await this.exec(command, options));
+    const result = await this.exec(command, options);
+    return mustSucceed(this.name, command, result, (...args) => this.#box.error(...args));
   }
 
   /** `xl reboot`'s effect from inside: the domain gets a new id. */

@@ -3,6 +3,7 @@ import { abiHeaders } from './abi-headers.ts';
 import { dom0RootFileSystem } from './dom0.ts';
 import { guestArm64, guestX86 } from './guest.ts';
 import { kernelArm64, kernelX86 } from './kernel.ts';
+import { linuxSource } from './linux-source.ts';
 import { npmArm64 } from './npm-arm64.ts';
 import { vhostDeviceRng } from './vhost-device-rng.ts';
 import { xenArm64 } from './xen.ts';
@@ -23,6 +24,7 @@ export const ARTEFACTS: readonly Artefact[] = [
   guestX86,
   dom0RootFileSystem,
   xenArm64,
+  linuxSource,
   kernelArm64,
   kernelX86,
   vhostDeviceRng,

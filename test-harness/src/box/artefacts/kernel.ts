@@ -1,12 +1,11 @@
 import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { type Artefact, asset, type BuildContext } from '../artefact.ts';
+import { type Artefact, artefactFile, asset, type BuildContext } from '../artefact.ts';
 import { CpioWriter } from '../cpio.ts';
 import { BoxError } from '../errors.ts';
 import { run } from '../run-command.ts';
-
-const SOURCE_PACKAGE = 'linux-source-6.12';
+import { LINUX_SOURCE, linuxSource } from './linux-source.ts';
 
 interface KernelTarget {
   readonly name: string;
@@ -34,18 +33,16 @@ function lostOptions(config: string, fragments: readonly string[]): string[] {
 
 async function build(
   target: KernelTarget,
-  { out, work, run: options, apt }: BuildContext,
+  { out, work, run: options }: BuildContext,
 ): Promise<void> {
-  const unpacked = join(work, 'package');
-  await apt.unpack([SOURCE_PACKAGE], 'amd64', unpacked);
-  const tarball = join(unpacked, 'usr/src', `${SOURCE_PACKAGE}.tar.xz`);
+  const tarball = artefactFile(linuxSource, `${LINUX_SOURCE}.tar.xz`);
   await run(['tar', '-C', work, '-xf', tarball], options);
   const tree = join(work, 'build');
   const make = [
     'make',
     `-j${cpus().length}`,
     '-C',
-    join(work, SOURCE_PACKAGE),
+    join(work, LINUX_SOURCE),
     `O=${tree}`,
     `ARCH=${target.arch}`,
     `CROSS_COMPILE=${target.crossCompile}`,
@@ -90,7 +87,7 @@ function kernel(target: KernelTarget): Artefact {
   return {
     name: target.name,
     title: `Linux kernel (${target.name})`,
-    inputs: { recipe: 1, source: SOURCE_PACKAGE, ...target },
+    inputs: { recipe: 1, source: linuxSource.inputs, ...target },
     files: ['Image', 'modules.cpio', 'config'],
     build: (context) => build(target, context),
   };
