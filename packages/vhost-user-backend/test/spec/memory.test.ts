@@ -1,6 +1,6 @@
 // Titles name sections of the vhost-user specification (QEMU docs/interop/vhost-user.rst).
 import { readFileSync } from 'node:fs';
-import { closeFd, memfdCreate } from '@node-vmm/vmm-sys-util';
+import { closeFd, memfdCreate, openFd } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
 import { until } from '../support/daemon.ts';
 import { GUEST_BASE, GUEST_SIZE, negotiate, USER_BASE } from '../support/guest.ts';
@@ -150,16 +150,19 @@ describe('Memory regions', () => {
     const features = (1n << 3n) | (1n << 17n);
     frontEnd.send('VHOST_USER_SET_PROTOCOL_FEATURES', features);
     frontEnd.connection.codec.options.xenMmap = true;
-    const tell = (mmapFlags: number) =>
+    const tell = (mmapFlags: number, fds = guest.fds) =>
       frontEnd.tell(
         'VHOST_USER_SET_MEM_TABLE',
         guest.regions.map((region) => ({ ...region, xen: { mmapFlags, domid: 1 } })),
-        guest.fds,
+        fds,
       );
     expect(await tell(0)).toBe(0);
-    // A memfd is no privcmd, and grants are not mapped yet.
+    // Neither a memfd nor any character device is privcmd, and grants are not mapped yet.
     expect(await tell(1)).toBe(1);
     expect(await tell(2)).toBe(1);
+    const zero = openFd('/dev/zero');
+    expect(await tell(1, [zero])).toBe(1);
+    closeFd(zero);
     expect(mappings()).toBe(2);
   });
 
