@@ -61,7 +61,12 @@ async function main(): Promise<number> {
     new FixedSockets(new Map()),
     logger,
   );
-  const bridge = new Bridge({ attachVm: async () => vm, sockets, poller, logger });
+  const bridge = new Bridge({
+    attachVm: () => ({ vm, memory: Promise.resolve(vm.memory) }),
+    sockets,
+    poller,
+    logger,
+  });
   try {
     narrator.say('starting vhost-device-i2c --simulate and connecting to its vhost-user socket');
     await bridge.add(DEVICE);

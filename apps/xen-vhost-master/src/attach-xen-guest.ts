@@ -14,6 +14,7 @@ import {
   type XenOps,
 } from '@node-vmm/xen-sys';
 import type { BridgedVm } from './bridged-vm.ts';
+import { BridgeError } from './errors.ts';
 
 /** What attaching works with. */
 export interface AttachComponents {
@@ -22,36 +23,61 @@ export interface AttachComponents {
   readonly logger: Logger;
 }
 
+/** A guest's vCPU may stand still for so long; its first accesses wait for back-ends to start. */
+const ANSWER_LIMIT_MS = 25_000;
+
 /**
- * Becomes a device model of a Xen guest. Its memory is mapped when it is first needed.
+ * Becomes a device model of a Xen guest, and begins to map its memory.
  *
  * @param guest - its domid
  * @throws {IoreqError}
  */
-export async function attachXenGuest(
+export function attachXenGuest(
   components: AttachComponents,
   guest: number,
   options: { readonly notification: NotificationMode },
-): Promise<BridgedVm> {
+): BridgedVm {
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
-  const memory = (): GuestMemoryXen => mapMemory(xen, domid, logger);
-  const vm = XenVm.create({ xen, memory, poller, logger }, { domid, ...options });
+  let mapped: GuestMemoryXen | undefined;
+  const vm = XenVm.create(
+    {
+      xen,
+      poller,
+      logger,
+      memory: () => {
+        if (mapped !== undefined) return mapped;
+        throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not mapped yet`);
+      },
+    },
+    { domid, answerLimit: ANSWER_LIMIT_MS, ...options },
+  );
   logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
-  return vm;
+  const map = async (): Promise<GuestMemoryXen> => {
+    mapped = await mapMemory(xen, domid, logger);
+    if (vm.live) return vm.memory;
+    // A domain whose memory somebody maps never goes away.
+    mapped[Symbol.dispose]();
+    throw new BridgeError('ABORTED', `Cannot use memory of domain ${domid}: detached meanwhile`);
+  };
+  const memory = map();
+  // Whoever needs the memory hears of it; nobody may.
+  memory.catch(() => undefined);
+  return { vm, memory };
 }
 
-function mapMemory(xen: XenOps, domid: DomId, logger: Logger): GuestMemoryXen {
+async function mapMemory(xen: XenOps, domid: DomId, logger: Logger): Promise<GuestMemoryXen> {
   const maxGfn = xen.maximumGpfn(domid);
   // Back-ends get this descriptor: restricted, it opens this guest's memory and nothing else of Xen.
   using privcmd = Privcmd.open();
   privcmd.restrict(domid);
   const { fd } = privcmd;
   const candidateRanges = candidates(maxGfn);
-  const ranges = GuestMemoryXen.discover({ domid, fd, candidateRanges, maxGfn });
+  const ranges = await GuestMemoryXen.discoverAsync({ domid, fd, candidateRanges, maxGfn });
+  const memory = await GuestMemoryXen.mapAsync({ domid, fd, ranges });
   const text = ranges.map(({ guestAddr, length }) => `${hex(guestAddr)}+${hex(length)}`);
-  logger.info({ domid, ranges: text }, 'guest memory found');
-  return GuestMemoryXen.map({ domid, fd, ranges });
+  logger.info({ domid, ranges: text }, 'guest memory mapped');
+  return memory;
 }
 
 /** Where the architecture may have RAM; what is really there is asked page by page. */

@@ -1,4 +1,4 @@
-import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
+import { hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
@@ -8,14 +8,14 @@ import { deviceById } from './supported-devices.ts';
 /** What the bridge works with. */
 export interface BridgeComponents {
   /** Attaches to a guest; called once for a guest's first device. */
-  readonly attachVm: (guest: number) => Promise<BridgedVm>;
+  readonly attachVm: (guest: number) => BridgedVm;
   readonly sockets: SocketProvider;
   readonly poller: Poller;
   readonly logger: Logger;
 }
 
 interface Guest {
-  readonly vm: Promise<BridgedVm>;
+  readonly attached: BridgedVm;
   devices: number;
 }
 
@@ -92,46 +92,46 @@ export class Bridge implements DeviceSink {
     const type = deviceById(description.deviceId);
     const logger = this.#components.logger.child({ device: key, type: type.name });
     const lease = sockets.lease(type, key);
-    const vm = this.#attach(guest);
-    const letGo = async (): Promise<void> => {
-      lease.release();
-      await this.#detach(guest);
+    const undo: (() => void)[] = [() => lease.release()];
+    const letGo = (): void => {
+      for (const step of undo.reverse()) step();
     };
     try {
-      const components = { vm: await vm, poller, logger, onPlaced };
+      const attached = this.#attach(guest);
+      undo.push(() => this.#detach(guest));
+      const components = { guest: attached, poller, logger, onPlaced };
       const device = await BridgedDevice.create(components, description, type, lease.path, signal);
-      logger.info({ socket: lease.path, base: description.base.toString(16) }, 'device up');
+      logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');
       return async () => {
         try {
           await device.close();
         } finally {
-          await letGo();
+          letGo();
         }
         logger.info({}, 'device down');
       };
     } catch (error) {
-      await letGo();
+      letGo();
       throw error;
     }
   }
 
-  #attach(guest: number): Promise<BridgedVm> {
+  #attach(guest: number): BridgedVm {
     const known = this.#guests.get(guest);
     if (known !== undefined) {
       known.devices++;
-      return known.vm;
+      return known.attached;
     }
-    const vm = this.#components.attachVm(guest);
-    this.#guests.set(guest, { vm, devices: 1 });
-    return vm;
+    const attached = this.#components.attachVm(guest);
+    this.#guests.set(guest, { attached, devices: 1 });
+    return attached;
   }
 
-  async #detach(guest: number): Promise<void> {
+  #detach(guest: number): void {
     const known = this.#guests.get(guest);
     if (known === undefined || --known.devices > 0) return;
     this.#guests.delete(guest);
-    const vm = await known.vm.catch(() => undefined);
-    vm?.close();
-    if (vm !== undefined) this.#components.logger.info({ vm: vm.name }, 'guest detached');
+    known.attached.vm.close();
+    this.#components.logger.info({ vm: known.attached.vm.name }, 'guest detached');
   }
 }

@@ -20,11 +20,11 @@ import type { SupportedDevice } from './supported-devices.ts';
 /** "NVMM": the vendor that the guest sees. */
 const VENDOR_ID = 0x4d4d564e;
 /** How long a guest's first accesses wait for the back-end, in milliseconds. */
-const HOLD_MS = 8000;
+const HOLD_MS = 20_000;
 
 /** What a bridged device works with. */
 export interface BridgedDeviceComponents {
-  readonly vm: BridgedVm;
+  readonly guest: BridgedVm;
   readonly poller: Poller;
   readonly logger: Logger;
   /** Called when the device's window is claimed. */
@@ -65,13 +65,14 @@ export class BridgedDevice implements VirtioDevice {
     this.features = frontend.deviceFeatures;
     const queues = frontend.queueCount ?? type.queues;
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
-    this.#place = { vm: components.vm, base: description.base, irq: description.irq };
+    const { vm } = components.guest;
+    this.#place = { vm, base: description.base, irq: description.irq };
     this.#link = link;
     this.#window = window;
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
-      interrupt: () => components.vm.injectIrq(description.irq),
-      interruptsAcknowledged: () => components.vm.lowerIrq(description.irq),
+      interrupt: () => vm.injectIrq(description.irq),
+      interruptsAcknowledged: () => vm.lowerIrq(description.irq),
       logger: components.logger,
     });
     link.listen({
@@ -94,15 +95,17 @@ export class BridgedDevice implements VirtioDevice {
     socketPath: string,
     signal: AbortSignal,
   ): Promise<BridgedDevice> {
-    const { vm, poller, logger } = components;
+    const { guest, poller, logger } = components;
     const gate = new MmioGate(HOLD_MS);
     const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
-    const window = vm.mapMmio(range, gate);
+    const window = guest.vm.mapMmio(range, gate);
     components.onPlaced();
     let link: BackendLink | undefined;
     try {
+      const { configSize } = type;
+      const memory = await guest.memory;
       link = await BackendLink.open(
-        { path: socketPath, memory: vm.memory, configSize: type.configSize, poller, logger },
+        { path: socketPath, memory, configSize, poller, logger },
         signal,
       );
       const { frontend } = link;
@@ -201,6 +204,8 @@ export class BridgedDevice implements VirtioDevice {
     const wiring = new QueueWiring(this.#place, queue, () => this.transport.queueInterrupt());
     session.queues.set(queue.index, wiring);
     this.transport.setVringInterruptsAssisted(wiring.interruptsAssisted);
+    const { kernelAssisted } = wiring;
+    this.#logger.info({ queue: queue.index, size: queue.size, kernelAssisted }, 'queue wired');
   }
 
   #backendDown(): void {

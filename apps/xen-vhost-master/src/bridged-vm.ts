@@ -2,4 +2,9 @@ import type { Vm } from '@node-vmm/ioreq-eventfd';
 import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
 
 /** A VM whose memory can be given to back-ends. */
-export type BridgedVm = Vm & { readonly memory: GuestMemory & ShareableMemory };
+export interface BridgedVm {
+  /** There at once, so that devices can be in place before the guest looks for them. */
+  readonly vm: Vm;
+  /** Ends when all of the guest's memory is mapped; `vm.memory` is the same from then on. */
+  readonly memory: Promise<GuestMemory & ShareableMemory>;
+}

@@ -53,6 +53,11 @@ export class QueueWiring {
     }
   }
 
+  /** True when notifications and interrupts both pass without this process running. */
+  get kernelAssisted(): boolean {
+    return this.#wirings.every((wiring) => wiring.kernelAssisted);
+  }
+
   /** True when interrupts reach the guest without passing through this process. */
   get interruptsAssisted(): boolean {
     return this.#wirings[1]?.kernelAssisted === true;

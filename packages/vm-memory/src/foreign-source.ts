@@ -55,15 +55,28 @@ export class ForeignSource implements Disposable {
    *
    * @throws {VmMemoryError} FOREIGN_MAP_FAILED when the call as a whole failed; `cause` says why
    */
-  map(guestAddr: bigint, length: number): ForeignMapping {
-    const count = length / PAGE_SIZE;
-    const gfn = guestAddr / BigInt(PAGE_SIZE);
+  map({ guestAddr, length }: ForeignPiece): ForeignMapping {
+    const { gfn, count } = framesOf(guestAddr, length);
     try {
       return this.#mapper.map(this.domid, { first: gfn, count });
     } catch (cause) {
-      const errno = cause instanceof XenSysError ? cause.errno : undefined;
-      throw foreignMapFailed(this.domid, gfn, count, count, errno, { cause });
+      throw this.#failed(gfn, count, cause);
     }
+  }
+
+  /** As {@link map}, while Node's event loop goes on turning. */
+  async mapAsync({ guestAddr, length }: ForeignPiece): Promise<ForeignMapping> {
+    const { gfn, count } = framesOf(guestAddr, length);
+    try {
+      return await this.#mapper.mapAsync(this.domid, { first: gfn, count });
+    } catch (cause) {
+      throw this.#failed(gfn, count, cause);
+    }
+  }
+
+  #failed(gfn: bigint, count: number, cause: unknown): VmMemoryError {
+    const errno = cause instanceof XenSysError ? cause.errno : undefined;
+    return foreignMapFailed(this.domid, gfn, count, count, errno, { cause });
   }
 
   [Symbol.dispose](): void {
@@ -71,6 +84,10 @@ export class ForeignSource implements Disposable {
     this.#live = false;
     this.#close();
   }
+}
+
+function framesOf(guestAddr: bigint, length: number): { gfn: bigint; count: number } {
+  return { gfn: guestAddr / BigInt(PAGE_SIZE), count: length / PAGE_SIZE };
 }
 
 export function foreignMapFailed(

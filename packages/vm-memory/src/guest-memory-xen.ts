@@ -1,5 +1,7 @@
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import type { ForeignMapping } from '@node-vmm/xen-sys';
 import {
+  type ForeignPiece,
   ForeignSource,
   type ForeignSourceOptions,
   foreignMapFailed,
@@ -27,9 +29,9 @@ export interface XenDiscoverOptions extends ForeignSourceOptions {
   readonly maxGfn: bigint;
 }
 
-// Pages mapped at once while looking for RAM: 32 MiB, so that memory ballooned out of a small host
+// Pages mapped at once while looking for RAM: 8 MiB, so that memory ballooned out of a small host
 // for the look does not exceed that.
-const DISCOVER_LENGTH = 8192 * PAGE_SIZE;
+const DISCOVER_LENGTH = 2048 * PAGE_SIZE;
 
 /** Memory of a Xen guest, mapped whole by its frame numbers (foreign mapping). */
 export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory {
@@ -53,13 +55,29 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
    * @throws {XenSysError} NO_PRIVCMD, NOT_PERMITTED
    */
   static map(options: XenMapOptions): GuestMemoryXen {
-    const ranges = [...options.ranges];
     const source = new ForeignSource(options);
+    const steps = GuestMemoryXen.#mapping(options, source);
+    return run(steps, (piece) => source.map(piece));
+  }
+
+  /** As {@link map}, while Node's event loop goes on turning. */
+  static mapAsync(options: XenMapOptions): Promise<GuestMemoryXen> {
+    const source = new ForeignSource(options);
+    const steps = GuestMemoryXen.#mapping(options, source);
+    return runAsync(steps, (piece) => source.mapAsync(piece));
+  }
+
+  static *#mapping(
+    options: XenMapOptions,
+    source: ForeignSource,
+  ): Generator<ForeignPiece, GuestMemoryXen, ForeignMapping> {
     const owned: Disposable[] = [];
     try {
+      const ranges = [...options.ranges];
       const regions: MappedRegion[] = [];
-      for (const { guestAddr, length } of piecesOf(ranges)) {
-        const mapped = source.map(guestAddr, length);
+      for (const piece of piecesOf(ranges)) {
+        const { guestAddr, length } = piece;
+        const mapped = yield piece;
         owned.push(mapped);
         const { mapping, errors, failed } = mapped;
         if (failed > 0) {
@@ -90,29 +108,79 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
    * @throws {XenSysError} NO_PRIVCMD, NOT_PERMITTED
    */
   static discover(options: XenDiscoverOptions): GuestRange[] {
-    const found: { guestAddr: GuestAddress; length: number }[] = [];
     using source = new ForeignSource(options);
-    const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
-    for (const piece of piecesOf(clip(options.candidateRanges, end), DISCOVER_LENGTH)) {
-      const { guestAddr } = piece;
-      using mapped = source.map(guestAddr, piece.length);
-      const { errors } = mapped;
-      for (let i = 0; i < errors.length; i++) {
-        const first = i;
-        while (i < errors.length && errors[i] === 0) i++;
-        if (i === first) continue;
-        const start = (guestAddr + BigInt(first * PAGE_SIZE)) as GuestAddress;
-        const length = (i - first) * PAGE_SIZE;
-        const last = found.at(-1);
-        if (last !== undefined && last.guestAddr + BigInt(last.length) === start) {
-          last.length += length;
-        } else {
-          found.push({ guestAddr: start, length });
-        }
+    return run(discovery(options), (piece) => source.map(piece));
+  }
+
+  /** As {@link discover}, while Node's event loop goes on turning. */
+  static async discoverAsync(options: XenDiscoverOptions): Promise<GuestRange[]> {
+    const source = new ForeignSource(options);
+    try {
+      return await runAsync(discovery(options), (piece) => source.mapAsync(piece));
+    } finally {
+      source[Symbol.dispose]();
+    }
+  }
+}
+
+/** Work that asks for pieces of foreign memory one after the other. */
+type Steps<T> = Generator<ForeignPiece, T, ForeignMapping>;
+
+function run<T>(steps: Steps<T>, map: (piece: ForeignPiece) => ForeignMapping): T {
+  let step = steps.next();
+  while (step.done !== true) {
+    let mapped: ForeignMapping;
+    try {
+      mapped = map(step.value);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next(mapped);
+  }
+  return step.value;
+}
+
+async function runAsync<T>(
+  steps: Steps<T>,
+  map: (piece: ForeignPiece) => Promise<ForeignMapping>,
+): Promise<T> {
+  let step = steps.next();
+  while (step.done !== true) {
+    let mapped: ForeignMapping;
+    try {
+      mapped = await map(step.value);
+    } catch (error) {
+      step = steps.throw(error);
+      continue;
+    }
+    step = steps.next(mapped);
+  }
+  return step.value;
+}
+
+function* discovery(options: XenDiscoverOptions): Steps<GuestRange[]> {
+  const found: { guestAddr: GuestAddress; length: number }[] = [];
+  const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
+  for (const piece of piecesOf(clip(options.candidateRanges, end), DISCOVER_LENGTH)) {
+    const { guestAddr } = piece;
+    using mapped = yield piece;
+    const { errors } = mapped;
+    for (let i = 0; i < errors.length; i++) {
+      const first = i;
+      while (i < errors.length && errors[i] === 0) i++;
+      if (i === first) continue;
+      const start = (guestAddr + BigInt(first * PAGE_SIZE)) as GuestAddress;
+      const length = (i - first) * PAGE_SIZE;
+      const last = found.at(-1);
+      if (last !== undefined && last.guestAddr + BigInt(last.length) === start) {
+        last.length += length;
+      } else {
+        found.push({ guestAddr: start, length });
       }
     }
-    return found;
   }
+  return found;
 }
 
 function clip(ranges: Iterable<GuestRange>, end: bigint): GuestRange[] {

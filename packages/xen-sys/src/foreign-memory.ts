@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import {
   addressOf,
   checkInteger,
@@ -55,10 +56,16 @@ export interface ForeignMapper {
    * @throws {RangeError} when there are no frames, or over 2^32 of them
    */
   map(domid: DomId, gfns: Gfns, prot?: number): ForeignMapping;
+
+  /**
+   * As `map`, in chunks between which Node's event loop turns: mapping gigabytes takes a while, and
+   * other guests must not wait for it.
+   */
+  mapAsync(domid: DomId, gfns: Gfns, prot?: number): Promise<ForeignMapping>;
 }
 
 /** Default number of frames per ioctl. */
-export const FOREIGN_MAP_CHUNK = 8192;
+export const FOREIGN_MAP_CHUNK = 2048;
 
 /** How often frames that are paged out are tried again, and how long to wait before, in ms. */
 const PAGED_OUT_ATTEMPTS = 10;
@@ -110,6 +117,28 @@ export class ForeignMemory implements ForeignMapper {
   }
 
   map(domid: DomId, gfns: Gfns, prot: number = PROT_READ | PROT_WRITE): ForeignMapping {
+    const steps = this.#steps(domid, gfns, prot);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+    }
+  }
+
+  async mapAsync(
+    domid: DomId,
+    gfns: Gfns,
+    prot: number = PROT_READ | PROT_WRITE,
+  ): Promise<ForeignMapping> {
+    const steps = this.#steps(domid, gfns, prot);
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+      await setImmediate();
+    }
+  }
+
+  /** Maps chunk by chunk, with a pause for the caller after each. */
+  *#steps(domid: DomId, gfns: Gfns, prot: number): Generator<void, ForeignMapping> {
     const count = countOf(gfns);
     const errors = new Int32Array(count);
     const mapping = Mapping.create({
@@ -120,6 +149,7 @@ export class ForeignMemory implements ForeignMapper {
     });
     try {
       for (let at = 0; at < count; at += this.#chunk) {
+        if (at > 0) yield;
         const window = errors.subarray(at, Math.min(at + this.#chunk, count));
         this.#mapChunk(domid, gfns, at, window, mapping, prot);
         // A domain that is not there, or not ours, fails every page alike: no use in going on.
@@ -128,8 +158,6 @@ export class ForeignMemory implements ForeignMapper {
     } catch (error) {
       mapping.close();
       throw error;
-    } finally {
-      this.#inFlight.clear();
     }
     let failed = 0;
     for (const error of errors) if (error !== 0) failed++;

@@ -35,6 +35,10 @@ class Frames implements ForeignMapper {
     this.#exists = exists;
   }
 
+  async mapAsync(domid: DomId, gfns: Gfns): Promise<ForeignMapping> {
+    return this.map(domid, gfns);
+  }
+
   map(domid: DomId, gfns: Gfns): ForeignMapping {
     if (gfns instanceof BigUint64Array) throw new TypeError('runs only');
     this.calls.push([domid, gfns.first, gfns.count]);
