@@ -73,10 +73,11 @@ async function mapMemory(xen: XenOps, domid: DomId, logger: Logger): Promise<Gue
   privcmd.restrict(domid);
   const { fd } = privcmd;
   const candidateRanges = candidates(maxGfn);
-  const ranges = await GuestMemoryXen.discoverAsync({ domid, fd, candidateRanges, maxGfn });
-  const memory = await GuestMemoryXen.mapAsync({ domid, fd, ranges });
-  const text = ranges.map(({ guestAddr, length }) => `${hex(guestAddr)}+${hex(length)}`);
-  logger.info({ domid, ranges: text }, 'guest memory mapped');
+  const memory = await GuestMemoryXen.discover({ domid, fd, candidateRanges, maxGfn });
+  const ranges = memory.sharedRegions.map(
+    ({ guestAddr, length }) => `${hex(guestAddr)}+${hex(length)}`,
+  );
+  logger.info({ domid, ranges }, 'guest memory mapped');
   return memory;
 }
 

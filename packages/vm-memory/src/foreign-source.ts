@@ -115,15 +115,12 @@ export interface ForeignPiece {
 }
 
 /**
- * Cuts ranges into pieces of at most `limit` bytes, in ascending order, one after the other: a peer
+ * Cuts ranges into pieces that one view can show, in ascending order, one after the other: a peer
  * that describes terabytes is found out before anything of their size is allocated.
  *
  * @throws {VmMemoryError} BAD_REGION, OVERLAP
  */
-export function* piecesOf(
-  ranges: Iterable<GuestRange>,
-  limit: number = MAX_VIEW_LENGTH,
-): Generator<ForeignPiece> {
+export function* piecesOf(ranges: Iterable<GuestRange>): Generator<ForeignPiece> {
   const page = BigInt(PAGE_SIZE);
   const sorted = sortRanges(ranges);
   for (const { guestAddr, length } of sorted) {
@@ -136,10 +133,10 @@ export function* piecesOf(
   }
   for (const { guestAddr, length } of sorted) {
     const total = Number(length);
-    for (let at = 0; at < total; at += limit) {
+    for (let at = 0; at < total; at += MAX_VIEW_LENGTH) {
       yield {
         guestAddr: (guestAddr + BigInt(at)) as GuestAddress,
-        length: Math.min(limit, total - at),
+        length: Math.min(MAX_VIEW_LENGTH, total - at),
       };
     }
   }

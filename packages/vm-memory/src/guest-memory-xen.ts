@@ -29,10 +29,6 @@ export interface XenDiscoverOptions extends ForeignSourceOptions {
   readonly maxGfn: bigint;
 }
 
-// Pages mapped at once while looking for RAM: 8 MiB, so that memory ballooned out of a small host
-// for the look does not exceed that.
-const DISCOVER_LENGTH = 2048 * PAGE_SIZE;
-
 /** Memory of a Xen guest, mapped whole by its frame numbers (foreign mapping). */
 export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory {
   readonly sharedRegions: readonly SharedMemoryRegion[];
@@ -58,13 +54,6 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
     const source = new ForeignSource(options);
     const steps = GuestMemoryXen.#mapping(options, source);
     return run(steps, (piece) => source.map(piece));
-  }
-
-  /** As {@link map}, while Node's event loop goes on turning. */
-  static mapAsync(options: XenMapOptions): Promise<GuestMemoryXen> {
-    const source = new ForeignSource(options);
-    const steps = GuestMemoryXen.#mapping(options, source);
-    return runAsync(steps, (piece) => source.mapAsync(piece));
   }
 
   static *#mapping(
@@ -98,28 +87,60 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
   }
 
   /**
-   * Finds out where a guest has memory, by mapping and looking at what fails. Pages of the candidate
-   * ranges that are no RAM but can be mapped are found too.
+   * Maps whatever memory a guest has within ranges: its layout is read from what can be mapped, and a
+   * hole ends a region. Pages of the ranges that are no RAM but can be mapped are taken too. Node's
+   * event loop goes on turning meanwhile.
    *
-   * @returns runs of pages that exist, in ascending order, for {@link GuestMemoryXen.map}; a hole
-   * ends a run
-   * @throws {VmMemoryError} FOREIGN_MAP_FAILED with the `XenSysError` as cause, such as
-   * NO_SUCH_DOMAIN; BAD_REGION, OVERLAP
+   * @throws {VmMemoryError} FOREIGN_MAP_FAILED when there is no memory at all, or with the
+   * `XenSysError` as cause, such as NO_SUCH_DOMAIN; BAD_REGION, OVERLAP. Nothing stays mapped then
    * @throws {XenSysError} NO_PRIVCMD, NOT_PERMITTED
    */
-  static discover(options: XenDiscoverOptions): GuestRange[] {
-    using source = new ForeignSource(options);
-    return run(discovery(options), (piece) => source.map(piece));
+  static discover(options: XenDiscoverOptions): Promise<GuestMemoryXen> {
+    const source = new ForeignSource(options);
+    const steps = GuestMemoryXen.#discovery(options, source);
+    return runAsync(steps, (piece) => source.mapAsync(piece));
   }
 
-  /** As {@link discover}, while Node's event loop goes on turning. */
-  static async discoverAsync(options: XenDiscoverOptions): Promise<GuestRange[]> {
-    const source = new ForeignSource(options);
+  static *#discovery(
+    options: XenDiscoverOptions,
+    source: ForeignSource,
+  ): Generator<ForeignPiece, GuestMemoryXen, ForeignMapping> {
+    const owned: Disposable[] = [];
     try {
-      return await runAsync(discovery(options), (piece) => source.mapAsync(piece));
-    } finally {
+      const regions: MappedRegion[] = [];
+      const found: { guestAddr: GuestAddress; length: number }[] = [];
+      const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
+      for (const piece of piecesOf(clip(options.candidateRanges, end))) {
+        const mapped = yield piece;
+        owned.push(mapped);
+        for (const { offset, length } of runsOf(mapped.errors)) {
+          const guestAddr = (piece.guestAddr + BigInt(offset)) as GuestAddress;
+          regions.push(...regionsOfMapping(guestAddr, mapped.mapping, offset, length));
+          const last = found.at(-1);
+          if (last !== undefined && last.guestAddr + BigInt(last.length) === guestAddr) {
+            last.length += length;
+          } else {
+            found.push({ guestAddr, length });
+          }
+        }
+      }
+      if (found.length === 0) throw foreignMapFailed(options.domid, 0n, 0, 0, undefined);
+      owned.push(source);
+      return new GuestMemoryXen(regions, owned, shared(found, source));
+    } catch (error) {
+      for (const owner of owned) owner[Symbol.dispose]();
       source[Symbol.dispose]();
+      throw error;
     }
+  }
+}
+
+/** Runs of pages that were mapped, as byte offsets and lengths. */
+function* runsOf(errors: Int32Array): Generator<{ offset: number; length: number }> {
+  for (let i = 0; i < errors.length; i++) {
+    const first = i;
+    while (i < errors.length && errors[i] === 0) i++;
+    if (i > first) yield { offset: first * PAGE_SIZE, length: (i - first) * PAGE_SIZE };
   }
 }
 
@@ -157,30 +178,6 @@ async function runAsync<T>(
     step = steps.next(mapped);
   }
   return step.value;
-}
-
-function* discovery(options: XenDiscoverOptions): Steps<GuestRange[]> {
-  const found: { guestAddr: GuestAddress; length: number }[] = [];
-  const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
-  for (const piece of piecesOf(clip(options.candidateRanges, end), DISCOVER_LENGTH)) {
-    const { guestAddr } = piece;
-    using mapped = yield piece;
-    const { errors } = mapped;
-    for (let i = 0; i < errors.length; i++) {
-      const first = i;
-      while (i < errors.length && errors[i] === 0) i++;
-      if (i === first) continue;
-      const start = (guestAddr + BigInt(first * PAGE_SIZE)) as GuestAddress;
-      const length = (i - first) * PAGE_SIZE;
-      const last = found.at(-1);
-      if (last !== undefined && last.guestAddr + BigInt(last.length) === start) {
-        last.length += length;
-      } else {
-        found.push({ guestAddr: start, length });
-      }
-    }
-  }
-  return found;
 }
 
 function clip(ranges: Iterable<GuestRange>, end: bigint): GuestRange[] {

@@ -64,8 +64,13 @@ export interface ForeignMapper {
   mapAsync(domid: DomId, gfns: Gfns, prot?: number): Promise<ForeignMapping>;
 }
 
-/** Default number of frames per ioctl. */
-export const FOREIGN_MAP_CHUNK = 2048;
+/**
+ * Frames per ioctl: small ones keep the event loop turning, but each is a VMA of its own and the
+ * kernel allows 65,530 of those.
+ */
+export function foreignMapChunk(frames: number): number {
+  return Math.min(Math.max(Math.ceil(frames / 64), 256), 8192);
+}
 
 /** How often frames that are paged out are tried again, and how long to wait before, in ms. */
 const PAGED_OUT_ATTEMPTS = 10;
@@ -93,7 +98,7 @@ class OwnedForeignMapping implements ForeignMapping {
 
 /** Options of a {@link ForeignMemory}. */
 export interface ForeignMemoryOptions {
-  /** Frames per ioctl, default {@link FOREIGN_MAP_CHUNK}. The kernel is held for one chunk. */
+  /** Frames per ioctl, default {@link foreignMapChunk}. The kernel is held for one chunk. */
   readonly chunk?: number;
 }
 
@@ -106,14 +111,15 @@ export interface ForeignMemoryOptions {
  */
 export class ForeignMemory implements ForeignMapper {
   readonly #device: XenDevice;
-  readonly #chunk: number;
+  readonly #chunk: number | undefined;
   // The kernel sees the frame numbers by address only: this keeps them from being collected.
   readonly #inFlight = new Set<BigUint64Array>();
 
   /** @param device - /dev/xen/privcmd, stays the caller's */
   constructor(device: XenDevice, options: ForeignMemoryOptions = {}) {
     this.#device = device;
-    this.#chunk = checkInteger('chunk', options.chunk ?? FOREIGN_MAP_CHUNK, 1, 0x10_0000);
+    const { chunk } = options;
+    this.#chunk = chunk === undefined ? undefined : checkInteger('chunk', chunk, 1, 0x10_0000);
   }
 
   map(domid: DomId, gfns: Gfns, prot: number = PROT_READ | PROT_WRITE): ForeignMapping {
@@ -148,9 +154,10 @@ export class ForeignMemory implements ForeignMapper {
       subject: `memory of domain ${domid}`,
     });
     try {
-      for (let at = 0; at < count; at += this.#chunk) {
+      const chunk = this.#chunk ?? foreignMapChunk(count);
+      for (let at = 0; at < count; at += chunk) {
         if (at > 0) yield;
-        const window = errors.subarray(at, Math.min(at + this.#chunk, count));
+        const window = errors.subarray(at, Math.min(at + chunk, count));
         this.#mapChunk(domid, gfns, at, window, mapping, prot);
         // A domain that is not there, or not ours, fails every page alike: no use in going on.
         if (at === 0) refuseWholesale(domid, window);

@@ -26,7 +26,7 @@ describeGuestMemory(
 );
 
 describe('GuestMemoryXen on FakeXen', () => {
-  it("finds and maps a guest's RAM, and sees what the guest sees", () => {
+  it("finds and maps a guest's RAM, and sees what the guest sees", async () => {
     using xen = new FakeXen();
     using host = xen.host();
     const domain = xen.addDomain(3, {
@@ -38,24 +38,24 @@ describe('GuestMemoryXen on FakeXen', () => {
     });
     const options = { domid: domain.domid, mapper: host.memory, fd: host.privcmd.fd };
     // The candidates of the high bank end far over the highest frame.
-    const ranges = GuestMemoryXen.discover({
+    using memory = await GuestMemoryXen.discover({
       ...options,
       candidateRanges: CANDIDATES,
       maxGfn: host.maximumGpfn(domain.domid),
     });
-    expect(ranges).toEqual([
-      { guestAddr: LOW, length: 0x20_0000 },
-      { guestAddr: LOW + 0x30_0000n, length: 0x1000 },
-      { guestAddr: HIGH, length: 0x3000 },
+    const shared = memory.sharedRegions;
+    expect(shared.map(({ guestAddr, length }) => ({ guestAddr, length }))).toEqual([
+      { guestAddr: LOW, length: 0x20_0000n },
+      { guestAddr: LOW + 0x30_0000n, length: 0x1000n },
+      { guestAddr: HIGH, length: 0x3000n },
     ]);
-    using memory = GuestMemoryXen.map({ ...options, ranges });
     domain.ram(HIGH + 0x1ffen, 4).set([1, 2, 3, 4]);
     expect(memory.readU32(guestAddress(HIGH + 0x1ffen))).toBe(0x0403_0201);
     memory.writeU16(guestAddress(LOW + 0x1f_fffen), 0xabcd);
     expect([...domain.ram(LOW + 0x1f_fffen, 2)]).toEqual([0xcd, 0xab]);
     expect(memory.contains(guestAddress(LOW + 0x20_0000n), 1)).toBe(false);
-    expect(memory.sharedRegions.map(({ xen: how }) => how)).toEqual(
-      ranges.map(() => ({ mmapFlags: XEN_MMAP_FOREIGN, domid: 3 })),
+    expect(shared.map(({ xen: how }) => how)).toEqual(
+      shared.map(() => ({ mmapFlags: XEN_MMAP_FOREIGN, domid: 3 })),
     );
   });
 

@@ -174,32 +174,31 @@ describe('GuestMemoryXen.map', () => {
 
 describe('GuestMemoryXen.discover', () => {
   const bank = { guestAddr: guestAddress(0x4000_0000), length: 0xc000_0000n };
-  const discover = (
+  const discover = async (
     exists: (gfn: bigint) => boolean,
     maxGfn: bigint,
     banks: GuestRange[] = [bank],
   ) => {
     const mapper = new Frames(exists);
-    const ranges = GuestMemoryXen.discover({
-      domid: DOMID,
-      candidateRanges: banks,
-      maxGfn,
-      mapper,
-    });
+    const options = { domid: DOMID, candidateRanges: banks, maxGfn, mapper };
+    const memory = await GuestMemoryXen.discover(options);
+    const regions = memory.regions.map(({ guestAddr, length }) => ({ guestAddr, length }));
+    memory.close();
     expect(mapper.live).toBe(0);
-    return { mapper, ranges };
+    return { mapper, regions };
   };
 
-  it('finds one run, and looks no further than the highest frame', () => {
-    const { mapper, ranges } = discover((gfn) => gfn >= 0x4_0000n && gfn < 0x4_8000n, 0x4_8003n);
-    expect(ranges).toEqual([{ guestAddr: 0x4000_0000n, length: 0x800_0000 }]);
+  it('finds one run, and looks no further than the highest frame', async () => {
+    const exists = (gfn: bigint): boolean => gfn >= 0x4_0000n && gfn < 0x4_8000n;
+    const { mapper, regions } = await discover(exists, 0x4_8003n);
+    expect(regions).toEqual([{ guestAddr: 0x4000_0000n, length: 0x800_0000 }]);
     expect(mapper.pages).toBe(0x8004);
   });
 
-  it('splits at holes, wherever they are', () => {
+  it('splits at holes, wherever they are', async () => {
     const holes = [0x4_0000n, 0x4_0011n, 0x4_1fffn, 0x4_2000n, 0x4_3fffn];
-    const { ranges } = discover((gfn) => !holes.includes(gfn), 0x4_4000n);
-    expect(ranges).toEqual([
+    const { regions } = await discover((gfn) => !holes.includes(gfn), 0x4_4000n);
+    expect(regions).toEqual([
       { guestAddr: 0x4000_1000n, length: 0x1_0000 },
       { guestAddr: 0x4001_2000n, length: 0x1fed * 4096 },
       { guestAddr: 0x4200_1000n, length: 0x1ffe * 4096 },
@@ -207,38 +206,39 @@ describe('GuestMemoryXen.discover', () => {
     ]);
   });
 
-  it('looks at all banks, joins adjacent ones, and gives what map takes', () => {
+  it('looks at all banks, in ascending order', async () => {
     const high = { guestAddr: guestAddress(0x2_0000_0000), length: 0x10_0000 };
     const low = { guestAddr: guestAddress(0), length: 0x2000 };
     const next = { guestAddr: guestAddress(0x2000), length: 0x1000 };
-    const { mapper, ranges } = discover(() => true, 0x20_00ffn, [high, next, low]);
-    expect(ranges).toEqual([
-      { guestAddr: 0n, length: 0x3000 },
+    const { regions } = await discover(() => true, 0x20_00ffn, [high, next, low]);
+    expect(regions).toEqual([
+      { guestAddr: 0n, length: 0x2000 },
+      { guestAddr: 0x2000n, length: 0x1000 },
       { guestAddr: 0x2_0000_0000n, length: 0x10_0000 },
     ]);
-    using memory = GuestMemoryXen.map({ domid: DOMID, ranges, mapper });
-    expect(memory.regions).toHaveLength(2);
   });
 
-  it('finds nothing where nothing is', () => {
-    expect(discover(() => false, 0x4_0100n).ranges).toEqual([]);
-    expect(discover(() => true, 0x3_ffffn).ranges).toEqual([]);
-    expect(discover(() => true, 0x3_ffffn).mapper.calls).toEqual([]);
+  it('refuses a guest without memory, and keeps nothing', async () => {
+    const none = new Frames(() => false);
+    const options = { domid: DOMID, candidateRanges: [bank] };
+    const attempt = (mapper: Frames, maxGfn: bigint) =>
+      GuestMemoryXen.discover({ ...options, maxGfn, mapper });
+    await expect(attempt(none, 0x4_0100n)).rejects.toMatchObject({ code: 'FOREIGN_MAP_FAILED' });
+    expect(none.live).toBe(0);
+    const below = new Frames(() => true);
+    await expect(attempt(below, 0x3_ffffn)).rejects.toMatchObject({ code: 'FOREIGN_MAP_FAILED' });
+    expect(below.calls).toEqual([]);
   });
 
-  it('reports a domain that is gone', () => {
-    const mapper: ForeignMapper = {
-      map: (domid) => {
-        throw new XenSysError('NOT_PERMITTED', 'not permitted', { domid, errno: EPERM });
-      },
+  it('reports a domain that is gone', async () => {
+    const refuse = (domid: DomId): never => {
+      throw new XenSysError('NOT_PERMITTED', 'not permitted', { domid, errno: EPERM });
     };
-    expect(() =>
-      GuestMemoryXen.discover({ domid: DOMID, candidateRanges: [bank], maxGfn: 0x4_0001n, mapper }),
-    ).toThrow(
-      expect.objectContaining({
-        code: 'FOREIGN_MAP_FAILED',
-        cause: expect.objectContaining({ code: 'NOT_PERMITTED' }),
-      }),
-    );
+    const mapper: ForeignMapper = { map: refuse, mapAsync: async (domid) => refuse(domid) };
+    const options = { domid: DOMID, candidateRanges: [bank], maxGfn: 0x4_0001n, mapper };
+    await expect(GuestMemoryXen.discover(options)).rejects.toMatchObject({
+      code: 'FOREIGN_MAP_FAILED',
+      cause: { code: 'NOT_PERMITTED' },
+    });
   });
 });
