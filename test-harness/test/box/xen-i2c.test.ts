@@ -1,15 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { boxStatus, type Dom0Process, type XenBox } from '../../src/box/index.ts';
 import {
   bootI2cBox,
-  bridgeReady,
-  busNumber,
-  expectNoResidue,
+  boxStatus,
+  type Dom0Process,
   type OuterDaemon,
-  openFds,
-  repeat,
   VIRTIO_I2C,
-} from './i2c-box.ts';
+  type XenBox,
+} from '../../src/box/index.ts';
+import { bridgeReady, busNumber, expectNoResidue, openFds, repeat } from './i2c-box.ts';
 
 const { ready, reason } = boxStatus();
 if (!ready) console.warn(`skipped: ${reason}`);
@@ -32,7 +30,6 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
     ({ box, outer } = await bootI2cBox('xen-i2c'));
     full = await busNumber(box, 'i2c_virtio');
     stub = await busNumber(box, 'SMBus stub');
-    await box.sh('mkdir -p /run/vhost');
   });
 
   afterEach(async () => {

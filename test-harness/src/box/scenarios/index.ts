@@ -1,3 +1,5 @@
+import { i2c } from './i2c.ts';
+import { i2cBench } from './i2c-bench.ts';
 import type { Scenario } from './scenario.ts';
 import { shell } from './shell.ts';
 import { smoke } from './smoke.ts';
@@ -5,4 +7,4 @@ import { smoke } from './smoke.ts';
 export type { Scenario, ScenarioContext } from './scenario.ts';
 
 /** All scenarios, in the order in which they are listed. */
-export const SCENARIOS: readonly Scenario[] = [smoke, shell];
+export const SCENARIOS: readonly Scenario[] = [i2c, i2cBench, smoke, shell];

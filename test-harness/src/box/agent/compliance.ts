@@ -1,0 +1,81 @@
+// Runs in dom0: the compliance suites of xen-sys and xen-store against the real thing. Prints one JSON
+// line per case. Guest accesses are asked for by files, which the test carries out in the guest.
+//
+// node compliance.js <domid>
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { XENBUS_DEVICES, XenStore } from '@node-vmm/xen-store';
+import { xenStoreComplianceCases } from '@node-vmm/xen-store/testing';
+import { asDomId, XenHost } from '@node-vmm/xen-sys';
+import { xenComplianceCases } from '@node-vmm/xen-sys/testing';
+
+const CASE_LIMIT_MS = 60_000;
+const ROOT = '/node-vmm-test';
+
+let sequence = 0;
+
+/** Has the guest run `devmem` and waits for what it printed. */
+async function askGuest(command: string): Promise<string> {
+  const number = ++sequence;
+  writeFileSync('/tmp/request.new', command);
+  renameSync('/tmp/request.new', `/tmp/request-${number}`);
+  for (;;) {
+    const path = `/tmp/answer-${number}`;
+    const answer = existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
+    if (answer !== '') return answer;
+    await sleep(20);
+  }
+}
+
+async function report(suite: string, name: string, run: () => Promise<void>): Promise<void> {
+  let error: string | undefined;
+  const limit = sleep(CASE_LIMIT_MS, undefined, { ref: false }).then(() => {
+    throw new Error(`not finished in ${CASE_LIMIT_MS} ms`);
+  });
+  try {
+    await Promise.race([run(), limit]);
+  } catch (caught) {
+    error = caught instanceof Error ? (caught.stack ?? caught.message) : String(caught);
+  }
+  limit.catch(() => undefined);
+  process.stdout.write(`${JSON.stringify({ suite, name, error })}\n`);
+}
+
+async function storeSuite(suite: string, path: string | undefined): Promise<void> {
+  const open = (): XenStore => XenStore.open(path === undefined ? {} : { path });
+  for (const test of xenStoreComplianceCases) {
+    const store = open();
+    const other = open();
+    await store.mkdir(ROOT);
+    await report(suite, test.name, () => test.run({ store, other, root: ROOT }));
+    await store.rm(ROOT);
+    store.close();
+    other.close();
+  }
+}
+
+const domid = asDomId(Number(process.argv[2]));
+const xen = XenHost.open();
+const context = {
+  xen,
+  arch: 'arm64' as const,
+  domid,
+  missingDomid: asDomId(4000),
+  // Above kernel and initramfs of a guest of 128 MiB that does nothing.
+  ram: { first: 0x4_7000n, count: 4 },
+  hole: 0x10n,
+  mmio: 0x200_0000n,
+  irq: 43,
+  read: async (address: bigint, size: number) =>
+    BigInt(await askGuest(`devmem 0x${address.toString(16)} ${size * 8}`)),
+  write: async (address: bigint, value: number) => {
+    await askGuest(`devmem 0x${address.toString(16)} 32 ${value} && echo 0`);
+  },
+};
+for (const test of xenComplianceCases) {
+  await report('xen-sys', test.name, () => test.run(context));
+}
+await storeSuite('xen-store over the socket', '/run/xenstored/socket');
+await storeSuite('xen-store over xenbus', XENBUS_DEVICES[0]);
+xen.close();
+process.stdout.write('{"done":true}\n');

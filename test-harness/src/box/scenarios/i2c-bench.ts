@@ -1,0 +1,69 @@
+import { bootI2cBox, VIRTIO_I2C } from '../i2c-setup.ts';
+import type { XenBox } from '../xen-box.ts';
+import type { Scenario, ScenarioContext } from './scenario.ts';
+
+const ROUNDS = 3;
+/** Transfers in one command of the guest: the cost of a process is not what is measured. */
+const MESSAGES = 40;
+const COMMANDS = 25;
+
+/** Seconds that the guest takes for `COMMANDS` commands of `MESSAGES` transfers each. */
+const SCRIPT = [
+  `args=; i=0; while [ $i -lt ${MESSAGES} ]; do args="$args r1@0x50"; i=$((i+1)); done`,
+  'start=$(cut -d" " -f1 /proc/uptime)',
+  `i=0; while [ $i -lt ${COMMANDS} ]; do i2ctransfer -y 0 $args >/dev/null || exit 1; i=$((i+1)); done`,
+  'echo "$start $(cut -d" " -f1 /proc/uptime)"',
+].join('; ');
+
+async function measure(
+  box: XenBox,
+  mode: string,
+  round: number,
+  { say }: ScenarioContext,
+): Promise<number> {
+  const bridge = box.spawn(
+    `bridge-${mode}-${round}`,
+    `xen-vhost-master -s /run/vhost --notification ${mode}`,
+  );
+  await bridge.waitFor(/watching for devices/);
+  const guest = await box.createDomain({ name: `${mode}-${round}`, virtio: [VIRTIO_I2C] });
+  await guest.waitUp();
+  const [start, end] = (await guest.sh(SCRIPT, { timeoutMs: 120_000 }))
+    .trim()
+    .split(' ')
+    .map(Number);
+  await guest.destroy();
+  await bridge.stop();
+  const rate = (MESSAGES * COMMANDS) / ((end ?? 0) - (start ?? 0));
+  say(`${mode.padEnd(6)} round ${round}: ${rate.toFixed(0)} transfers/s`);
+  return rate;
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+/** Transfers per second in a guest, with the kernel's help and without. */
+export const i2cBench: Scenario = {
+  name: 'i2c-bench',
+  description: 'transfers per second with kernel-assisted and with user-space notification',
+  async run(context) {
+    const { say } = context;
+    const { box, outer } = await bootI2cBox('i2c-bench');
+    try {
+      box.spawn('daemon', 'vhost-device-i2c -s /run/vhost/i2c.sock --simulate=24c02@0x50');
+      const rates = { kernel: [] as number[], user: [] as number[] };
+      for (let round = 1; round <= ROUNDS; round++) {
+        for (const mode of ['kernel', 'user'] as const) {
+          rates[mode].push(await measure(box, mode, round, context));
+        }
+      }
+      const [kernel, user] = [median(rates.kernel), median(rates.user)];
+      say(
+        `median: kernel ${kernel.toFixed(0)}/s, user ${user.toFixed(0)}/s, ratio ${(kernel / user).toFixed(2)}`,
+      );
+    } finally {
+      await box.stop();
+      await outer.stop();
+    }
+  },
+};
