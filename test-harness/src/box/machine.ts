@@ -30,6 +30,18 @@ function pruneRuns(): void {
   }
 }
 
+const SCRATCH = /^nvbox-(\d+)-/;
+
+/** Removes what machines left behind whose process was killed. */
+function pruneScratch(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = SCRATCH.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    }
+  }
+}
+
 /** `2026-11-21T10-31-02-123-<pid>-<name>`: sorts by time, tells processes apart. */
 function runDirectory(name: string): string {
   const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-').replace('Z', '');
@@ -57,7 +69,8 @@ export class Machine {
     this.runDirectory = runDirectory(name);
     mkdirSync(this.runDirectory, { recursive: true });
     pruneRuns();
-    this.scratch = mkdtempSync(join(tmpdir(), 'nvbox-'));
+    pruneScratch();
+    this.scratch = mkdtempSync(join(tmpdir(), `nvbox-${process.pid}-`));
   }
 
   /** Rejects when QEMU is gone although nobody stopped it; never resolves. */
