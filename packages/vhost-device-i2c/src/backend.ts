@@ -78,6 +78,11 @@ export class I2cDevice implements VhostUserDevice {
     else this.#stopWaiting();
   }
 
+  /** A group that waits for its rest is executed as far as it came. */
+  queueStopping(queue: DeviceQueue): void {
+    this.#flushGroup(queue);
+  }
+
   queueStopped(): void {
     this.#stopWaiting();
     this.#executor.drop();
@@ -105,12 +110,16 @@ export class I2cDevice implements VhostUserDevice {
 
   readonly #onTimer = (): void => {
     const queue = this.#waiting;
-    if (!this.#timer.drain() || queue === undefined) return;
-    this.#waiting = undefined;
+    if (this.#timer.drain() && queue !== undefined) this.#flushGroup(queue);
+  };
+
+  #flushGroup(queue: DeviceQueue): void {
+    if (this.#waiting === undefined) return;
+    this.#stopWaiting();
     this.#executor.counters.splitGroups++;
     this.#executor.flush((chain, written) => queue.complete(chain, written));
     queue.flush();
-  };
+  }
 
   [Symbol.dispose](): void {
     if (!this.#live) return;

@@ -50,7 +50,12 @@ export interface VhostUserDevice extends Disposable {
    */
   process(queue: DeviceQueue, batch: ChainBatch): void;
 
-  /** The queue stops: chains detached from it must not be completed any more. */
+  /**
+   * The queue is about to stop. Chains that the device holds can still be completed, here and now: what
+   * it goes on holding is lost.
+   */
+  queueStopping?(queue: DeviceQueue): void;
+  /** The queue has stopped: chains detached from it must not be completed any more. */
   queueStopped?(queue: number): void;
   /** Back to the state after power-on: the driver reset the device, or the front-end is gone. */
   reset?(): void;

@@ -139,6 +139,7 @@ export class HostedDevice implements VringOwner {
   stopRing(index: number): number | undefined {
     const ring = this.#ring(index);
     if (!ring.started) return undefined;
+    this.#guard(() => this.#device.queueStopping?.(ring));
     const nextAvail = ring.stop();
     // The device lets go of the chains that it holds before anybody may unmap what they point at.
     this.#guard(() => this.#device.queueStopped?.(index));

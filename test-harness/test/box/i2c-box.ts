@@ -13,9 +13,19 @@ export async function repeat(guest: XenDomain, count: number, command: string): 
   return Number(await guest.sh(script, { timeoutMs: 240_000 }));
 }
 
-/** Descriptors that a process in dom0 has open. */
-export async function openFds(box: XenBox, pattern: string): Promise<number> {
-  return Number(await box.sh(`ls /proc/$(pgrep -f '${pattern}' | head -n 1)/fd | wc -l`));
+/** Process id in dom0 of the node program whose command line ends with `args`. */
+export async function pidOf(box: XenBox, args: string): Promise<number> {
+  const script = `for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -q '^node .*${args} $' && echo $p; done`;
+  const found = /\d+/.exec((await box.exec(script)).stdout);
+  if (found === null) throw new Error(`Cannot find a process with "${args}" in dom0`);
+  return Number(found[0]);
+}
+
+/** Descriptors that such a process has open. */
+export async function openFds(box: XenBox, args: string): Promise<number> {
+  const count = Number(await box.sh(`ls /proc/${await pidOf(box, args)}/fd | wc -l`));
+  expect(count).toBeGreaterThan(3);
+  return count;
 }
 
 /** Checks that nothing of a destroyed guest is left: xenstore, zombie domains. */

@@ -34,13 +34,13 @@ describe.skipIf(!ready)('compliance on real Xen', () => {
     await guest.waitUp();
     const command = `node ${DOM0_ROOT}/box/compliance.js ${await guest.id()}`;
     const program = box.spawn('compliance', command);
-    for (let number = 1; ; number++) {
+    for (let number = 1; program.exitCode === undefined; ) {
       const path = `/tmp/request-${number}`;
-      const wait = `until [ -e ${path} ] || ! kill -0 ${'$'}(pgrep -f compliance.js | head -n 1) 2>/dev/null; do sleep 0.05; done; cat ${path}`;
-      const request = await box.exec(wait, { timeoutMs: 200_000 });
-      if (request.code !== 0) break;
+      const request = await box.exec(`[ -e ${path} ] && cat ${path} || sleep 0.2`);
+      if (request.stdout === '') continue;
       const { stdout } = await guest.exec(request.stdout);
       await box.writeFile(`/tmp/answer-${number}`, stdout.trim() || 'failed');
+      number++;
     }
     await program.waitFor(/"done":true/);
     return program.output

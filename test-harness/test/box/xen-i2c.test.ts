@@ -7,7 +7,7 @@ import {
   VIRTIO_I2C,
   type XenBox,
 } from '../../src/box/index.ts';
-import { bridgeReady, busNumber, expectNoResidue, openFds, repeat } from './i2c-box.ts';
+import { bridgeReady, busNumber, expectNoResidue, openFds, pidOf, repeat } from './i2c-box.ts';
 
 const { ready, reason } = boxStatus();
 if (!ready) console.warn(`skipped: ${reason}`);
@@ -124,8 +124,8 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
       await domain.sh('i2cget -y 0 0x50 0');
       await domain.destroy();
       await expectNoResidue(box);
-      const fds = [await openFds(box, 'dist/main.js -s /run/vhost$')];
-      fds.push(await openFds(box, 'dist/main.js -s /run/vhost/i2c.sock'));
+      const fds = [await openFds(box, 'main.js -s /run/vhost')];
+      fds.push(await openFds(box, `i2c.sock -l ${full}:0x50`));
       counts.push(fds.join(' '));
     }
     // The first guest may leave what is opened once; the next five must not add to it.
@@ -164,7 +164,8 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
     await bridgeReady(bridge);
     const domain = await guest('spawned');
     await domain.sh('i2cset -y 0 0x50 3 0x33');
-    await box.sh("kill -9 $(pgrep -f 'dist/main.js -l')");
+    // We cannot know the name of its socket: it is the one with a device list.
+    await box.sh(`kill -9 ${await pidOf(box, `-l ${full}:0x50 --socket-path .*`)}`);
     expect(await domain.sh('i2cget -y 0 0x50 3', { timeoutMs: 60_000 })).toBe('0x33\n');
   });
 

@@ -314,7 +314,18 @@ describe('groups that come in parts', () => {
     expect(send({ address: 0x50, read: 1 }, { address: 0x50, read: 1 })).toEqual([ERR, OK]);
   });
 
-  it('are forgotten when the queue stops', () => {
+  it('are executed as far as they came when the queue is about to stop', () => {
+    const first = chainOf({ address: 0x50, write: [5], failNext: true });
+    submit(first);
+    device.queueStopping(queue);
+    expect(statusOf(first)).toBe(OK);
+    expect(queue.flushes).toBe(1);
+    device.queueStopped();
+    patienceEnds();
+    expect(queue.flushes).toBe(1);
+  });
+
+  it('are forgotten when the queue has stopped', () => {
     submit(chainOf({ address: 0x50, write: [5], failNext: true }));
     device.queueStopped();
     patienceEnds();
