@@ -154,14 +154,16 @@ function pairSockets(paths: readonly string[], names: readonly string[]): Map<st
 }
 
 function parseSpawn(items: readonly string[]): Map<string, string> {
-  return new Map(
-    items.map((item) => {
-      const split = item.indexOf('=');
-      const template = item.slice(split + 1).trim();
-      if (split < 1 || template === '') fail(`--spawn expects <name>=<command>, got "${item}"`);
-      return [deviceName(item.slice(0, split), '--spawn'), template];
-    }),
-  );
+  const commands = new Map<string, string>();
+  for (const item of items) {
+    const split = item.indexOf('=');
+    const template = item.slice(split + 1).trim();
+    if (split < 1 || template === '') fail(`--spawn expects <name>=<command>, got "${item}"`);
+    const name = deviceName(item.slice(0, split), '--spawn');
+    if (commands.has(name)) fail(`--spawn ${name} was given twice; one serves all its devices`);
+    commands.set(name, template);
+  }
+  return commands;
 }
 
 function deviceName(value: string, option: string): string {

@@ -2,7 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { hasProtocolFeature } from '@node-vmm/vhost-user';
 import { shouldReconnect, VhostUserFrontend } from '@node-vmm/vhost-user-master';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
-import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import {
+  ECONNRESET,
+  errorMessage,
+  type Logger,
+  type Poller,
+  SysError,
+} from '@node-vmm/vmm-sys-util';
 import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
 
 const FIRST_RETRY_MS = 50;
@@ -41,6 +47,8 @@ export class BackendLink {
   #events: BackendLinkEvents | undefined;
   #frontend: VhostUserFrontend | undefined;
   #config: Uint8Array = new Uint8Array(0);
+  #stale = false;
+  #refreshing = false;
 
   private constructor(options: BackendLinkOptions) {
     this.#options = options;
@@ -58,7 +66,7 @@ export class BackendLink {
     signal.addEventListener('abort', abort, { once: true });
     try {
       signal.throwIfAborted();
-      await link.#establish();
+      await link.#establish(shouldReconnect);
       return link;
     } finally {
       signal.removeEventListener('abort', abort);
@@ -113,7 +121,8 @@ export class BackendLink {
 
   async #reestablish(): Promise<void> {
     try {
-      await this.#establish();
+      // An unusable back-end may be replaced by a good one: the guest has nobody else to wait for.
+      await this.#establish(() => true);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       this.#options.logger.error({ socket: this.#options.path, err: error }, 'back-end unusable');
@@ -123,19 +132,19 @@ export class BackendLink {
     if (frontend !== undefined) this.#events?.onUp(frontend);
   }
 
-  async #establish(): Promise<void> {
+  async #establish(mends: (error: unknown) => boolean): Promise<void> {
     const { path, logger } = this.#options;
     const { signal } = this.#abort;
     let pause = FIRST_RETRY_MS;
     let reminded = -Infinity;
     for (;;) {
       try {
-        this.#frontend = await this.#connect();
+        await this.#connect();
         logger.info({ socket: path }, 'back-end connected');
         return;
       } catch (error) {
         signal.throwIfAborted();
-        if (!shouldReconnect(error)) throw error;
+        if (!mends(error)) throw error;
         if (Date.now() - reminded > REMIND_MS) {
           reminded = Date.now();
           logger.warn({ socket: path, reason: errorMessage(error) }, 'waiting for back-end');
@@ -146,40 +155,61 @@ export class BackendLink {
     }
   }
 
-  async #connect(): Promise<VhostUserFrontend> {
+  async #connect(): Promise<void> {
     const { path, poller, logger, memory } = this.#options;
     const { signal } = this.#abort;
     const frontend = await VhostUserFrontend.connect({ path, poller, logger, signal });
     try {
-      await frontend.negotiate({
-        features: OFFERED_FEATURES,
-        protocolFeatures: USED_PROTOCOL_FEATURES,
-      });
-      await frontend.setMemTable(memory);
+      await frontend.negotiate(
+        { features: OFFERED_FEATURES, protocolFeatures: USED_PROTOCOL_FEATURES },
+        { signal },
+      );
+      await frontend.setMemTable(memory, { signal });
       this.#config = await this.#readConfig(frontend);
       signal.throwIfAborted();
+      // Its last reply and its end may come in one turn, before anybody listens.
+      if (!frontend.live) throw new SysError({ syscall: 'recvmsg', errno: ECONNRESET });
     } catch (error) {
       frontend.close();
       throw error;
     }
-    frontend.onConfigChange(() => void this.#refreshConfig(frontend));
+    this.#frontend = frontend;
+    frontend.onConfigChange(() => void this.#refreshConfig());
     frontend.onClose((reason) => {
       if (this.#frontend === frontend) this.#lost(errorMessage(reason.error));
     });
-    return frontend;
   }
 
   async #readConfig(frontend: VhostUserFrontend): Promise<Uint8Array> {
     const { configSize } = this.#options;
     const has = hasProtocolFeature(frontend.protocolFeatures, 'VHOST_USER_PROTOCOL_F_CONFIG');
-    return has && configSize > 0 ? await frontend.getConfig(0, configSize) : new Uint8Array(0);
+    const { signal } = this.#abort;
+    return has && configSize > 0
+      ? await frontend.getConfig(0, configSize, { signal })
+      : new Uint8Array(0);
   }
 
-  async #refreshConfig(frontend: VhostUserFrontend): Promise<void> {
+  /** One read at a time, however often the back-end says that there is something new. */
+  async #refreshConfig(): Promise<void> {
+    this.#stale = true;
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    while (this.#stale && this.#frontend !== undefined) {
+      this.#stale = false;
+      await this.#refreshOnce(this.#frontend);
+    }
+    this.#refreshing = false;
+  }
+
+  async #refreshOnce(frontend: VhostUserFrontend): Promise<void> {
     try {
-      this.#config = await this.#readConfig(frontend);
+      const config = await this.#readConfig(frontend);
+      if (this.#frontend !== frontend) return;
+      this.#config = config;
       this.#events?.onConfigChange();
     } catch (error) {
+      // A new back-end's is read when it is connected.
+      if (this.#frontend !== frontend) return;
       this.#options.logger.warn({ err: error }, 'cannot read the configuration space');
     }
   }

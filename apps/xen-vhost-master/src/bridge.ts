@@ -23,12 +23,8 @@ interface DeviceEntry {
   readonly abort: AbortController;
   /** Ends when the device is up or has failed and left nothing behind. */
   readonly up: Promise<() => Promise<void>>;
-}
-
-/** One device in `status()`. */
-export interface DeviceStatus {
-  readonly key: string;
-  readonly up: boolean;
+  /** Ends when it is gone; there is one once somebody wants that. */
+  down?: Promise<void>;
 }
 
 /**
@@ -44,7 +40,7 @@ export class Bridge implements DeviceSink {
     this.#components = components;
   }
 
-  /** Keys of the devices that are up or coming up. */
+  /** Keys of the devices that are up, coming up or going down. */
   get devices(): readonly string[] {
     return [...this.#devices.keys()];
   }
@@ -70,10 +66,18 @@ export class Bridge implements DeviceSink {
   async remove(key: string): Promise<void> {
     const entry = this.#devices.get(key);
     if (entry === undefined) return;
-    this.#devices.delete(key);
+    entry.down ??= this.#takeDown(key, entry);
+    await entry.down;
+  }
+
+  async #takeDown(key: string, entry: DeviceEntry): Promise<void> {
     entry.abort.abort();
-    const takeDown = await entry.up.catch(() => undefined);
-    await takeDown?.();
+    try {
+      const takeDown = await entry.up.catch(() => undefined);
+      await takeDown?.();
+    } finally {
+      if (this.#devices.get(key) === entry) this.#devices.delete(key);
+    }
   }
 
   /** Takes every device down. */

@@ -1,5 +1,5 @@
 import type { Wiring } from '@node-vmm/ioreq-eventfd';
-import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import { type VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
 import {
   type QueueConfig,
   VIRTIO_MMIO_WINDOW_SIZE,
@@ -21,6 +21,10 @@ import type { SupportedDevice } from './supported-devices.ts';
 const VENDOR_ID = 0x4d4d564e;
 /** How long a guest's first accesses wait for the back-end, in milliseconds. */
 const HOLD_MS = 20_000;
+/** vhost-user names a queue by one byte. */
+const MAX_QUEUES = 256;
+/** Writes to configuration space that wait for the back-end; what a guest could pile up. */
+const MAX_CONFIG_WRITES = 64;
 
 /** What a bridged device works with. */
 export interface BridgedDeviceComponents {
@@ -52,6 +56,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly #serial = new Serial();
   #window: Wiring | undefined;
   #session: Session | undefined;
+  #configWrites = 0;
 
   private constructor(
     components: BridgedDeviceComponents,
@@ -63,7 +68,7 @@ export class BridgedDevice implements VirtioDevice {
   ) {
     this.deviceId = description.deviceId;
     this.features = frontend.deviceFeatures;
-    const queues = frontend.queueCount ?? type.queues;
+    const queues = Math.min(frontend.queueCount ?? type.queues, MAX_QUEUES);
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
     const { vm } = components.guest;
     this.#place = { vm, base: description.base, irq: description.irq };
@@ -77,7 +82,7 @@ export class BridgedDevice implements VirtioDevice {
     });
     link.listen({
       onDown: () => this.#backendDown(),
-      onUp: () => void this.#serial.run(() => this.#startQueues(true)),
+      onUp: () => void this.#serial.run(() => this.#startQueues()),
       onConfigChange: () => this.transport.configChanged(),
     });
   }
@@ -135,17 +140,10 @@ export class BridgedDevice implements VirtioDevice {
 
   writeConfig(offset: number, source: Uint8Array): void {
     if (offset + source.length > this.#link.config.length) return;
+    if (this.#configWrites === MAX_CONFIG_WRITES) return;
+    this.#configWrites++;
     const data = source.slice();
-    void this.#serial.run(async () => {
-      try {
-        await this.#link.writeConfig(offset, data);
-      } catch (error) {
-        this.#logger.warn(
-          { err: error, offset },
-          'back-end refused a write to configuration space',
-        );
-      }
-    });
+    void this.#serial.run(() => this.#passConfig(offset, data));
   }
 
   acceptFeatures(): boolean {
@@ -155,13 +153,13 @@ export class BridgedDevice implements VirtioDevice {
   activate(features: bigint, queues: readonly QueueConfig[]): void {
     this.#session = { features, queues: new Map() };
     for (const queue of queues) this.#wire(this.#session, queue);
-    void this.#serial.run(() => this.#startQueues(false));
+    void this.#serial.run(() => this.#startQueues());
   }
 
   startQueue(_features: bigint, queue: QueueConfig): void {
     if (this.#session === undefined) return;
     this.#wire(this.#session, queue);
-    void this.#serial.run(() => this.#startQueues(false));
+    void this.#serial.run(() => this.#startQueues());
   }
 
   stopQueue(index: number): Promise<void> {
@@ -195,8 +193,11 @@ export class BridgedDevice implements VirtioDevice {
   async close(): Promise<void> {
     this.#window?.close();
     this.#window = undefined;
-    await this.reset();
-    this.#link.close();
+    try {
+      await this.reset();
+    } finally {
+      this.#link.close();
+    }
   }
 
   #wire(session: Session, queue: QueueConfig): void {
@@ -208,12 +209,24 @@ export class BridgedDevice implements VirtioDevice {
     this.#logger.info({ queue: queue.index, size: queue.size, kernelAssisted }, 'queue wired');
   }
 
+  async #passConfig(offset: number, data: Uint8Array): Promise<void> {
+    const { frontend } = this.#link;
+    try {
+      await this.#link.writeConfig(offset, data);
+    } catch (error) {
+      this.#logger.warn({ err: error, offset }, 'back-end did not take a write to configuration');
+      this.#dropIfHanging(frontend, error);
+    } finally {
+      this.#configWrites--;
+    }
+  }
+
   #backendDown(): void {
     for (const wiring of this.#session?.queues.values() ?? []) wiring.started = false;
   }
 
   /** Hands every queue that is not being served to the back-end, if there is one. */
-  async #startQueues(resume: boolean): Promise<void> {
+  async #startQueues(): Promise<void> {
     const session = this.#session;
     const frontend = this.#link.frontend;
     if (session === undefined || frontend === undefined) return;
@@ -223,10 +236,11 @@ export class BridgedDevice implements VirtioDevice {
       }
       await frontend.setFeatures(session.features);
       for (const wiring of session.queues.values()) {
-        if (!wiring.started) await this.#start(frontend, wiring, resume);
+        if (!wiring.started) await this.#start(frontend, wiring);
       }
     } catch (error) {
       if (this.#link.frontend !== frontend) return; // lost meanwhile: its successor starts them
+      if (this.#dropIfHanging(frontend, error)) return;
       this.#logger.error(
         { err: error },
         'queues cannot be started, the guest must reset the device',
@@ -235,7 +249,10 @@ export class BridgedDevice implements VirtioDevice {
     }
   }
 
-  async #start(frontend: VhostUserFrontend, wiring: QueueWiring, resume: boolean): Promise<void> {
+  async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
+    const resume = wiring.handedOver;
+    const base = resume ? wiring.resumeIndex() : 0;
+    wiring.handedOver = true;
     const { index, size, descTable, availRing, usedRing } = wiring.config;
     await frontend.startVring({
       index,
@@ -243,11 +260,12 @@ export class BridgedDevice implements VirtioDevice {
       descTable: guestAddress(descTable),
       availRing: guestAddress(availRing),
       usedRing: guestAddress(usedRing),
-      base: resume ? wiring.resumeIndex() : 0,
+      base,
       kick: wiring.kick,
       call: wiring.call,
     });
-    wiring.started = true;
+    // Its last reply and its end may come in one turn.
+    wiring.started = this.#link.frontend === frontend;
     // An interrupt that the old back-end owed is made up for; one too many does no harm.
     if (resume) wiring.call.signal();
   }
@@ -267,10 +285,18 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   async #resetBackend(): Promise<void> {
+    const { frontend } = this.#link;
     try {
-      await this.#link.frontend?.resetDevice();
+      await frontend?.resetDevice();
     } catch (error) {
       this.#logger.warn({ err: error }, 'back-end did not reset');
+      this.#dropIfHanging(frontend, error);
     }
+  }
+
+  #dropIfHanging(frontend: VhostUserFrontend | undefined, error: unknown): boolean {
+    const hangs = VhostUserMasterError.is(error, 'TIMEOUT') && this.#link.frontend === frontend;
+    if (hangs) this.#link.drop(error.message);
+    return hangs;
   }
 }

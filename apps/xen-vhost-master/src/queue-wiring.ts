@@ -25,6 +25,8 @@ export class QueueWiring {
   readonly call: EventFd = EventFd.create();
   /** True while a back-end serves the ring. */
   started = false;
+  /** True once any back-end was given the ring: the next must go on where that one stopped. */
+  handedOver = false;
   readonly #vm: Vm;
   readonly #wirings: Wiring[] = [];
 

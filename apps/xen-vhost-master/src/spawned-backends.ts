@@ -21,6 +21,7 @@ export class SpawnedBackends implements SocketProvider {
   readonly #logger: Logger;
   readonly #leases = new Set<SocketLease>();
   #dir: string | undefined;
+  #count = 0;
 
   /**
    * @param commands - shell command by device name
@@ -36,7 +37,9 @@ export class SpawnedBackends implements SocketProvider {
     const command = this.#commands.get(device.name);
     if (command === undefined) return this.#fallback.lease(device, key);
     this.#dir ??= mkdtempSync(join(tmpdir(), 'xen-vhost-master-'));
-    const base = join(this.#dir, `${device.name}-${key.replaceAll('/', '-')}.sock`);
+    // Of its own for each lease: the last one's back-end may still be ending, and removes its socket.
+    const name = `${device.name}-${key.replaceAll('/', '-')}-${this.#count++}`;
+    const base = join(this.#dir, `${name}.sock`);
     const stop = superviseBackend(command, base, this.#logger.child({ device: key, command }));
     const lease: SocketLease = {
       path: `${base}0`,

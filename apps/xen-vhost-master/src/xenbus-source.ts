@@ -38,6 +38,7 @@ export class XenbusSource implements DeviceSource {
   #watch: Disposable | undefined;
   #scanning: Promise<void> | undefined;
   #again = false;
+  #closed = false;
 
   /**
    * @param components - `hold`: `xl create` does not wait for virtio devices, and a guest that touches
@@ -62,9 +63,12 @@ export class XenbusSource implements DeviceSource {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
     await this.#scanning;
+    // A guest that is left standing stands for ever.
+    for (const key of [...this.#held.keys()]) this.#letGo(key);
     await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
   }
 
@@ -84,6 +88,7 @@ export class XenbusSource implements DeviceSource {
   }
 
   #changed(): void {
+    if (this.#closed) return;
     if (this.#scanning !== undefined) {
       this.#again = true;
       return;
@@ -100,16 +105,19 @@ export class XenbusSource implements DeviceSource {
 
   async #scan(): Promise<void> {
     const held = [...this.#held.keys()];
-    const nodes = await this.#list();
-    for (const [key, state] of this.#known) {
-      const node = nodes.get(key);
-      if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
+    try {
+      const nodes = await this.#list();
+      if (this.#closed) return;
+      for (const [key, state] of this.#known) {
+        const node = nodes.get(key);
+        if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
+      }
+      for (const [key, node] of nodes) {
+        if (!this.#known.has(key) && !isClosing(node)) void this.#add(key, node);
+      }
+    } finally {
+      for (const key of held) if (!this.#known.has(key)) this.#letGo(key);
     }
-    for (const [key, node] of nodes) {
-      if (this.#watch === undefined) return;
-      if (!this.#known.has(key) && !isClosing(node)) void this.#add(key, node);
-    }
-    for (const key of held) if (!this.#known.has(key)) this.#letGo(key);
   }
 
   async #add(key: string, node: BackendNode): Promise<void> {
@@ -126,9 +134,10 @@ export class XenbusSource implements DeviceSource {
       this.#known.set(key, 'up');
       await this.#setState(key, XenbusState.InitWait);
     } catch (error) {
+      const state = this.#known.get(key);
+      if (state !== 'adding' && state !== 'up') return;
       // Not told to the toolstack: `xl create` gives up by itself, and says that it waited for us.
-      if (this.#known.get(key) !== 'adding') return;
-      this.#known.set(key, 'failed');
+      if (state === 'adding') this.#known.set(key, 'failed');
       this.#logger.error({ device: key, err: error }, 'device cannot be served');
     } finally {
       this.#letGo(key);
@@ -145,7 +154,7 @@ export class XenbusSource implements DeviceSource {
     } finally {
       this.#known.delete(key);
       // The toolstack may have announced it anew meanwhile.
-      if (this.#watch !== undefined) this.#changed();
+      this.#changed();
     }
   }
 
@@ -154,8 +163,9 @@ export class XenbusSource implements DeviceSource {
     const path = `${ROOT}/${key}/state`;
     try {
       await this.#store.transaction(async (transaction) => {
-        await transaction.read(path);
-        await transaction.write(path, String(state));
+        const before = Number(await transaction.read(path));
+        // The toolstack may want it gone while it comes up: that must not be undone.
+        if (before < state) await transaction.write(path, String(state));
       });
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error;

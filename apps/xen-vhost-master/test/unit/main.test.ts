@@ -1,0 +1,50 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { XenStore } from '@node-vmm/xen-store';
+import { describe, expect, it } from 'vitest';
+import { TempDir } from '../support.ts';
+
+// The built program: the tests of the sources cannot tell whether it starts.
+const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8' });
+}
+
+describe.skipIf(!existsSync(PROGRAM))('the program (built by tsc -b)', () => {
+  it('prints help and version on standard output', () => {
+    const help = run('--help');
+    expect(help).toMatchObject({ status: 0, stderr: '' });
+    expect(help.stdout).toMatch(/^Usage: xen-vhost-master/);
+    expect(run('--version')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it('ends with 2 and the usage after a bad command line', () => {
+    const { status, stdout, stderr } = run('--socket-path', '/root-is-not-asked/x');
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    const [first, ...rest] = stderr.split('\n');
+    expect(first).toMatch(/^xen-vhost-master: every --socket-path .* needs a --name/);
+    expect(rest.join('\n')).toContain('Usage: xen-vhost-master');
+  });
+
+  it.skipIf(existsSync('/dev/xen/privcmd'))('ends with 1 and one line without Xen', () => {
+    using dir = new TempDir();
+    const { status, stdout, stderr } = run('--socket-path', dir.path);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/^xen-vhost-master: [^\n]*\/dev\/xen\/privcmd[^\n]*\n$/);
+  });
+});
+
+describe('a xenstore that is not running', () => {
+  it('is reported with the path and what to do', () => {
+    using dir = new TempDir();
+    const path = dir.join('socket');
+    expect(() => XenStore.open({ path })).toThrow(
+      expect.objectContaining({
+        code: 'NOT_RUNNING',
+        message: expect.stringMatching(new RegExp(`${path}: ENOENT \\(start xenstored, or set`)),
+      }),
+    );
+  });
+});

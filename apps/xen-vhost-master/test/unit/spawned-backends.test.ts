@@ -1,0 +1,108 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FixedSockets } from '../../src/socket-provider.ts';
+import { SpawnedBackends } from '../../src/spawned-backends.ts';
+import { deviceById } from '../../src/supported-devices.ts';
+import { exists, LogBook, TempDir, until } from '../support.ts';
+
+const I2C = deviceById(34);
+
+// Notes every start with its arguments, and what signal ended it.
+const BACKEND = `
+const { appendFileSync } = require('node:fs');
+const [log, ...args] = process.argv.slice(2);
+process.on('SIGTERM', () => {
+  appendFileSync(log, 'SIGTERM\\n');
+  process.exit(0);
+});
+setInterval(() => undefined, 1000);
+appendFileSync(log, JSON.stringify({ pid: process.pid, args }) + '\\n');
+`;
+
+let dir: TempDir;
+let book: LogBook;
+let backends: SpawnedBackends;
+
+beforeEach(() => {
+  dir = new TempDir();
+  book = new LogBook();
+  writeFileSync(dir.join('backend.cjs'), BACKEND);
+  const command = `${process.execPath} ${dir.join('backend.cjs')} ${dir.join('log')} --more`;
+  const fallback = new FixedSockets(new Map([['rng', '/run/rng.sock']]));
+  backends = new SpawnedBackends(new Map([['i2c', command]]), fallback, book);
+});
+afterEach(() => {
+  backends.close();
+  dir[Symbol.dispose]();
+});
+
+function log(): string[] {
+  const path = dir.join('log');
+  return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : [];
+}
+
+async function started(count: number): Promise<{ pid: number; args: string[] }> {
+  const starts = (): string[] => log().filter((line) => line.startsWith('{'));
+  await until(() => starts().length === count);
+  return JSON.parse(starts().at(-1) as string);
+}
+
+describe('SpawnedBackends', () => {
+  it('starts a back-end with --socket-path and stops it by SIGTERM, leaving no zombie', async () => {
+    const lease = backends.lease(I2C, '3/0');
+    const { pid, args } = await started(1);
+    expect(args).toEqual(['--more', '--socket-path', lease.path.slice(0, -1)]);
+    expect(lease.path).toMatch(/\/i2c-3-0-0\.sock0$/);
+    lease.release();
+    lease.release();
+    await until(() => !exists(pid));
+    expect(log().filter((line) => line === 'SIGTERM')).toHaveLength(1);
+    expect(book.saying('starting it again')).toEqual([]);
+  });
+
+  it('starts it again at the same socket when it dies', async () => {
+    backends.lease(I2C, '3/0');
+    const first = await started(1);
+    process.kill(first.pid, 'SIGKILL');
+    const second = await started(2);
+    expect(second.args).toEqual(first.args);
+    expect(second.pid).not.toBe(first.pid);
+    expect(exists(first.pid)).toBe(false);
+    expect(book.saying('starting it again')).toMatchObject([
+      { level: 'warn', context: { device: '3/0', signal: 'SIGKILL' } },
+    ]);
+  });
+
+  it('does not start it again after release, even when it had just died', async () => {
+    const lease = backends.lease(I2C, '3/0');
+    const { pid } = await started(1);
+    process.kill(pid, 'SIGKILL');
+    await until(() => book.saying('starting it again').length === 1);
+    lease.release();
+    const other = backends.lease(I2C, '4/0');
+    expect((await started(2)).args.at(-1)).toBe(other.path.slice(0, -1));
+  });
+
+  it('never gives a socket twice: its last back-end may still be ending', async () => {
+    const first = backends.lease(I2C, '3/0');
+    first.release();
+    const second = backends.lease(I2C, '3/0');
+    expect(second.path).not.toBe(first.path);
+  });
+
+  it('leaves other device types to the fallback', () => {
+    expect(backends.lease(deviceById(4), '3/1').path).toBe('/run/rng.sock');
+    expect(() => backends.lease(deviceById(41), '3/2')).toThrow(/--name gpio/);
+  });
+
+  it('stops all of them on close and removes the sockets', async () => {
+    const { path } = backends.lease(I2C, '3/0');
+    const first = await started(1);
+    backends.lease(I2C, '3/1');
+    const second = await started(2);
+    backends.close();
+    expect(existsSync(dirname(path))).toBe(false);
+    await until(() => !exists(first.pid) && !exists(second.pid));
+  });
+});
