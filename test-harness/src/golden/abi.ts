@@ -33,7 +33,7 @@ export const ABI: readonly AbiGroup[] = [
       '#define __XEN_INTERFACE_VERSION__ __XEN_LATEST_INTERFACE_VERSION__',
       ...include('xen/xen.h', 'xen/memory.h', 'xen/version.h', 'xen/features.h'),
       ...include('xen/event_channel.h', 'xen/grant_table.h', 'xen/hvm/ioreq.h'),
-      ...include('xen/hvm/hvm_op.h', 'xen/hvm/dm_op.h', 'xen/io/xs_wire.h'),
+      ...include('xen/hvm/hvm_op.h', 'xen/hvm/dm_op.h', 'xen/io/xs_wire.h', 'xen/domctl.h'),
     ],
     structs: {
       ...plain({
@@ -47,6 +47,7 @@ export const ABI: readonly AbiGroup[] = [
         xen_dm_op_inject_msi: 'data pad addr',
         xen_dm_op_set_irq_level: 'irq level',
         xen_dm_op_nr_vcpus: 'vcpus',
+        xen_domctl: 'cmd interface_version domain',
         xen_feature_info: 'submap_idx submap',
         xen_memory_domain: 'domid',
         xen_add_to_physmap: 'domid size space idx gpfn',
@@ -76,6 +77,7 @@ export const ABI: readonly AbiGroup[] = [
       XEN_EXTRAVERSION_LEN XEN_CAPABILITIES_INFO_LEN XEN_CHANGESET_INFO_LEN
       XENFEAT_auto_translated_physmap XENFEAT_dom0
       __HYPERVISOR_memory_op __HYPERVISOR_xen_version __HYPERVISOR_event_channel_op
+      __HYPERVISOR_domctl XEN_DOMCTL_pausedomain XEN_DOMCTL_unpausedomain
       __HYPERVISOR_dm_op DOMID_FIRST_RESERVED DOMID_SELF DOMID_INVALID DOMID_IDLE
       XS_CONTROL XS_DIRECTORY XS_READ XS_GET_PERMS XS_WATCH XS_UNWATCH XS_TRANSACTION_START
       XS_TRANSACTION_END XS_INTRODUCE XS_RELEASE XS_GET_DOMAIN_PATH XS_WRITE XS_MKDIR XS_RM
