@@ -1,0 +1,326 @@
+import { rmSync, symlinkSync } from 'node:fs';
+import { MainPoller, UnixListener, type UnixStream } from '@node-vmm/vmm-sys-util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FakeBackend } from '../../../../packages/vhost-user-master/test/unit/fake-backend.ts';
+import { Bridge } from '../../src/bridge.ts';
+import { SocketDirectory } from '../../src/socket-provider.ts';
+import { Daemon, GuestProcess, i2cDevice, Machines } from '../machine.ts';
+import { LogBook, openFds, settle, TempDir, until } from '../support.ts';
+
+const TIMEOUT = 60_000;
+
+/** Everything around a bridge, real but for the machine. */
+class Bench {
+  readonly dir = new TempDir();
+  readonly poller = new MainPoller();
+  readonly book = new LogBook();
+  readonly machines = new Machines(this.poller);
+  readonly bridge = new Bridge({
+    attachVm: (guest) => {
+      const vm = this.machines.get(guest);
+      return { vm, memory: Promise.resolve(vm.memory) };
+    },
+    sockets: new SocketDirectory(this.dir.path),
+    poller: this.poller,
+    logger: this.book,
+  });
+  readonly #daemons: Daemon[] = [];
+  readonly #guests: GuestProcess[] = [];
+  readonly #listeners: Listener[] = [];
+
+  /** @param index - of the socket that it is reached by */
+  daemon(index = 0): Daemon {
+    const path = this.dir.join('daemon.sock0');
+    const link = this.dir.join(`i2c.sock${index}`);
+    rmSync(link, { force: true });
+    symlinkSync(path, link);
+    const daemon = new Daemon(path);
+    this.#daemons.push(daemon);
+    return daemon;
+  }
+
+  guest(device = i2cDevice()): GuestProcess {
+    const guest = new GuestProcess(this.machines.get(device.guest), device);
+    this.#guests.push(guest);
+    return guest;
+  }
+
+  listener(onStream?: (stream: UnixStream) => void): Listener {
+    const listener = new Listener(this.poller, this.dir.join('i2c.sock0'), onStream);
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  async endProcesses(): Promise<void> {
+    for (const process of this.#guests.splice(0)) await process.end();
+    for (const daemon of this.#daemons.splice(0)) await daemon.kill();
+  }
+
+  async close(): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    await this.endProcesses();
+    await this.bridge.close();
+    this.machines.close();
+    this.poller.close();
+    this.dir[Symbol.dispose]();
+  }
+}
+
+/** A back-end that accepts, and does what the test says with each connection. */
+class Listener {
+  readonly streams: UnixStream[] = [];
+  readonly #listener: UnixListener;
+  readonly #watch: Disposable;
+  #live = true;
+
+  constructor(poller: MainPoller, path: string, onStream?: (stream: UnixStream) => void) {
+    this.#listener = UnixListener.bind(path);
+    this.#watch = poller.watch(this.#listener.fd, { readable: true }, () => {
+      for (;;) {
+        const stream = this.#listener.accept();
+        if (stream === undefined) return;
+        this.streams.push(stream);
+        onStream?.(stream);
+      }
+    });
+  }
+
+  close(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.#watch[Symbol.dispose]();
+    this.#listener.close();
+    for (const stream of this.streams) stream.close();
+  }
+}
+
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+});
+afterEach(() => bench.close());
+
+describe('Bridge with a daemon and a guest', { timeout: TIMEOUT }, () => {
+  it('carries transfers, and those after the guest reset its device', async () => {
+    bench.daemon().start();
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    expect(await guest.ask('start')).toBe(true);
+    expect(await guest.ask('pairs', 0, 50)).toEqual({ done: 50, repeated: 0 });
+    for (let round = 1; round <= 3; round++) {
+      expect(await guest.ask('reset')).toBe(true);
+      expect(await guest.ask('status')).toBe(0);
+      expect(await guest.ask('start')).toBe(true);
+      expect(await guest.ask('pairs', 50 * round, 20)).toEqual({ done: 20, repeated: 0 });
+    }
+    expect(bench.book.lines.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('lets a transfer wait for a daemon that was killed', async () => {
+    const daemon = bench.daemon();
+    daemon.start();
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    await guest.ask('pairs', 0, 3);
+    await daemon.kill();
+    await until(() => bench.book.saying('back-end lost, reconnecting').length === 1);
+    let answered = false;
+    const waiting = guest.ask('pairs', 3, 1).finally(() => {
+      answered = true;
+    });
+    await settle();
+    expect(answered).toBe(false);
+    daemon.start();
+    expect(await waiting).toEqual({ done: 1, repeated: 0 });
+    expect(await guest.ask('pairs', 4, 20)).toEqual({ done: 20, repeated: 0 });
+  });
+
+  it('loses no request of 100 pairs while the daemon is killed three times', async () => {
+    const daemon = bench.daemon();
+    daemon.start();
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    const kills = 3;
+    let done = 0;
+    let repeated = 0;
+    for (let kill = 1; kill <= kills; kill++) {
+      const some = guest.ask('pairs', done, 25);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await daemon.kill();
+      await until(() => bench.book.saying('back-end lost').length === kill);
+      daemon.start();
+      const result = (await some) as { done: number; repeated: number };
+      done += result.done;
+      repeated += result.repeated;
+      // The next kill is to hit a daemon that serves.
+      await until(() => bench.book.saying('back-end connected').length === kill + 1);
+    }
+    expect(await guest.ask('pairs', done, 25)).toEqual({ done: 25, repeated: 0 });
+    expect(done + 25).toBe(100);
+    // A pair is repeated only where its daemon died between its write and its read.
+    expect(repeated).toBeLessThanOrEqual(kills);
+    expect(bench.book.lines.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('takes a reset and a new start of the guest while the daemon is away', async () => {
+    const daemon = bench.daemon();
+    daemon.start();
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    await guest.ask('pairs', 0, 3);
+    await daemon.kill();
+    await until(() => bench.book.saying('back-end lost').length === 1);
+    expect(await guest.ask('reset')).toBe(true);
+    expect(await guest.ask('start')).toBe(true);
+    const waiting = guest.ask('pairs', 0, 5);
+    daemon.start();
+    expect(await waiting).toEqual({ done: 5, repeated: 0 });
+  });
+
+  it('claims the window at once and holds accesses until the back-end is there', async () => {
+    let placed = 0;
+    const added = bench.bridge.add(i2cDevice(), () => placed++);
+    expect(placed).toBe(1);
+    const guest = bench.guest();
+    let answered = false;
+    const id = guest.ask('id').finally(() => {
+      answered = true;
+    });
+    const vm = bench.machines.get(1);
+    await until(() => vm.counters.deferred === 1);
+    await until(() => bench.book.saying('waiting for back-end').length === 1);
+    expect(answered).toBe(false);
+    bench.daemon().start();
+    await added;
+    expect(await id).toBe(34);
+    expect(await guest.ask('start')).toBe(true);
+    expect(await guest.ask('pairs', 0, 5)).toEqual({ done: 5, repeated: 0 });
+    expect(placed).toBe(1);
+  });
+
+  it('leaves no descriptor behind', async () => {
+    // What the runtime opens once and keeps is opened by a first round.
+    const round = async (): Promise<number> => {
+      const daemon = bench.daemon();
+      daemon.start();
+      await bench.bridge.add(i2cDevice());
+      const guest = bench.guest();
+      await guest.ask('start');
+      await guest.ask('pairs', 0, 5);
+      await daemon.kill();
+      await until(() => bench.book.saying('back-end lost').length > 0);
+      daemon.start();
+      await guest.ask('pairs', 5, 5);
+      await guest.ask('reset');
+      await bench.endProcesses();
+      await bench.bridge.close();
+      bench.machines.close();
+      bench.book.lines.length = 0;
+      await settle();
+      return openFds();
+    };
+    const before = openFds();
+    const first = await round();
+    expect(await round()).toBe(first);
+    expect(first).toBeLessThanOrEqual(before + 2);
+    expect(bench.bridge.devices).toEqual([]);
+    expect(bench.bridge.guests).toEqual([]);
+  });
+});
+
+describe('Bridge without a daemon', { timeout: TIMEOUT }, () => {
+  it('removes a device that is still coming up, and its guest', async () => {
+    const added = bench.bridge.add(i2cDevice());
+    const outcome = expect(added).rejects.toThrow(/aborted/);
+    await until(() => bench.book.saying('waiting for back-end').length === 1);
+    expect(bench.bridge).toMatchObject({ devices: ['1/0'], guests: [1] });
+    await Promise.all([bench.bridge.remove('1/0'), bench.bridge.remove('1/0')]);
+    await outcome;
+    expect(bench.bridge).toMatchObject({ devices: [], guests: [] });
+    expect(bench.machines.get(1).live).toBe(false);
+    await bench.bridge.remove('1/0');
+  });
+
+  it('keeps a guest attached while it has another device', async () => {
+    const outcomes = [0, 1].map((devid) =>
+      expect(bench.bridge.add(i2cDevice(devid))).rejects.toThrow(/aborted/),
+    );
+    await bench.bridge.remove('1/0');
+    expect(bench.bridge).toMatchObject({ devices: ['1/1'], guests: [1] });
+    await bench.bridge.close();
+    await Promise.all(outcomes);
+    expect(bench.bridge.guests).toEqual([]);
+  });
+
+  it('lets the second of two devices at one address fail alone', async () => {
+    const first = expect(bench.bridge.add(i2cDevice())).rejects.toThrow(/aborted/);
+    const second = { ...i2cDevice(), key: '1/9' };
+    await expect(bench.bridge.add(second)).rejects.toMatchObject({ code: 'RANGE_IN_USE' });
+    expect(bench.bridge).toMatchObject({ devices: ['1/0'], guests: [1] });
+    await bench.bridge.close();
+    await first;
+  });
+
+  it('gives up a guest that cannot be attached to, and its socket', async () => {
+    const sockets = new SocketDirectory('/nowhere');
+    const { poller, book: logger } = bench;
+    const attachVm = (): never => {
+      throw new Error('no such domain');
+    };
+    const bridge = new Bridge({ attachVm, sockets, poller, logger });
+    await expect(bridge.add(i2cDevice())).rejects.toThrow('no such domain');
+    expect(bridge).toMatchObject({ devices: [], guests: [] });
+    const type = { name: 'i2c', deviceId: 34, queues: 1, queueSize: 64, configSize: 0 };
+    expect(sockets.lease(type).path).toBe('/nowhere/i2c.sock0');
+  });
+});
+
+describe('Bridge with a back-end that hangs', { timeout: TIMEOUT }, () => {
+  it('serves others meanwhile, drops the connection and tries again', async () => {
+    const hanging = bench.listener();
+    const stuck = expect(bench.bridge.add(i2cDevice(0, 1))).rejects.toThrow(/aborted/);
+    await until(() => hanging.streams.length === 1);
+    bench.daemon(1).start();
+    const other = i2cDevice(0, 2);
+    await bench.bridge.add(other);
+    const guest = bench.guest(other);
+    await guest.ask('start');
+    expect(await guest.ask('pairs', 0, 20)).toEqual({ done: 20, repeated: 0 });
+    expect(hanging.streams).toHaveLength(1);
+    await until(() => hanging.streams.length === 2);
+    const [line] = bench.book.saying('waiting for back-end');
+    expect(line?.context['reason']).toMatch(/no reply within/);
+    // Not only when the next request times out.
+    await bench.bridge.remove('1/0');
+    await stuck;
+    expect(hanging.streams).toHaveLength(2);
+    expect(await guest.ask('pairs', 20, 20)).toEqual({ done: 20, repeated: 0 });
+  });
+
+  it('answers the guest that resets, and serves it by the next back-end', async () => {
+    const fakes: FakeBackend[] = [];
+    const listener = bench.listener((stream) => {
+      const fake = new FakeBackend(stream, bench.poller);
+      fake.features |= 1n;
+      fake.script.VHOST_USER_GET_VRING_BASE = () => 'handled';
+      fakes.push(fake);
+    });
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
+    expect(await guest.ask('reset')).toBe(true);
+    expect(await guest.ask('status')).toBe(0);
+    expect(bench.book.saying('dropping back-end')).toHaveLength(1);
+    await until(() => fakes[0]?.closed === 1);
+    await until(() => fakes.length === 2);
+    listener.close();
+    for (const fake of fakes) fake.close();
+    bench.daemon().start();
+    expect(await guest.ask('start')).toBe(true);
+    expect(await guest.ask('pairs', 0, 5)).toEqual({ done: 5, repeated: 0 });
+  });
+});
