@@ -291,7 +291,8 @@ describe('Bridge with a back-end that hangs', { timeout: TIMEOUT }, () => {
     expect(await guest.ask('pairs', 0, 20)).toEqual({ done: 20, repeated: 0 });
     expect(hanging.streams).toHaveLength(1);
     await until(() => hanging.streams.length === 2);
-    const [line] = bench.book.saying('waiting for back-end');
+    const lines = bench.book.saying('waiting for back-end');
+    const line = lines.find(({ context }) => context['device'] === '1/0');
     expect(line?.context['reason']).toMatch(/no reply within/);
     // Not only when the next request times out.
     await bench.bridge.remove('1/0');
