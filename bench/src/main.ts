@@ -1,4 +1,5 @@
 // `npm run bench [-- name ...]`: node bench/dist/main.js [name ...]
+import { box } from './box.ts';
 import { entropy } from './entropy.ts';
 import { eventfd } from './eventfd.ts';
 import { packageBench } from './package-bench.ts';
@@ -8,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,
+  box,
 };
 
 const names = process.argv.slice(2);

@@ -5,7 +5,7 @@ import type { Scenario, ScenarioContext } from './scenario.ts';
 const ROUNDS = 3;
 /** `i2cdump` reads every byte of a chip in a transfer of its own, all in one process. */
 const TRANSFERS_PER_DUMP = 256;
-const DUMPS = 8;
+const DUMPS = 4;
 
 /** Prints when the transfers began and ended. */
 const SCRIPT = [
