@@ -28,6 +28,8 @@ export default defineConfig({
           pool: 'forks',
           // Each box is a whole machine in QEMU: one at a time.
           fileParallelism: false,
+          // After the unit tests: an emulated machine needs all of this one.
+          sequence: { groupOrder: 1 },
           include: ['test-harness/test/box/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
