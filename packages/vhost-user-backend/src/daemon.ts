@@ -20,7 +20,7 @@ export interface VhostUserDaemonOptions {
   readonly poller?: Poller;
   /** Default: none. */
   readonly logger?: Logger;
-  /** Threads that serve vrings, 1..256, default 1. Each serves any number of devices. */
+  /** Most threads that serve vrings, 1..256, default 1. Each serves any number of devices. */
   readonly workers?: number;
 }
 
@@ -46,7 +46,8 @@ export class VhostUserDaemon {
   readonly #poller: Poller;
   readonly #ownPoller: MainPoller | undefined;
   readonly #logger: Logger;
-  readonly #slots: readonly WorkerSlot[];
+  readonly #maxWorkers: number;
+  readonly #slots: WorkerSlot[] = [];
   readonly #devices = new Map<number, ServedDevice>();
   #nextDevice = 0;
   #closing: Promise<void> | undefined;
@@ -62,7 +63,7 @@ export class VhostUserDaemon {
     this.failure = new Promise((resolve) => {
       this.#fail = resolve;
     });
-    this.#slots = Array.from({ length: workers }, (_, i) => this.#startWorker(`vring-${i}`));
+    this.#maxWorkers = workers;
     // A thread in a blocking system call cannot be ended from outside: without this, exit() hangs.
     process.on('exit', this.#stopWorkers);
   }
@@ -147,7 +148,18 @@ export class VhostUserDaemon {
     else device.memoryReleased(event.generation);
   }
 
+  /**
+   * A thread is started for the first device that needs it, which waits for it: a process that ends
+   * while a thread is still loading native code would be aborted by it.
+   */
   #leastLoaded(): WorkerSlot {
+    const idle = this.#slots.find(({ devices }) => devices.size === 0);
+    if (idle !== undefined) return idle;
+    if (this.#slots.length < this.#maxWorkers) {
+      const slot = this.#startWorker(`vring-${this.#slots.length}`);
+      this.#slots.push(slot);
+      return slot;
+    }
     return this.#slots.reduce((best, slot) =>
       slot.devices.size < best.devices.size ? slot : best,
     );
