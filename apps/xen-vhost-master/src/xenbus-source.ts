@@ -21,8 +21,9 @@ export type HoldGuest = (domid: number) => (() => void) | undefined;
 type Known = 'adding' | 'up' | 'failed' | 'removing';
 
 /**
- * Devices as the toolstack announces them in the xenstore, and the handshake it waits for: `xl create`
- * goes on once the back-end's state is InitWait, and a device is gone once it is Closed.
+ * Devices as the toolstack announces them in the xenstore, and our half of the handshake: a back-end's
+ * state is InitWait once the guest can use the device, and Closed once nothing of it remains. `xl create`
+ * (4.20) does not wait for the first; tools may watch it.
  *
  * Every change makes it compare what there is with what it knows, so that no sequence of events can
  * be missed.
@@ -136,7 +137,7 @@ export class XenbusSource implements DeviceSource {
     } catch (error) {
       const state = this.#known.get(key);
       if (state !== 'adding' && state !== 'up') return;
-      // Not told to the toolstack: `xl create` gives up by itself, and says that it waited for us.
+      // The state stays Initialising: that is all that the protocol has to say it with.
       if (state === 'adding') this.#known.set(key, 'failed');
       this.#logger.error({ device: key, err: error }, 'device cannot be served');
     } finally {

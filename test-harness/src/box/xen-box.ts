@@ -193,8 +193,8 @@ export class XenBox {
   }
 
   /**
-   * Creates a guest with `xl create`. With `virtio` devices this succeeds only while
-   * xen-vhost-master runs: xl waits for it.
+   * Creates a guest with `xl create`, which does not wait for `virtio` devices: without a running
+   * xen-vhost-master the guest dies when it probes them.
    *
    * @throws {BoxError} `COMMAND_FAILED` with what xl printed, `TIMEOUT`
    */
