@@ -1,4 +1,9 @@
-/** A virtio device that some guest is to have, as the toolstack describes it. */
+import type { GuestRange } from '@node-vmm/vm-memory';
+
+/** How an interrupt line of x86 is read by the guest: as its firmware set it up. */
+export type IrqTrigger = 'level' | 'edge';
+
+/** A virtio device that some guest is to have, as its source describes it. */
 export interface DeviceDescription {
   /** Unique among all devices of all guests: `<guest>/<device>`. */
   readonly key: string;
@@ -8,8 +13,14 @@ export interface DeviceDescription {
   readonly deviceId: number;
   /** Guest physical address of the virtio-mmio window. */
   readonly base: bigint;
-  /** Interrupt of the device. */
+  /** Interrupt of the device: a shared peripheral interrupt on Arm, an ISA line on x86. */
   readonly irq: number;
+  /** Default: what the architecture's usual firmware makes of that line. */
+  readonly trigger?: IrqTrigger;
+  /** Where the guest may have RAM; default: where its architecture puts it. */
+  readonly memory?: readonly GuestRange[];
+  /** Socket of the back-end; default: what the command line gives this type of device. */
+  readonly socket?: string;
 }
 
 /** Who brings devices up and down, each by itself. */

@@ -19,13 +19,13 @@ export { xenArm64 } from './xen.ts';
 /** Everything that setup makes, in the order in which it is made. */
 export const ARTEFACTS: readonly Artefact[] = [
   npmArm64,
+  linuxSource,
+  kernelX86,
+  kernelArm64,
   abiHeaders,
   guestArm64,
   guestX86,
   dom0RootFileSystem,
   xenArm64,
-  linuxSource,
-  kernelArm64,
-  kernelX86,
   vhostDeviceRng,
 ];

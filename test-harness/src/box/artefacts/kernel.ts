@@ -13,8 +13,10 @@ interface KernelTarget {
   readonly arch: string;
   readonly crossCompile: string;
   readonly fragments: readonly string[];
-  /** Make target, and path of the result in the build directory. */
-  readonly image: readonly [target: string, path: string];
+  /** Make target. */
+  readonly image: string;
+  /** File of the artefact -> its path in the build directory. */
+  readonly images: Readonly<Record<string, string>>;
 }
 
 /** Options of the fragments that did not make it into `.config`. */
@@ -62,11 +64,12 @@ async function build(
       `Cannot configure ${target.name}: options that do not hold: ${lost.join(', ')}`,
     );
   }
-  const [image, path] = target.image;
-  await run([...make, image, 'modules'], options);
+  await run([...make, target.image, 'modules'], options);
   const modules = join(work, 'modules');
   await run([...make, `INSTALL_MOD_PATH=${modules}`, 'modules_install'], options);
-  copyFileSync(join(tree, path), join(out, 'Image'));
+  for (const [name, path] of Object.entries(target.images)) {
+    copyFileSync(join(tree, path), join(out, name));
+  }
   copyFileSync(join(tree, '.config'), join(out, 'config'));
   const archive = new CpioWriter(join(out, 'modules.cpio'));
   for (const release of readdirSync(join(modules, 'lib/modules'))) {
@@ -88,7 +91,7 @@ function kernel(target: KernelTarget): Artefact {
     name: target.name,
     title: `Linux kernel (${target.name})`,
     inputs: { recipe: 1, source: linuxSource.inputs, ...target },
-    files: ['Image', 'modules.cpio', 'config'],
+    files: [...Object.keys(target.images), 'modules.cpio', 'config'],
     build: (context) => build(target, context),
   };
 }
@@ -99,14 +102,16 @@ export const kernelArm64: Artefact = kernel({
   arch: 'arm64',
   crossCompile: 'aarch64-linux-gnu-',
   fragments: [asset('kernel/common.config'), asset('kernel/arm64.config')],
-  image: ['Image', 'arch/arm64/boot/Image'],
+  image: 'Image',
+  images: { Image: 'arch/arm64/boot/Image' },
 });
 
-/** x86_64: guests of QEMU. */
+/** x86_64: dom0 and guests of Xen, guests of QEMU. `vmlinux` is the ELF file with the PVH entry. */
 export const kernelX86: Artefact = kernel({
   name: 'kernel-x86_64',
   arch: 'x86_64',
   crossCompile: '',
   fragments: [asset('kernel/common.config'), asset('kernel/x86_64.config')],
-  image: ['bzImage', 'arch/x86/boot/bzImage'],
+  image: 'bzImage',
+  images: { Image: 'arch/x86/boot/bzImage', vmlinux: 'vmlinux' },
 });
