@@ -52,7 +52,9 @@ function install() {
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted) return;
   const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   console.log(`Installing dependencies (${packageManager}, first time or after a change) ...`);
-  run('npx', ['--yes', packageManager, 'install', '--frozen-lockfile', '--reporter=append-only']);
+  // What is in the caches of npm and pnpm is not asked for again: it works without a network, too.
+  const options = ['--frozen-lockfile', '--prefer-offline', '--reporter=append-only'];
+  run('npx', ['--yes', '--prefer-offline', packageManager, 'install', ...options]);
   writeFileSync(stampFile, wanted);
 }
 

@@ -1,5 +1,6 @@
-// Closes a CI run: names every skipped test and prints the totals of vitest's JSON report. Fails when
-// a test failed, when vitest did, when nothing ran, or when a skip is one that setup should prevent.
+// Closes a CI run: says what ran on which bed, names every skipped test and prints the totals of
+// vitest's JSON report. Fails when a test failed, when vitest did, when nothing ran, when no bed is
+// there, or when a skip is one that setup should prevent.
 import { readFileSync } from 'node:fs';
 
 const [file, status] = process.argv.slice(2);
@@ -10,22 +11,53 @@ try {
   console.error(`Cannot read vitest's report: ${error.message}`);
   process.exit(1);
 }
+const SKIPPED = ['pending', 'skipped', 'todo'];
 const tests = report.testResults.flatMap((suite) => suite.assertionResults);
-const count = (...states) => tests.filter((test) => states.includes(test.status)).length;
-const skipped = tests.filter((test) => ['pending', 'skipped', 'todo'].includes(test.status));
-for (const test of skipped) console.log(`skipped: ${test.fullName}`);
+const count = (list, ...states) => list.filter((test) => states.includes(test.status)).length;
 
-// Tests that need hardware which no package provides; everything else CI has set up.
-const ALLOWED = /I2C_TEST_BUS/;
+// Box tests have their bed's name in brackets in front.
+const beds = new Map();
+for (const test of tests) {
+  const bed = /\[([\w.-]+)\]/.exec(test.fullName)?.[1];
+  if (bed !== undefined) beds.set(bed, [...(beds.get(bed) ?? []), test]);
+}
+let bedsThere = 0;
+for (const [bed, list] of beds) {
+  const passed = count(list, 'passed');
+  if (passed > 0) bedsThere += 1;
+  console.log(
+    `bed ${bed.padEnd(12)} ${passed} passed, ${count(list, 'failed')} failed, ${count(list, ...SKIPPED)} skipped`,
+  );
+}
+
+const skipped = tests.filter((test) => SKIPPED.includes(test.status));
+// Tests of one suite that share a reason are one line.
+const reasons = new Map();
+for (const test of skipped) {
+  const [suite = ''] = test.ancestorTitles;
+  const shared = suite.includes('(skipped');
+  const name = shared ? suite : test.fullName;
+  reasons.set(name, (reasons.get(name) ?? 0) + 1);
+}
+for (const [name, times] of reasons)
+  console.log(`skipped: ${name}${times > 1 ? ` x ${times}` : ''}`);
+
+// What needs hardware that no package provides, and what the mirror does not carry or a bed does not
+// have. Everything else CI has set up.
+const ALLOWED = /I2C_TEST_BUS|\(skipped, unavailable: /;
 const unexpected = skipped.filter((test) => !ALLOWED.test(test.fullName));
 const brokenSuites = report.testResults.filter(
   (suite) => suite.status === 'failed' && suite.assertionResults.length === 0,
 );
 for (const suite of brokenSuites) console.error(`did not run: ${suite.name}: ${suite.message}`);
-if (unexpected.length > 0)
-  console.error('These skips are failures: setup provides what they need.');
+for (const test of unexpected) {
+  console.error(`This skip is a failure, setup provides what it needs: ${test.fullName}`);
+}
+if (bedsThere === 0) console.error('No bed ran a test: that is a failure.');
 
-const passed = count('passed');
-const failed = count('failed') + brokenSuites.length + unexpected.length;
-console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
-process.exit(failed > 0 || passed === 0 || status !== '0' ? 1 : 0);
+const passed = count(tests, 'passed');
+const failed = count(tests, 'failed') + brokenSuites.length + unexpected.length;
+console.log(
+  `${passed} passed, ${failed + (bedsThere === 0 ? 1 : 0)} failed, ${skipped.length} skipped`,
+);
+process.exit(failed > 0 || passed === 0 || bedsThere === 0 || status !== '0' ? 1 : 0);

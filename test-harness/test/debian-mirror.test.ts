@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { debianMirror, parseDeb822Sources, parseOneLineSources } from '../src/box/debian-mirror.ts';
+import {
+  debianMirrors,
+  parseDeb822Sources,
+  parseOneLineSources,
+} from '../src/box/debian-mirror.ts';
 
 describe('the mirror of this machine', () => {
   it('is read from the one-line format', () => {
@@ -9,9 +13,9 @@ describe('the mirror of this machine', () => {
       'deb http://security.example/debian-security bookworm-security main',
       'deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib # note',
     ].join('\n');
-    expect(debianMirror(parseOneLineSources(text), 'bookworm')).toBe(
+    expect(debianMirrors(parseOneLineSources(text), 'bookworm', 'sid')).toEqual([
       'http://mirror.example/debian',
-    );
+    ]);
   });
 
   it('is read from the deb822 format', () => {
@@ -29,7 +33,19 @@ Suites: bookworm
 Components: main
 Signed-By: /k.gpg
 `;
-    expect(debianMirror(parseDeb822Sources(text), 'bookworm')).toBe('http://mirror.example/debian');
+    expect(debianMirrors(parseDeb822Sources(text), 'bookworm', 'trixie')).toEqual([
+      'http://mirror.example/debian',
+    ]);
+  });
+
+  it('is another one for security updates', () => {
+    const text = [
+      'deb http://mirror.example/debian bookworm main',
+      'deb http://mirror.example/debian-security bookworm-security main',
+    ].join('\n');
+    expect(debianMirrors(parseOneLineSources(text), 'bookworm', 'trixie-security')).toEqual([
+      'http://mirror.example/debian-security',
+    ]);
   });
 
   it('leaves out what is disabled or for sources only', () => {
@@ -49,6 +65,6 @@ Components: main
 
   it('is none when no entry has main of the release', () => {
     const sources = parseOneLineSources('deb http://mirror.example/ubuntu noble main');
-    expect(debianMirror(sources, 'bookworm')).toBeUndefined();
+    expect(debianMirrors(sources, 'bookworm', 'bookworm')).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { WORKSPACE_ROOT } from '../src/box/paths.ts';
 import {
+  ABI_SERIES,
   type AbiTarget,
   type GoldenAbi,
   goldenAbi,
@@ -95,16 +96,18 @@ async function allExports(): Promise<[string, string, unknown][]> {
   return found;
 }
 
-function kept(target: AbiTarget): GoldenAbi {
-  const path = new URL(`../golden/abi-${target}.json`, import.meta.url);
+function kept(series: string, target: AbiTarget): GoldenAbi {
+  const path = new URL(`../golden/abi-${series}-${target}.json`, import.meta.url);
   return JSON.parse(readFileSync(path, 'utf8')) as GoldenAbi;
 }
 
-// Constants of arm guests are of use on every host, so they are taken from there, too.
-const golden: GoldenAbi = {
-  structs: kept(HOST).structs,
-  constants: { ...kept('arm64').constants, ...kept(HOST).constants },
-};
+/** What one series says. Constants of arm guests are of use on every host, so they are taken, too. */
+function goldenOf(series: string): GoldenAbi {
+  return {
+    structs: kept(series, HOST).structs,
+    constants: { ...kept(series, 'arm64').constants, ...kept(series, HOST).constants },
+  };
+}
 const everything = await allExports();
 
 const tables = everything.filter((item): item is [string, string, Table] => isTable(item[2]));
@@ -115,47 +118,51 @@ const constants = everything.flatMap(([directory, name, value]): [string, string
   return [[directory, name.replace(/^VIRTQ_/, 'VRING_'), Number(value)]];
 });
 
-describe('struct tables have the layout of the headers', () => {
-  it.each(tables)('%s: %s', (_directory, _export, table) => {
-    const struct = golden.structs[table.name];
-    if (struct === undefined) {
-      expect(table.name, 'a table without a header must be listed here').toMatch(NO_HEADER);
-      return;
-    }
-    expect(table.SIZE).toBe(struct.size);
-    const offsets = Object.entries(table.OFFSETS).filter(
-      ([field]) => !BIT_FIELDS.has(`${table.name}.${field}`),
-    );
-    expect(struct.offsets).toMatchObject(Object.fromEntries(offsets));
-  });
+describe.each(ABI_SERIES)('tables and constants of Xen %s', (series) => {
+  const golden = goldenOf(series);
 
-  it('and there are tables to compare', () => {
-    const compared = tables.filter(([, , { name }]) => golden.structs[name] !== undefined);
-    expect(compared.length).toBeGreaterThan(30);
-  });
-});
-
-describe('constants have the values of the headers', () => {
-  const known = constants.filter(([, name]) => golden.constants[name] !== undefined);
-
-  it.each(known)('%s: %s', (_directory, name, value) => {
-    expect(value).toBe(golden.constants[name]);
-  });
-
-  it('and none from a header is left out', () => {
-    const unknown = constants
-      .filter(([, name]) => FROM_HEADERS.test(name) && !OWN.has(name))
-      .filter(([, name]) => golden.constants[name] === undefined)
-      .map(([directory, name]) => `${directory}: ${name}`);
-    expect(unknown).toEqual([]);
-  });
-});
-
-describe('the kept JSON is what the headers say', () => {
-  for (const target of ['x86_64', 'arm64'] as const) {
-    const reason = goldenAbiSkipReason(target);
-    it.skipIf(reason)(`${target}${reason ? ` (${reason})` : ''}`, async () => {
-      expect(await goldenAbi(target)).toEqual(kept(target));
+  describe('struct tables have the layout of the headers', () => {
+    it.each(tables)('%s: %s', (_directory, _export, table) => {
+      const struct = golden.structs[table.name];
+      if (struct === undefined) {
+        expect(table.name, 'a table without a header must be listed here').toMatch(NO_HEADER);
+        return;
+      }
+      expect(table.SIZE).toBe(struct.size);
+      const offsets = Object.entries(table.OFFSETS).filter(
+        ([field]) => !BIT_FIELDS.has(`${table.name}.${field}`),
+      );
+      expect(struct.offsets).toMatchObject(Object.fromEntries(offsets));
     });
-  }
+
+    it('and there are tables to compare', () => {
+      const compared = tables.filter(([, , { name }]) => golden.structs[name] !== undefined);
+      expect(compared.length).toBeGreaterThan(30);
+    });
+  });
+
+  describe('constants have the values of the headers', () => {
+    const known = constants.filter(([, name]) => golden.constants[name] !== undefined);
+
+    it.each(known)('%s: %s', (_directory, name, value) => {
+      expect(value).toBe(golden.constants[name]);
+    });
+
+    it('and none from a header is left out', () => {
+      const unknown = constants
+        .filter(([, name]) => FROM_HEADERS.test(name) && !OWN.has(name))
+        .filter(([, name]) => golden.constants[name] === undefined)
+        .map(([directory, name]) => `${directory}: ${name}`);
+      expect(unknown).toEqual([]);
+    });
+  });
+
+  describe('the kept JSON is what the headers say', () => {
+    for (const target of ['x86_64', 'arm64'] as const) {
+      const reason = goldenAbiSkipReason(series, target);
+      it.skipIf(reason)(`${target}${reason ? ` (${reason})` : ''}`, async () => {
+        expect(await goldenAbi(series, target)).toEqual(kept(series, target));
+      });
+    }
+  });
 });

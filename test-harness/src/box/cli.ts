@@ -1,60 +1,106 @@
 #!/usr/bin/env node
 // `setup`, `status` and `run [scenario]`: see usage().
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ARTEFACTS } from './artefacts/index.ts';
 import { BoxError } from './errors.ts';
 import { Progress } from './progress.ts';
 import { SCENARIOS } from './scenarios/index.ts';
-import { setupBox } from './setup.ts';
-import { boxStatus } from './status.ts';
+import { allArtefacts, setupBox } from './setup.ts';
+import { boxStatus, findBed } from './status.ts';
 
 const EXIT_USAGE = 2;
 
 function usage(): string {
   return [
-    'Usage: npm run box:setup [-- --rebuild <artefact> ...]   prepare this machine (root)',
-    '       npm run box -- <scenario> [arguments]            run a scenario',
+    'Usage: npm run box:setup [-- --xen <path> [--tools <dir>]] [--rebuild <artefact> ...]',
+    '                                                     prepare this machine (root)',
+    '       npm run box -- [--bed <name>] <scenario> [arguments]   run a scenario',
+    '',
+    '  --xen <path>    hypervisor of your own (arm64): binary or source tree; becomes bed arm64-own',
+    '  --tools <dir>   unpacked root with the Xen tools of its series, where Debian has none',
+    '  --bed <name>    default: the newest that is there',
+    '',
+    'Beds:',
+    ...boxStatus().beds.map(
+      ({ bed, ready, reason }) => `  ${bed.name.padEnd(12)} ${ready ? 'ready' : reason}`,
+    ),
     '',
     'Scenarios:',
     ...SCENARIOS.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`),
     '',
-    `Artefacts: ${ARTEFACTS.map(({ name }) => name).join(', ')}`,
+    `Artefacts: ${allArtefacts()
+      .map(({ name }) => name)
+      .join(', ')}`,
   ].join('\n');
 }
 
-async function runScenario(name: string | undefined, args: readonly string[]): Promise<number> {
-  if (name === undefined) {
+/** Options before the scenario's name are ours, those after it the scenario's. */
+function splitArguments(argv: readonly string[]): { bed?: string; rest: readonly string[] } {
+  const [first = '', second] = argv;
+  if (first.startsWith('--bed=')) return { bed: first.slice('--bed='.length), rest: argv.slice(1) };
+  if (first !== '--bed') return { rest: argv };
+  if (second === undefined) throw new BoxError('BAD_OPTION', 'Cannot use --bed: it needs a name');
+  return { bed: second, rest: argv.slice(2) };
+}
+
+async function runScenario(argv: readonly string[]): Promise<number> {
+  const { bed, rest } = splitArguments(argv);
+  const [name, ...args] = rest;
+  if (name === undefined || name === '--help' || name === '-h') {
     console.log(usage());
     return 0;
   }
   const scenario = SCENARIOS.find((candidate) => candidate.name === name);
   if (scenario === undefined) {
-    console.error(`Cannot run "${name}": no such scenario\n\n${usage()}`);
-    return EXIT_USAGE;
+    throw new BoxError('BAD_OPTION', `Cannot run "${name}": no such scenario`);
   }
   const progress = new Progress();
-  await scenario.run({ args, say: (text) => progress.say(text) });
+  await scenario.run({ args, bed: findBed(bed), say: (text) => progress.say(text) });
+  return 0;
+}
+
+/** Paths are meant from where the user called npm. */
+function fromCaller(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(process.env['INIT_CWD'] ?? '.', path);
+}
+
+async function setup(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rebuild: { type: 'string', multiple: true },
+      xen: { type: 'string' },
+      tools: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) {
+    console.log(usage());
+    return 0;
+  }
+  const [xen, tools] = [fromCaller(values.xen), fromCaller(values.tools)];
+  await setupBox({
+    rebuild: values.rebuild ?? [],
+    ...(xen === undefined ? {} : { xen }),
+    ...(tools === undefined ? {} : { tools }),
+  });
   return 0;
 }
 
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
   switch (command) {
-    case 'setup': {
-      const { values } = parseArgs({
-        args: rest,
-        options: { rebuild: { type: 'string', multiple: true } },
-      });
-      await setupBox({ rebuild: values.rebuild ?? [] });
-      return 0;
-    }
+    case 'setup':
+      return await setup(rest);
     case 'status': {
-      const { ready, reason } = boxStatus();
-      console.log(ready ? 'ready' : `not ready: ${reason}`);
+      const { ready, beds } = boxStatus();
+      for (const status of beds) {
+        console.log(`${status.bed.name}: ${status.ready ? 'ready' : status.reason}`);
+      }
       return ready ? 0 : 1;
     }
     case 'run':
-      return await runScenario(rest[0], rest.slice(1));
+      return await runScenario(rest);
     default:
       console.error(usage());
       return EXIT_USAGE;
@@ -73,9 +119,11 @@ for (const [signal, code] of [
 try {
   process.exit(await main(process.argv.slice(2)));
 } catch (error) {
-  const isUsage = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
-  if (BoxError.is(error)) console.error(error.message);
-  else if (isUsage) console.error(`${(error as Error).message}\n\n${usage()}`);
+  const isUsage =
+    (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ||
+    (BoxError.is(error) && error.code === 'BAD_OPTION');
+  if (isUsage) console.error(`${(error as Error).message}; see \`npm run box -- --help\``);
+  else if (BoxError.is(error)) console.error(error.message);
   else console.error(error);
   process.exit(isUsage ? EXIT_USAGE : 1);
 }

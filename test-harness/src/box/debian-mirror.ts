@@ -71,14 +71,22 @@ export function readAptSources(etcApt = '/etc/apt'): AptSource[] {
 }
 
 /**
- * The mirror from which this machine gets Debian itself; it has the other releases, too.
+ * Mirrors that may have a suite of Debian: those from which this machine gets its own release, which
+ * have the other releases, too. Security updates are an archive of their own.
  *
  * @param sources - see {@link readAptSources}
  * @param codename - the machine's release (`VERSION_CODENAME` of os-release)
- * @returns its URI, or undefined when the machine is no Debian or has no such entry
+ * @param suite - e.g. `trixie`, `sid`, `trixie-security`
+ * @returns their URIs; none when the machine is no Debian or has no such entry
  */
-export function debianMirror(sources: readonly AptSource[], codename: string): string | undefined {
-  return sources.find(
-    ({ suites, components }) => suites.includes(codename) && components.includes('main'),
-  )?.uri;
+export function debianMirrors(
+  sources: readonly AptSource[],
+  codename: string,
+  suite: string,
+): string[] {
+  const own = suite.endsWith('-security') ? `${codename}-security` : codename;
+  const uris = sources
+    .filter(({ suites, components }) => suites.includes(own) && components.includes('main'))
+    .map(({ uri }) => uri);
+  return [...new Set(uris)];
 }

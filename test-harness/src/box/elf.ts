@@ -15,6 +15,9 @@ function isElf(path: string): boolean {
   }
 }
 
+/** Directories that are `/usr`'s in an unpacked root, whatever a link's target says. */
+const MERGED = /^(s?bin|lib|lib64)\//;
+
 /** Follows links inside `root` (their targets may be absolute); lists every path on the way. */
 export function followLinks(root: string, path: string): string[] {
   const trail = [path];
@@ -22,6 +25,7 @@ export function followLinks(root: string, path: string): string[] {
   while (trail.length < 16 && lstatSync(join(root, current)).isSymbolicLink()) {
     const target = readlinkSync(join(root, current));
     current = normalize(target.startsWith('/') ? target.slice(1) : join(dirname(current), target));
+    current = current.replace(MERGED, 'usr/$1/');
     trail.push(current);
   }
   return trail;

@@ -9,6 +9,7 @@ export type BoxErrorCode =
   | 'MACHINE_EXITED'
   | 'MISSING_ARTEFACT'
   | 'MISSING_TOOL'
+  | 'NOT_AVAILABLE'
   | 'NO_MIRROR'
   | 'PROTOCOL'
   | 'TIMEOUT';

@@ -4,10 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WORKSPACE_ROOT } from './paths.ts';
-import { XenBox } from './xen-box.ts';
-
-/** What `xl create` is told to give a guest an I2C adapter. */
-export const VIRTIO_I2C = 'type=virtio,device22,transport=mmio,grant_usage=0';
+import { XenBox, type XenBoxOptions } from './xen-box.ts';
 
 const DAEMON = join(WORKSPACE_ROOT, 'packages/vhost-device-i2c/dist/main.js');
 
@@ -45,10 +42,13 @@ export class OuterDaemon {
  * `vhost-user-i2c-pci` served by our own daemon out here (a DS1338 clock at 0x20, a 24c02 EEPROM at
  * 0x50), and bus 1, the kernel's SMBus-only stub with a chip at 0x30.
  */
-export async function bootI2cBox(name: string): Promise<{ box: XenBox; outer: OuterDaemon }> {
+export async function bootI2cBox(
+  name: string,
+  options: XenBoxOptions = {},
+): Promise<{ box: XenBox; outer: OuterDaemon }> {
   const outer = OuterDaemon.start('ds1338@0x20,24c02@0x50');
   try {
-    const box = await XenBox.boot({ name, i2cSocket: outer.socket, memory: 3072 });
+    const box = await XenBox.boot({ memory: 3072, ...options, name, i2cSocket: outer.socket });
     await box.sh('modprobe i2c-stub chip_addr=0x30; mkdir -p /run/vhost');
     return { box, outer };
   } catch (error) {

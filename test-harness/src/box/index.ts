@@ -1,11 +1,22 @@
+export type { Architecture } from './architecture.ts';
+export type { Announcement, Bed, BedFeature } from './bed.ts';
 export type { ExecResult } from './deadline.ts';
 export type { ChannelListener, OpenChannel } from './dom0-channel.ts';
 export { Dom0Process } from './dom0-process.ts';
 export { BoxError, type BoxErrorCode } from './errors.ts';
-export { bootI2cBox, OuterDaemon, VIRTIO_I2C } from './i2c-setup.ts';
+export { bridgeArguments, type DeviceType } from './guest-devices.ts';
+export { bootI2cBox, OuterDaemon } from './i2c-setup.ts';
 export { DOM0_PACKAGES, DOM0_ROOT, type Payload } from './payload.ts';
 export { QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
 export { type SetupOptions, setupBox } from './setup.ts';
-export { type BoxStatus, boxStatus, vhostDeviceRngPath } from './status.ts';
+export {
+  type BedStatus,
+  type BoxStatus,
+  boxStatus,
+  findBed,
+  qemuStatus,
+  type Readiness,
+  vhostDeviceRngPath,
+} from './status.ts';
 export { type ExecOptions, XenBox, type XenBoxOptions } from './xen-box.ts';
 export { type DomainOptions, XenDomain } from './xen-domain.ts';

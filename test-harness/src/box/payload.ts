@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { artefactFile } from './artefact.ts';
-import { npmArm64 } from './artefacts/index.ts';
+import { KOFFI_NATIVE } from './artefacts/index.ts';
+import type { Bed } from './bed.ts';
 import type { CpioWriter } from './cpio.ts';
 import { BoxError } from './errors.ts';
 import { HARNESS_ROOT, WORKSPACE_ROOT } from './paths.ts';
@@ -46,7 +47,7 @@ function addCommands(archive: CpioWriter, { manifest, path }: PlacedPackage): vo
  * @returns names of the workspace packages that were left out because they are not built
  * @throws {BoxError} `MISSING_ARTEFACT` when the harness itself is not built
  */
-export function writePayload(archive: CpioWriter, payload: Payload): string[] {
+export function writePayload(archive: CpioWriter, bed: Bed, payload: Payload): string[] {
   const agent = join(HARNESS_ROOT, 'dist/box/agent');
   if (!existsSync(join(agent, 'dom0-agent.js'))) {
     throw new BoxError(
@@ -63,11 +64,8 @@ export function writePayload(archive: CpioWriter, payload: Payload): string[] {
     archive.copy(`${DOM0_ROOT}/${item.path}`, item.directory, (path) => !UNUSED.test(path));
     addCommands(archive, item);
     if (item.manifest.name === 'koffi') {
-      const native = '@koromix/koffi-linux-arm64';
-      archive.copy(
-        `${DOM0_ROOT}/node_modules/${native}`,
-        artefactFile(npmArm64, 'koffi-linux-arm64'),
-      );
+      const native = KOFFI_NATIVE[bed.architecture];
+      archive.copy(`${DOM0_ROOT}/node_modules/@koromix/${native}`, artefactFile(bed.node, native));
     }
   }
   for (const [path, source] of Object.entries(files)) archive.copy(path, source);

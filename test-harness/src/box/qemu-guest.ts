@@ -1,12 +1,12 @@
 import { appendFileSync, copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { artefactFile } from './artefact.ts';
-import { guestX86, kernelX86 } from './artefacts/index.ts';
+import { GUESTS, KERNELS } from './artefacts/index.ts';
 import { ConsoleAgent } from './console-agent.ts';
 import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import { BoxError } from './errors.ts';
 import { Machine, waitForSockets } from './machine.ts';
-import { boxStatus } from './status.ts';
+import { qemuStatus } from './status.ts';
 
 /** How to boot a guest of plain QEMU. */
 export interface QemuGuestOptions {
@@ -54,7 +54,7 @@ export class QemuGuest {
    * ends of all logs
    */
   static async boot(options: QemuGuestOptions = {}): Promise<QemuGuest> {
-    const status = boxStatus();
+    const status = qemuStatus();
     if (!status.ready)
       throw new BoxError('MISSING_ARTEFACT', `Cannot boot a guest: ${status.reason}`);
     const { name = 'qemu', program = 'qemu-system-x86_64', timeoutMs = 60_000 } = options;
@@ -118,8 +118,8 @@ function qemuArguments(machine: Machine, options: QemuGuestOptions): string[] {
   const { memory = 256, cpus = 1, vhostUser = [], kernelArgs = '' } = options;
   const { qemuArgs = [], archives = [] } = options;
   const initrd = join(machine.scratch, 'initrd');
-  copyFileSync(artefactFile(guestX86, 'initramfs.cpio.gz'), initrd);
-  for (const path of [artefactFile(kernelX86, 'modules.cpio'), ...archives]) {
+  copyFileSync(artefactFile(GUESTS.x86_64, 'initramfs.cpio.gz'), initrd);
+  for (const path of [artefactFile(KERNELS.x86_64, 'modules.cpio'), ...archives]) {
     // The kernel looks for the next archive at multiples of four.
     const { length } = readFileSync(initrd);
     appendFileSync(initrd, Buffer.alloc(-length & 3));
@@ -129,7 +129,7 @@ function qemuArguments(machine: Machine, options: QemuGuestOptions): string[] {
     ...['-M', 'q35,memory-backend=mem', '-cpu', 'max', '-accel', 'tcg,thread=multi'],
     ...['-object', `memory-backend-memfd,id=mem,size=${memory}M,share=on`],
     ...['-m', String(memory), '-smp', String(cpus), '-nic', 'none', '-nodefaults'],
-    ...['-kernel', artefactFile(kernelX86, 'Image'), '-initrd', initrd],
+    ...['-kernel', artefactFile(KERNELS.x86_64, 'Image'), '-initrd', initrd],
     ...['-append', `console=ttyS0 loglevel=5 ${kernelArgs}`.trim()],
     ...vhostUser.flatMap(({ kind, socket }, index) => [
       ...['-chardev', `socket,id=vu${index},path=${socket}`],

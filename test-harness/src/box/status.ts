@@ -1,29 +1,98 @@
-import { artefactFile, isBuilt } from './artefact.ts';
-import { ARTEFACTS } from './artefacts/index.ts';
-import { vhostDeviceRng } from './artefacts/vhost-device-rng.ts';
+import { type Artefact, artefactFile, isBuilt } from './artefact.ts';
+import { GUESTS, KERNELS, vhostDeviceRng } from './artefacts/index.ts';
+import { artefactsOf, type Bed, isNewer } from './bed.ts';
+import { allBeds } from './beds.ts';
+import { BoxError } from './errors.ts';
 import { hasProgram } from './host-tools.ts';
+import { readSetupReport } from './setup-report.ts';
 
-/** Whether the box can be run here and now. */
-export interface BoxStatus {
+/**
+ * Whether something can be run here and now:
+ * - `ready`
+ * - `unavailable`: what it is made of cannot be had from here; a fact of life
+ * - `failed`: it could be had, and was not made
+ * - `missing`: setup has not been done, or not since it is needed
+ */
+export interface Readiness {
+  readonly state: 'ready' | 'unavailable' | 'failed' | 'missing';
   readonly ready: boolean;
   /** What is missing and what to do about it; empty when ready. */
   readonly reason: string;
 }
 
-/** Says whether `box:setup` has been done, without side effects; takes a few milliseconds. */
+/** Whether a bed can be booted. */
+export interface BedStatus extends Readiness {
+  readonly bed: Bed;
+}
+
+/** Whether the box can be run, and which of its beds. */
+export interface BoxStatus {
+  readonly ready: boolean;
+  /** Empty when ready. */
+  readonly reason: string;
+  readonly beds: readonly BedStatus[];
+}
+
+const READY: Readiness = { state: 'ready', ready: true, reason: '' };
+
+function emulator(architecture: Bed['architecture']): string {
+  return architecture === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64';
+}
+
+/** Whether some artefacts and a program are there. */
+function readiness(artefacts: readonly Artefact[], program: string): Readiness {
+  const missing = artefacts.filter((artefact) => !isBuilt(artefact)).map(({ name }) => name);
+  if (missing.length === 0 && hasProgram(program)) return READY;
+  const report = readSetupReport();
+  const told = missing.map((name) => report?.missing[name]).filter((entry) => entry !== undefined);
+  const worst = told.find(({ state }) => state === 'failed') ?? told[0];
+  if (worst !== undefined && worst.state !== 'ready' && told.length === missing.length) {
+    return { state: worst.state, ready: false, reason: worst.reason };
+  }
+  const names = [...(hasProgram(program) ? [] : [program]), ...missing];
+  const reason = `missing: ${names.join(', ')}; run \`npm run box:setup\` as root`;
+  return { state: 'missing', ready: false, reason };
+}
+
+/** Says what `box:setup` has made, without side effects; takes a few milliseconds. */
 export function boxStatus(): BoxStatus {
-  const missing = [
-    ...['qemu-system-aarch64', 'qemu-system-x86_64'].filter((program) => !hasProgram(program)),
-    ...ARTEFACTS.filter((item) => item.skipReason === undefined && !isBuilt(item)).map(
-      (item) => item.name,
-    ),
-  ];
-  return missing.length === 0
-    ? { ready: true, reason: '' }
-    : {
-        ready: false,
-        reason: `missing: ${missing.join(', ')}; run \`npm run box:setup\` as root to enable it`,
-      };
+  const beds = allBeds().map((bed) => ({
+    bed,
+    ...readiness(artefactsOf(bed), emulator(bed.architecture)),
+  }));
+  const ready = beds.some((status) => status.ready);
+  return { beds, ready, reason: ready ? '' : (beds[0]?.reason ?? '') };
+}
+
+/** Whether guests of plain QEMU can be booted. */
+export function qemuStatus(): Readiness {
+  return readiness([KERNELS.x86_64, GUESTS.x86_64], emulator('x86_64'));
+}
+
+/**
+ * A bed that can be booted.
+ *
+ * @param name - default: the newest there is; of two equally new ones the first in the list
+ * @throws {BoxError} `BAD_OPTION` when there is no bed of that name, `MISSING_ARTEFACT`
+ */
+export function findBed(name?: string): Bed {
+  const { beds, reason } = boxStatus();
+  if (name === undefined) {
+    const ready = beds.filter((status) => status.ready).map(({ bed }) => bed);
+    const newest = ready.reduce<Bed | undefined>(
+      (best, bed) => (best === undefined || isNewer(bed, best) ? bed : best),
+      undefined,
+    );
+    if (newest !== undefined) return newest;
+    throw new BoxError('MISSING_ARTEFACT', `Cannot boot the box: ${reason}`);
+  }
+  const status = beds.find(({ bed }) => bed.name === name);
+  if (status === undefined) {
+    const names = beds.map(({ bed }) => bed.name).join(', ');
+    throw new BoxError('BAD_OPTION', `Cannot boot "${name}": no such bed; there are ${names}`);
+  }
+  if (status.ready) return status.bed;
+  throw new BoxError('MISSING_ARTEFACT', `Cannot boot ${name}: ${status.reason}`);
 }
 
 /** Path of rust-vmm's vhost-device-rng, or undefined when setup had no cargo to build it. */

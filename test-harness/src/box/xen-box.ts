@@ -2,7 +2,8 @@ import { appendFileSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Result } from './agent/frames.ts';
 import { artefactFile } from './artefact.ts';
-import { dom0RootFileSystem, guestArm64, kernelArm64, xenArm64 } from './artefacts/index.ts';
+import { artefactsOf, type Bed } from './bed.ts';
+import { markUsed } from './cache.ts';
 import { CpioWriter } from './cpio.ts';
 import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import { type ChannelListener, Dom0Channel, type OpenChannel } from './dom0-channel.ts';
@@ -10,18 +11,24 @@ import { Dom0Process } from './dom0-process.ts';
 import { BoxError } from './errors.ts';
 import { Machine, waitForSockets } from './machine.ts';
 import { type Payload, writePayload } from './payload.ts';
-import { boxStatus } from './status.ts';
+import { findBed } from './status.ts';
 import { type DomainOptions, domainConfig, XenDomain } from './xen-domain.ts';
+import { type BootOptions, MACHINES, type XenMachine } from './xen-machines/index.ts';
 
 /** How to boot the box. */
 export interface XenBoxOptions {
+  /** Name of the bed; default: the newest there is. */
+  readonly bed?: string;
   /** Part of the name of the run directory. */
   readonly name?: string;
   /** MiB of the whole machine; dom0 has `dom0Memory` of it, Xen needs about 128. */
   readonly memory?: number;
   /** MiB; default 1024. */
   readonly dom0Memory?: number;
+  /** Default: as many as the emulated interrupt controller bears. */
   readonly dom0Vcpus?: number;
+  /** How dom0's kernel preempts; default `full`, as real ones do. */
+  readonly preempt?: 'full' | 'none';
   /** Added to the hypervisor's command line. */
   readonly xenArgs?: string;
   /** Added to dom0's kernel command line. */
@@ -46,8 +53,8 @@ const FILE_TIMEOUT_MS = 60_000;
 const WAIT_FOR_STATUS = 'until [ -e /run/box/status ]; do sleep 0.05; done; cat /run/box/status';
 
 /**
- * A real Xen with dom0 in QEMU: an emulated arm64 machine. Commands in dom0 run through an agent
- * on a virtio-serial port, so that nothing mixes with the consoles.
+ * A real Xen with dom0 in QEMU, on one of the beds. Commands in dom0 run through an agent on a
+ * virtio-serial port, so that nothing mixes with the consoles.
  *
  * @example
  * const box = await XenBox.boot();
@@ -55,13 +62,18 @@ const WAIT_FOR_STATUS = 'until [ -e /run/box/status ]; do sleep 0.05; done; cat 
  * await box.stop();
  */
 export class XenBox {
+  readonly bed: Bed;
   readonly #machine: Machine;
   readonly #channel: Dom0Channel;
   readonly #domains: XenDomain[] = [];
+  /** CPU that guests run on. */
+  readonly #guestCpu: number;
 
-  private constructor(machine: Machine, channel: Dom0Channel) {
+  private constructor(bed: Bed, machine: Machine, channel: Dom0Channel, guestCpu: number) {
+    this.bed = bed;
     this.#machine = machine;
     this.#channel = channel;
+    this.#guestCpu = guestCpu;
   }
 
   /**
@@ -71,26 +83,32 @@ export class XenBox {
    * ends of all logs
    */
   static async boot(options: XenBoxOptions = {}): Promise<XenBox> {
-    const status = boxStatus();
-    if (!status.ready)
-      throw new BoxError('MISSING_ARTEFACT', `Cannot boot the box: ${status.reason}`);
-    const { name = 'xen', timeoutMs = 90_000 } = options;
-    const machine = new Machine(name);
+    const bed = findBed(options.bed);
+    const { name = 'xen', timeoutMs = 120_000 } = options;
+    const xenMachine = MACHINES[bed.architecture];
+    const boot = bootOptions(xenMachine, options);
+    const machine = new Machine(`${bed.name}-${name}`);
     try {
-      const initrd = buildInitrd(machine, options.payload ?? {});
+      for (const artefact of artefactsOf(bed)) markUsed(artefact);
+      const initrd = buildInitrd(machine, bed, xenMachine, options.payload ?? {});
       await waitForSockets(options.i2cSocket === undefined ? [] : [options.i2cSocket], machine);
-      machine.start('qemu-system-aarch64', qemuArguments(machine, initrd, options));
+      const files = { bed, initrd, scratch: machine.scratch };
+      machine.start(xenMachine.program, [
+        ...xenMachine.qemuArguments(files, boot),
+        ...commonArguments(machine, boot),
+        ...(options.qemuArgs ?? []),
+      ]);
       const up = async (): Promise<XenBox> => {
         const channel = await Dom0Channel.connect(join(machine.scratch, 'agent'), machine.gone);
         // QEMU copies its images before it opens the socket's guest side.
-        const box = new XenBox(machine, channel);
+        const box = new XenBox(bed, machine, channel, boot.dom0Vcpus);
         const said = (await box.sh(WAIT_FOR_STATUS, { timeoutMs })).trim();
         if (said !== 'up') throw machine.error('COMMAND_FAILED', `Cannot start dom0: ${said}`);
         rmSync(initrd);
         return box;
       };
       return await within(Promise.race([up(), machine.gone]), timeoutMs, () =>
-        machine.error('TIMEOUT', `Cannot boot the box: dom0 is not up in ${timeoutMs} ms`),
+        machine.error('TIMEOUT', `Cannot boot ${bed.name}: dom0 is not up in ${timeoutMs} ms`),
       );
     } catch (error) {
       await machine.stop();
@@ -201,11 +219,18 @@ export class XenBox {
   async createDomain(options: DomainOptions): Promise<XenDomain> {
     const { name, timeoutMs = 60_000 } = options;
     const path = `/root/${name}.cfg`;
-    await this.writeFile(path, domainConfig(options));
+    const { text, prepare } = this.domainConfig(options);
+    await this.writeFile(path, text);
+    if (prepare !== '') await this.sh(prepare, { timeoutMs });
     await this.sh(`xl create ${path}`, { timeoutMs });
     const domain = new XenDomain(this, name, this.#machine.openLog(`console-${name}.log`));
     this.#domains.push(domain);
     return domain;
+  }
+
+  /** Text of xl's configuration file for a guest, and what dom0 runs before it can be created. */
+  domainConfig(options: DomainOptions): { readonly text: string; readonly prepare: string } {
+    return domainConfig(this.bed, this.#guestCpu, options);
   }
 
   async #soon(channel: OpenChannel, action: string): Promise<Result> {
@@ -226,52 +251,47 @@ export class XenBox {
   }
 }
 
+function bootOptions(xenMachine: XenMachine, options: XenBoxOptions): BootOptions {
+  const { dom0Memory = 1024, preempt = 'full', xenArgs = '', kernelArgs = '' } = options;
+  return {
+    memory: options.memory ?? dom0Memory + 1536,
+    dom0Memory,
+    dom0Vcpus: options.dom0Vcpus ?? xenMachine.dom0Vcpus,
+    xenArgs,
+    kernelArgs: `preempt=${preempt} ${kernelArgs}`.trim(),
+    i2cSocket: options.i2cSocket,
+  };
+}
+
 /** dom0's initramfs: user space, kernel modules, guests, code under test, one after the other. */
-function buildInitrd(machine: Machine, payload: Payload): string {
+function buildInitrd(machine: Machine, bed: Bed, xenMachine: XenMachine, payload: Payload): string {
   const extra = join(machine.scratch, 'payload.cpio');
   const archive = new CpioWriter(extra);
-  archive.copy('boot/guest/Image', artefactFile(kernelArm64, 'Image'));
-  archive.copy('boot/guest/initramfs.cpio.gz', artefactFile(guestArm64, 'initramfs.cpio.gz'));
-  const absent = writePayload(archive, payload);
+  const guestFiles = xenMachine.guestFiles({ bed, scratch: machine.scratch });
+  for (const [path, file] of Object.entries(guestFiles)) archive.copy(path, file);
+  const absent = writePayload(archive, bed, payload);
   archive.close();
   if (absent.length > 0) process.stderr.write(`box: without ${absent.join(', ')}: not built\n`);
   const initrd = join(machine.scratch, 'initrd');
-  copyFileSync(artefactFile(dom0RootFileSystem, 'rootfs.cpio'), initrd);
-  for (const path of [artefactFile(kernelArm64, 'modules.cpio'), extra]) {
+  copyFileSync(artefactFile(bed.dom0, 'rootfs.cpio'), initrd);
+  for (const path of [artefactFile(bed.kernel, 'modules.cpio'), extra]) {
     appendFileSync(initrd, readFileSync(path));
   }
   rmSync(extra);
   return initrd;
 }
 
-function qemuArguments(machine: Machine, initrd: string, options: XenBoxOptions): string[] {
-  const { dom0Memory = 1024, dom0Vcpus = 1, xenArgs = '', kernelArgs = '' } = options;
-  const { memory = dom0Memory + 1536, i2cSocket, qemuArgs = [] } = options;
-  // Nobody moves between CPUs (guests are pinned in their configuration): interrupts that are on
-  // their way while Xen moves a vCPU get lost in QEMU's interrupt controller, and dom0 then sleeps
-  // for ever.
-  // QEMU's memory is zeroed by the host; scrubbing it again costs seconds.
-  const xenCommandLine = `dom0_mem=${dom0Memory}M dom0_max_vcpus=${dom0Vcpus} dom0_vcpus_pin bootscrub=0 loglvl=info guest_loglvl=info console=dtuart ${xenArgs}`;
-  const dom0CommandLine = `console=hvc0 loglevel=5 ${kernelArgs}`.trim();
+/** What all machines have: shareable memory, the agent's port, an I2C adapter where one is served. */
+function commonArguments(machine: Machine, { memory, i2cSocket }: BootOptions): string[] {
   return [
-    ...['-machine', 'virt,virtualization=on,gic-version=2,memory-backend=mem'],
     ...['-object', `memory-backend-memfd,id=mem,size=${memory}M,share=on`],
-    ...['-m', String(memory), '-cpu', 'cortex-a57', '-accel', 'tcg,thread=multi', '-smp', '2'],
-    ...['-nic', 'none'],
-    ...['-kernel', artefactFile(xenArm64, 'xen'), '-append', xenCommandLine.trim()],
-    '-device',
-    `guest-loader,addr=0x46000000,kernel=${artefactFile(kernelArm64, 'Image')},bootargs=${dom0CommandLine}`,
-    ...['-device', `guest-loader,addr=0x50000000,initrd=${initrd}`],
     ...['-chardev', `socket,id=agent,path=${join(machine.scratch, 'agent')},server=on,wait=off`],
     ...['-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=agent,name=node-vmm'],
     ...(i2cSocket === undefined
       ? []
       : [
-          '-chardev',
-          `socket,id=i2c,path=${i2cSocket}`,
-          '-device',
-          'vhost-user-i2c-pci,chardev=i2c',
+          ...['-chardev', `socket,id=i2c,path=${i2cSocket}`],
+          ...['-device', 'vhost-user-i2c-pci,chardev=i2c'],
         ]),
-    ...qemuArgs,
   ];
 }

@@ -1,10 +1,13 @@
 import type { WriteStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Bed } from './bed.ts';
 import { ConsoleAgent } from './console-agent.ts';
 import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import type { OpenChannel } from './dom0-channel.ts';
 import { BoxError } from './errors.ts';
+import { announce, type DeviceType } from './guest-devices.ts';
 import type { XenBox } from './xen-box.ts';
+import { MACHINES } from './xen-machines/index.ts';
 
 /** A guest to create. */
 export interface DomainOptions {
@@ -13,8 +16,8 @@ export interface DomainOptions {
   /** MiB; default 128. */
   readonly memory?: number;
   readonly vcpus?: number;
-  /** Entries of `virtio = [ ... ]`, e.g. `type=virtio,device22,transport=mmio,grant_usage=0`. */
-  readonly virtio?: readonly string[];
+  /** Virtio devices, announced in the way of the bed. */
+  readonly devices?: readonly DeviceType[];
   /** Added to the guest's kernel command line. */
   readonly kernelArgs?: string;
   /** Further lines of the configuration file. */
@@ -23,28 +26,33 @@ export interface DomainOptions {
   readonly timeoutMs?: number;
 }
 
-const GUEST_KERNEL = '/boot/guest/Image';
-const GUEST_INITRD = '/boot/guest/initramfs.cpio.gz';
 const REATTACH_MS = 200;
 /** Attempts to find the console of a rebooting guest before it counts as gone. */
 const MAX_REATTACH = 50;
 
-/** Text of an xl configuration file. */
-export function domainConfig(options: DomainOptions): string {
-  const { name, memory = 128, vcpus = 1, virtio = [], kernelArgs = '', extraConfig = [] } = options;
-  return `${[
-    `name = "${name}"`,
-    `kernel = "${GUEST_KERNEL}"`,
-    `ramdisk = "${GUEST_INITRD}"`,
-    `memory = ${memory}`,
-    `vcpus = ${vcpus}`,
-    // dom0 has CPU 0 for itself; why nobody may move is told where dom0 is pinned.
-    'cpus = "1"',
-    `extra = "${`console=hvc0 loglevel=5 ${kernelArgs}`.trim()}"`,
-    ...(virtio.length > 0 ? [`virtio = [ ${virtio.map((item) => `"${item}"`).join(', ')} ]`] : []),
+/**
+ * Text of xl's configuration file, and the shell command that dom0 runs before.
+ *
+ * @param cpu - CPU that guests run on
+ */
+export function domainConfig(
+  bed: Bed,
+  cpu: number,
+  options: DomainOptions,
+): { readonly text: string; readonly prepare: string } {
+  const { name, memory = 128, vcpus = 1, devices = [], extraConfig = [] } = options;
+  const announced = announce(bed, devices);
+  const machine = MACHINES[bed.architecture];
+  const kernelArgs = [announced.kernelArgs, options.kernelArgs ?? ''].filter(Boolean).join(' ');
+  const guest = { name, memory, vcpus, cpu, kernelArgs };
+  const lines = [
+    ...machine.guestConfig(guest),
+    ...announced.config,
     'on_crash = "destroy"',
     ...extraConfig,
-  ].join('\n')}\n`;
+  ];
+  const prepare = [machine.guestPrepare(guest), announced.prepare].filter(Boolean).join('; ');
+  return { text: `${lines.join('\n')}\n`, prepare };
 }
 
 /** A guest of the Xen box. Its console is in `console-<name>.log` of the run. */

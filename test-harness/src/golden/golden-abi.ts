@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { artefactFile, isBuilt } from '../box/artefact.ts';
-import { abiHeaders } from '../box/artefacts/index.ts';
+import { type Artefact, artefactFile, isBuilt } from '../box/artefact.ts';
+import { ABI_HEADERS } from '../box/artefacts/index.ts';
 import { BoxError } from '../box/errors.ts';
 import { hasProgram } from '../box/host-tools.ts';
 import { run } from '../box/run-command.ts';
@@ -102,27 +102,39 @@ export function abiSource(group: AbiGroup): string {
   ].join('\n');
 }
 
+/** Series of Xen whose headers are asked. */
+export const ABI_SERIES: readonly string[] = Object.keys(ABI_HEADERS);
+
+function headersOf(series: string): Artefact {
+  const headers = ABI_HEADERS[series];
+  if (headers !== undefined) return headers;
+  throw new BoxError('BAD_OPTION', `Cannot use headers of Xen ${series}: there is no such series`);
+}
+
 /** Why {@link goldenAbi} cannot work here, or undefined when it can. */
-export function goldenAbiSkipReason(target: AbiTarget): string | undefined {
+export function goldenAbiSkipReason(series: string, target: AbiTarget): string | undefined {
   const { compiler } = ABI_TARGETS[target];
-  if (!isBuilt(abiHeaders)) return 'no headers; run `npm run box:setup` as root';
+  if (!isBuilt(headersOf(series))) return 'no headers; run `npm run box:setup` as root';
   if (!hasProgram(compiler)) return `no ${compiler}`;
   return undefined;
 }
 
 /**
  * Asks the compiler for sizes, offsets and constants of everything in {@link ABI}, from the headers
- * of the box's Xen and Linux and the C library of this machine.
+ * of one Xen, the box's Linux and the C library of this machine.
  *
  * @throws {BoxError} `MISSING_ARTEFACT` see {@link goldenAbiSkipReason}; `BUILD_FAILED`
  */
-export async function goldenAbi(target: AbiTarget): Promise<GoldenAbi> {
-  const reason = goldenAbiSkipReason(target);
+export async function goldenAbi(series: string, target: AbiTarget): Promise<GoldenAbi> {
+  const reason = goldenAbiSkipReason(series, target);
   if (reason)
-    throw new BoxError('MISSING_ARTEFACT', `Cannot compile the ABI of ${target}: ${reason}`);
+    throw new BoxError(
+      'MISSING_ARTEFACT',
+      `Cannot compile the ABI of Xen ${series} on ${target}: ${reason}`,
+    );
   const { compiler, triplet } = ABI_TARGETS[target];
   const prefix = compiler.replace(/gcc$/, '');
-  const headers = artefactFile(abiHeaders, 'include');
+  const headers = artefactFile(headersOf(series), 'include');
   const work = mkdtempSync(join(tmpdir(), 'golden-abi-'));
   const abi: MutableAbi = { structs: {}, constants: {} };
   try {

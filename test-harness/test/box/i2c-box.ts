@@ -31,7 +31,7 @@ export async function openFds(box: XenBox, args: string): Promise<number> {
 /** Checks that nothing of a destroyed guest is left: xenstore, zombie domains. */
 export async function expectNoResidue(box: XenBox): Promise<void> {
   const backends = await box.exec('xenstore-ls -f /local/domain/0/backend');
-  expect(backends.stdout).not.toMatch(/virtio\/\d+/);
+  expect(backends.stdout).not.toMatch(/virtio(_disk)?\/\d+/);
   const domains = (await box.sh('xl list')).trim().split('\n').slice(1);
   expect(domains).toHaveLength(1);
 }

@@ -1,56 +1,58 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { boxStatus, OuterDaemon, QemuGuest } from '../../src/box/index.ts';
+import { OuterDaemon, QemuGuest, qemuStatus } from '../../src/box/index.ts';
 
-const { ready, reason } = boxStatus();
-if (!ready) console.warn(`skipped: ${reason}`);
+const { ready, state, reason } = qemuStatus();
 
 // The daemon that serves Xen guests, unchanged, behind another front-end and another architecture.
-describe.skipIf(!ready)("vhost-device-i2c behind QEMU's vhost-user-i2c-pci", () => {
-  let daemon: OuterDaemon;
-  let guest: QemuGuest;
+describe.skipIf(!ready)(
+  `vhost-device-i2c behind QEMU's vhost-user-i2c-pci${ready ? '' : ` (skipped, ${state}: ${reason})`}`,
+  () => {
+    let daemon: OuterDaemon;
+    let guest: QemuGuest;
 
-  beforeAll(async () => {
-    daemon = OuterDaemon.start('ds1338@0x68,24c02@0x50');
-    guest = await QemuGuest.boot({
-      name: 'qemu-i2c',
-      vhostUser: [{ kind: 'i2c', socket: daemon.socket }],
+    beforeAll(async () => {
+      daemon = OuterDaemon.start('ds1338@0x68,24c02@0x50');
+      guest = await QemuGuest.boot({
+        name: 'qemu-i2c',
+        vhostUser: [{ kind: 'i2c', socket: daemon.socket }],
+      });
     });
-  });
 
-  afterAll(async () => {
-    await guest?.stop();
-    await daemon?.stop();
-  });
+    afterAll(async () => {
+      await guest?.stop();
+      await daemon?.stop();
+    });
 
-  it('is found with its chips and nothing else', async () => {
-    const detected = await guest.sh('i2cdetect -y -r 0');
-    expect(detected.match(/ [0-9a-f]{2}(?= )/g)).toEqual([' 50', ' 68']);
-  });
+    it('is found with its chips and nothing else', async () => {
+      const detected = await guest.sh('i2cdetect -y -r 0');
+      expect(detected.match(/ [0-9a-f]{2}(?= )/g)).toEqual([' 50', ' 68']);
+    });
 
-  it('serves bytes, blocks and combined transfers', async () => {
-    await guest.sh('i2cset -y 0 0x50 0x10 0xa5');
-    expect(await guest.sh('i2cget -y 0 0x50 0x10')).toBe('0xa5\n');
-    await guest.sh('i2ctransfer -y 0 w8@0x50 0x20 1 2 3 4 5 6 7');
-    expect(await guest.sh('i2ctransfer -y 0 w1@0x50 0x20 r7')).toBe(
-      '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
-    );
-    const absent = await guest.exec('i2cget -y 0 0x31 0');
-    expect(absent.code).not.toBe(0);
-  });
+    it('serves bytes, blocks and combined transfers', async () => {
+      await guest.sh('i2cset -y 0 0x50 0x10 0xa5');
+      expect(await guest.sh('i2cget -y 0 0x50 0x10')).toBe('0xa5\n');
+      await guest.sh('i2ctransfer -y 0 w8@0x50 0x20 1 2 3 4 5 6 7');
+      expect(await guest.sh('i2ctransfer -y 0 w1@0x50 0x20 r7')).toBe(
+        '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
+      );
+      const absent = await guest.exec('i2cget -y 0 0x31 0');
+      expect(absent.code).not.toBe(0);
+    });
 
-  it("runs Linux's own driver of the clock", async () => {
-    await guest.sh('echo ds1338 0x68 > /sys/bus/i2c/devices/i2c-0/new_device');
-    // The machine has a clock of its own as well.
-    const found = await guest.sh('grep -l ds1307 /sys/class/rtc/rtc*/name');
-    const rtc = /rtc\d+(?=\/name)/.exec(found)?.[0];
-    const read = (await guest.sh(`TZ=UTC hwclock -r -u -f /dev/${rtc}`)).trim();
-    const time = Date.parse(`${read.replace(/\s+\S*seconds$/, '').replace(/\.\d+.*$/, '')} UTC`);
-    expect(Math.abs(Date.now() - time), `hwclock says ${read}`).toBeLessThan(60_000);
-  });
+    it("runs Linux's own driver of the clock", async () => {
+      await guest.sh('echo ds1338 0x68 > /sys/bus/i2c/devices/i2c-0/new_device');
+      // The machine has a clock of its own as well.
+      const found = await guest.sh('grep -l ds1307 /sys/class/rtc/rtc*/name');
+      const rtc = /rtc\d+(?=\/name)/.exec(found)?.[0];
+      const read = (await guest.sh(`TZ=UTC hwclock -r -u -f /dev/${rtc}`)).trim();
+      const time = Date.parse(`${read.replace(/\s+\S*seconds$/, '').replace(/\.\d+.*$/, '')} UTC`);
+      expect(Math.abs(Date.now() - time), `hwclock says ${read}`).toBeLessThan(60_000);
+    });
 
-  it('loses none of 1,000 transfers', async () => {
-    const script =
-      'f=0; i=0; while [ $i -lt 1000 ]; do [ "$(i2cget -y 0 0x50 0x10)" = 0xa5 ] || f=$((f+1)); i=$((i+1)); done; echo $f';
-    expect(await guest.sh(script, { timeoutMs: 120_000 })).toBe('0\n');
-  });
-});
+    it('loses none of 1,000 transfers', async () => {
+      const script =
+        'f=0; i=0; while [ $i -lt 1000 ]; do [ "$(i2cget -y 0 0x50 0x10)" = 0xa5 ] || f=$((f+1)); i=$((i+1)); done; echo $f';
+      expect(await guest.sh(script, { timeoutMs: 120_000 })).toBe('0\n');
+    });
+  },
+);

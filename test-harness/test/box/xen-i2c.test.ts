@@ -1,18 +1,17 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import {
   bootI2cBox,
-  boxStatus,
+  bridgeArguments,
+  type DeviceType,
   type Dom0Process,
   type OuterDaemon,
-  VIRTIO_I2C,
   type XenBox,
 } from '../../src/box/index.ts';
 import { bridgeReady, busNumber, expectNoResidue, openFds, pidOf, repeat } from './i2c-box.ts';
+import { onEveryBed } from './on-every-bed.ts';
+import { SCALE } from './scale.ts';
 
-const { ready, reason } = boxStatus();
-if (!ready) console.warn(`skipped: ${reason}`);
-
-describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
+onEveryBed('an I2C device of dom0 in a guest', [], (bed) => {
   let box: XenBox;
   let outer: OuterDaemon;
   let processes: Dom0Process[] = [];
@@ -24,10 +23,23 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
     processes.push(process);
     return process;
   };
-  const guest = (name: string) => box.createDomain({ name, virtio: [VIRTIO_I2C] });
+  const guest = (name: string) => box.createDomain({ name, devices: ['i2c'] });
+  /** Starts a bridge that will serve an I2C device of each of these guests, and waits for it. */
+  const bridgeFor = async (
+    guests: readonly string[] | Readonly<Record<string, readonly DeviceType[]>>,
+    options = '-s /run/vhost',
+  ): Promise<Dom0Process> => {
+    const table = Array.isArray(guests)
+      ? Object.fromEntries(guests.map((name) => [name, ['i2c' as const]]))
+      : (guests as Readonly<Record<string, readonly DeviceType[]>>);
+    const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${options}`;
+    const bridge = start('bridge', command);
+    await bridgeReady(bridge);
+    return bridge;
+  };
 
   beforeAll(async () => {
-    ({ box, outer } = await bootI2cBox('xen-i2c'));
+    ({ box, outer } = await bootI2cBox('xen-i2c', { bed: bed.name }));
     full = await busNumber(box, 'i2c_virtio');
     stub = await busNumber(box, 'SMBus stub');
   });
@@ -43,12 +55,10 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
     await outer?.stop();
   });
 
-  it('is set up word for word as in the original project', async () => {
+  it(`is set up word for word as in the original project (${bed.announcement})`, async () => {
     expect(full).toBe(0);
     start('vhost-device-i2c', 'vhost-device-i2c -s /root/vi2c.sock -c 1 -l 0:32');
-    await bridgeReady(
-      start('xen-vhost-master', 'xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c'),
-    );
+    await bridgeFor(['clock'], '--socket-path /root/vi2c.sock0 --name i2c');
     const clock = await guest('clock');
     await clock.sh('echo ds1338 0x20 > /sys/bus/i2c/devices/i2c-0/new_device');
     expect(await clock.sh('cat /sys/class/rtc/rtc0/name')).toMatch(/ds1307/);
@@ -57,56 +67,56 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
     expect(Math.abs(Date.now() - time), `hwclock says ${read}`).toBeLessThan(120_000);
   });
 
-  it.each(['kernel', 'user'] as const)(
-    'serves every kind of transfer with %s notification',
-    async (mode) => {
-      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50,${stub}:0x30`);
-      const bridge = start('bridge', `xen-vhost-master -s /run/vhost --notification ${mode}`);
-      await bridgeReady(bridge);
-      const domain = await guest(`i2c-${mode}`);
-      const detected = await domain.sh('i2cdetect -y -r 0');
-      expect(detected.match(/\b(30|50)\b(?!:)/g)).toEqual(['30', '50']);
-      expect(detected).not.toMatch(/ 20\b(?!:)/);
+  const modes = bed.features.includes('kernel-notification')
+    ? (['kernel', 'user'] as const)
+    : (['user'] as const);
+  it.each(modes)('serves every kind of transfer with %s notification', async (mode) => {
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50,${stub}:0x30`);
+    const options = `-s /run/vhost --notification ${mode}`;
+    const bridge = await bridgeFor([`i2c-${mode}`], options);
+    const domain = await guest(`i2c-${mode}`);
+    const detected = await domain.sh('i2cdetect -y -r 0');
+    expect(detected.match(/\b(30|50)\b(?!:)/g)).toEqual(['30', '50']);
+    expect(detected).not.toMatch(/ 20\b(?!:)/);
 
-      await domain.sh('i2cset -y 0 0x50 0x10 0xa5');
-      expect(await domain.sh('i2cget -y 0 0x50 0x10')).toBe('0xa5\n');
-      await domain.sh('i2ctransfer -y 0 w8@0x50 0x20 1 2 3 4 5 6 7');
-      expect(await domain.sh('i2ctransfer -y 0 w1@0x50 0x20 r7')).toBe(
-        '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
-      );
-      // The stub speaks SMBus only: byte, word and I2C block transfers.
-      await domain.sh('i2cset -y 0 0x30 0x11 0x5a');
-      expect(await domain.sh('i2cget -y 0 0x30 0x11')).toBe('0x5a\n');
-      await domain.sh('i2cset -y 0 0x30 0x12 0xbeef w');
-      expect(await domain.sh('i2cget -y 0 0x30 0x12 w')).toBe('0xbeef\n');
-      await domain.sh('i2cset -y 0 0x30 0x40 1 2 3 4 5 6 7 i');
-      expect(await domain.sh('i2ctransfer -y 0 w1@0x30 0x40 r7')).toBe(
-        '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
-      );
+    await domain.sh('i2cset -y 0 0x50 0x10 0xa5');
+    expect(await domain.sh('i2cget -y 0 0x50 0x10')).toBe('0xa5\n');
+    await domain.sh('i2ctransfer -y 0 w8@0x50 0x20 1 2 3 4 5 6 7');
+    expect(await domain.sh('i2ctransfer -y 0 w1@0x50 0x20 r7')).toBe(
+      '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
+    );
+    // The stub speaks SMBus only: byte, word and I2C block transfers.
+    await domain.sh('i2cset -y 0 0x30 0x11 0x5a');
+    expect(await domain.sh('i2cget -y 0 0x30 0x11')).toBe('0x5a\n');
+    await domain.sh('i2cset -y 0 0x30 0x12 0xbeef w');
+    expect(await domain.sh('i2cget -y 0 0x30 0x12 w')).toBe('0xbeef\n');
+    await domain.sh('i2cset -y 0 0x30 0x40 1 2 3 4 5 6 7 i');
+    expect(await domain.sh('i2ctransfer -y 0 w1@0x30 0x40 r7')).toBe(
+      '0x01 0x02 0x03 0x04 0x05 0x06 0x07\n',
+    );
 
-      const denied = await domain.exec('i2cget -y 0 0x20 0');
-      expect(denied.code).not.toBe(0);
-      expect(denied.stderr).toMatch(/failed/i);
-      // The allow-list holds for every message of a transfer.
-      const mixed = await domain.exec('i2ctransfer -y 0 w1@0x50 0 r1@0x20');
-      expect(`${mixed.stdout}${mixed.stderr}`).toMatch(/only 1\/2 messages|[Ff]ailed/);
+    const denied = await domain.exec('i2cget -y 0 0x20 0');
+    expect(denied.code).not.toBe(0);
+    expect(denied.stderr).toMatch(/failed/i);
+    // The allow-list holds for every message of a transfer.
+    const mixed = await domain.exec('i2ctransfer -y 0 w1@0x50 0 r1@0x20');
+    expect(`${mixed.stdout}${mixed.stderr}`).toMatch(/only 1\/2 messages|[Ff]ailed/);
 
-      expect(await repeat(domain, 1000, 'i2cget -y 0 0x50 0x10 | grep -q 0xa5')).toBe(0);
-      expect(bridge.output).toMatch(
-        mode === 'kernel' ? /"kernelAssisted":true/ : /"kernelAssisted":false/,
-      );
-    },
-  );
+    expect(await repeat(domain, SCALE.transfers, 'i2cget -y 0 0x50 0x10 | grep -q 0xa5')).toBe(0);
+    expect(bridge.output).toMatch(
+      mode === 'kernel' ? /"kernelAssisted":true/ : /"kernelAssisted":false/,
+    );
+  });
 
   it('serves two guests at once', async () => {
     start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 -l ${full}:0x50`);
-    await bridgeReady(start('bridge', 'xen-vhost-master -s /run/vhost'));
+    await bridgeFor(['first', 'second']);
     const guests = [await guest('first'), await guest('second')];
     const cells = ['0x01', '0x02'];
     await Promise.all(guests.map((domain, i) => domain.sh(`i2cset -y 0 0x50 ${cells[i]} 0x4${i}`)));
     const failures = await Promise.all(
       guests.map((domain, i) =>
-        repeat(domain, 100, `i2cget -y 0 0x50 ${cells[i]} | grep -q 0x4${i}`),
+        repeat(domain, SCALE.sharedTransfers, `i2cget -y 0 0x50 ${cells[i]} | grep -q 0x4${i}`),
       ),
     );
     expect(failures).toEqual([0, 0]);
@@ -117,14 +127,14 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
 
   it('leaves nothing behind when guests come and go', async () => {
     start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`);
-    await bridgeReady(start('bridge', 'xen-vhost-master -s /run/vhost'));
+    await bridgeFor(['round']);
     const counts: string[] = [];
-    for (let round = 0; round < 6; round++) {
-      const domain = await guest(`round-${round}`);
+    for (let round = 0; round < SCALE.rounds; round++) {
+      const domain = await guest('round');
       await domain.sh('i2cget -y 0 0x50 0');
       await domain.destroy();
       await expectNoResidue(box);
-      const fds = [await openFds(box, 'main.js -s /run/vhost')];
+      const fds = [await openFds(box, 'xen-vhost-master/dist/main.js .*-s /run/vhost')];
       fds.push(await openFds(box, `i2c.sock -l ${full}:0x50`));
       counts.push(fds.join(' '));
     }
@@ -134,7 +144,7 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
 
   it('gives a guest that reboots its device again', async () => {
     start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`);
-    await bridgeReady(start('bridge', 'xen-vhost-master -s /run/vhost'));
+    await bridgeFor(['reboots']);
     const domain = await guest('reboots');
     await domain.sh('i2cset -y 0 0x50 5 0x77');
     await domain.reboot();
@@ -144,8 +154,7 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
   it('survives a back-end that is killed and comes back', async () => {
     const command = `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`;
     const daemon = start('daemon', command);
-    const bridge = start('bridge', 'xen-vhost-master -s /run/vhost');
-    await bridgeReady(bridge);
+    const bridge = await bridgeFor(['survivor']);
     const domain = await guest('survivor');
     await domain.sh('i2cset -y 0 0x50 9 0x21');
     daemon.signal('SIGKILL');
@@ -160,8 +169,7 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
 
   it('starts and restarts a back-end of its own', async () => {
     const spawn = `i2c=vhost-device-i2c -l ${full}:0x50`;
-    const bridge = start('bridge', `xen-vhost-master --spawn "${spawn}"`);
-    await bridgeReady(bridge);
+    await bridgeFor(['spawned'], `--spawn "${spawn}"`);
     const domain = await guest('spawned');
     await domain.sh('i2cset -y 0 0x50 3 0x33');
     // We cannot know the name of its socket: it is the one with a device list.
@@ -171,12 +179,8 @@ describe.skipIf(!ready)('an I2C device of dom0 in a guest of real Xen', () => {
 
   it('keeps serving others while a device has no back-end, and says so', async () => {
     start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -l ${full}:0x50`);
-    const bridge = start('bridge', 'xen-vhost-master -s /run/vhost');
-    await bridgeReady(bridge);
-    const unserved = await box.createDomain({
-      name: 'unserved',
-      virtio: ['type=virtio,device29,transport=mmio,grant_usage=0'],
-    });
+    const bridge = await bridgeFor({ unserved: ['gpio'], served: ['i2c'] });
+    const unserved = await box.createDomain({ name: 'unserved', devices: ['gpio'] });
     await bridge.waitFor(/waiting for back-end/);
     const domain = await guest('served');
     expect((await domain.exec('i2cget -y 0 0x50 0')).code).toBe(0);

@@ -1,7 +1,7 @@
 // Runs in dom0: the compliance suites of xen-sys and xen-store against the real thing. Prints one JSON
 // line per case. Guest accesses are asked for by files, which the test carries out in the guest.
 //
-// node compliance.js <domid>
+// node compliance.js <domid> <arm64|x86_64> <first frame of RAM> <frame that is a hole> <window> <irq>
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { XENBUS_DEVICES, XenStore } from '@node-vmm/xen-store';
@@ -54,18 +54,18 @@ async function storeSuite(suite: string, path: string | undefined): Promise<void
   }
 }
 
-const domid = asDomId(Number(process.argv[2]));
+const [id, arch = '', ram = '', hole = '', mmio = '', irq = ''] = process.argv.slice(2);
+const domid = asDomId(Number(id));
 const xen = XenHost.open();
 const context = {
   xen,
-  arch: 'arm64' as const,
+  arch: arch as 'arm64' | 'x86_64',
   domid,
   missingDomid: asDomId(4000),
-  // Above kernel and initramfs of a guest of 128 MiB that does nothing.
-  ram: { first: 0x4_7000n, count: 4 },
-  hole: 0x10n,
-  mmio: 0x200_0000n,
-  irq: 43,
+  ram: { first: BigInt(ram), count: 4 },
+  hole: BigInt(hole),
+  mmio: BigInt(mmio),
+  irq: Number(irq),
   read: async (address: bigint, size: number) =>
     BigInt(await askGuest(`devmem 0x${address.toString(16)} ${size * 8}`)),
   write: async (address: bigint, value: number) => {

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
-import type { DebianArchitecture } from '../apt.ts';
+import { type Architecture, DEBIAN_ARCHITECTURES, TRIPLETS } from '../architecture.ts';
 import type { Artefact } from '../artefact.ts';
 import { CpioWriter } from '../cpio.ts';
 import { run as runCommand } from '../run-command.ts';
 import { scriptInputs, writeRootFileSystem } from './root-file-system.ts';
+import { TRIXIE } from './suites.ts';
 
 const PACKAGES = ['busybox-static', 'i2c-tools', 'libc6', 'libi2c0'];
 const PROGRAMS = [
@@ -16,10 +17,12 @@ const SCRIPTS = {
   'guest/console-agent': 'etc/box/console-agent',
 };
 
-function guest(name: string, architecture: DebianArchitecture, triplet: string): Artefact {
+function guest(machine: Architecture): Artefact {
+  const architecture = DEBIAN_ARCHITECTURES[machine];
   return {
-    name,
-    title: `Guest initramfs (${architecture})`,
+    name: `guest-${machine}`,
+    title: `Guest initramfs (${machine})`,
+    kind: 'fetch',
     inputs: {
       recipe: 1,
       architecture,
@@ -28,12 +31,12 @@ function guest(name: string, architecture: DebianArchitecture, triplet: string):
       scripts: scriptInputs(SCRIPTS),
     },
     files: ['initramfs.cpio.gz'],
-    async build({ out, work, run, apt }) {
+    async build({ out, work, run, debian }) {
       const root = join(work, 'root');
-      await apt.unpack(PACKAGES, architecture, root);
+      await debian.unpack({ packages: PACKAGES, architecture, suites: TRIXIE }, root);
       const plain = join(out, 'initramfs.cpio');
       const archive = new CpioWriter(plain);
-      const files = { root, triplet, programs: PROGRAMS, scripts: SCRIPTS };
+      const files = { root, triplet: TRIPLETS[machine], programs: PROGRAMS, scripts: SCRIPTS };
       await writeRootFileSystem(archive, files, run);
       archive.close();
       await runCommand(['gzip', '-9n', plain], run);
@@ -41,8 +44,8 @@ function guest(name: string, architecture: DebianArchitecture, triplet: string):
   };
 }
 
-/** Guests of Xen. */
-export const guestArm64: Artefact = guest('guest-arm64', 'arm64', 'aarch64-linux-gnu');
-
-/** Guests of QEMU. */
-export const guestX86: Artefact = guest('guest-x86_64', 'amd64', 'x86_64-linux-gnu');
+/** User space of guests of Xen and of QEMU. */
+export const GUESTS: Readonly<Record<Architecture, Artefact>> = {
+  arm64: guest('arm64'),
+  x86_64: guest('x86_64'),
+};

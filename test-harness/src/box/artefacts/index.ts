@@ -1,31 +1,8 @@
-import type { Artefact } from '../artefact.ts';
-import { abiHeaders } from './abi-headers.ts';
-import { dom0RootFileSystem } from './dom0.ts';
-import { guestArm64, guestX86 } from './guest.ts';
-import { kernelArm64, kernelX86 } from './kernel.ts';
-import { linuxSource } from './linux-source.ts';
-import { npmArm64 } from './npm-arm64.ts';
-import { vhostDeviceRng } from './vhost-device-rng.ts';
-import { xenArm64 } from './xen.ts';
-
-export { abiHeaders } from './abi-headers.ts';
-export { dom0RootFileSystem } from './dom0.ts';
-export { guestArm64, guestX86 } from './guest.ts';
-export { kernelArm64, kernelX86 } from './kernel.ts';
-export { npmArm64 } from './npm-arm64.ts';
+export { ABI_HEADERS } from './abi-headers.ts';
+export { DOM0, debianTools, dom0RootFileSystem, type ToolsOrigin } from './dom0.ts';
+export { GUESTS } from './guest.ts';
+export { KERNELS } from './kernel.ts';
+export { KOFFI_NATIVE, NPM_NODE } from './npm-node.ts';
 export { vhostDeviceRng } from './vhost-device-rng.ts';
-export { xenArm64 } from './xen.ts';
-
-/** Everything that setup makes, in the order in which it is made. */
-export const ARTEFACTS: readonly Artefact[] = [
-  npmArm64,
-  linuxSource,
-  kernelX86,
-  kernelArm64,
-  abiHeaders,
-  guestArm64,
-  guestX86,
-  dom0RootFileSystem,
-  xenArm64,
-  vhostDeviceRng,
-];
+export { XEN_ARM64, XEN_ARM64_CONFIG, XEN_X86 } from './xen.ts';
+export { XEN_4_17, XEN_4_20, XEN_SERIES, type XenSeries } from './xen-series.ts';

@@ -1,6 +1,7 @@
 import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import type { Architecture } from '../architecture.ts';
 import { type Artefact, artefactFile, asset, type BuildContext } from '../artefact.ts';
 import { CpioWriter } from '../cpio.ts';
 import { BoxError } from '../errors.ts';
@@ -10,7 +11,7 @@ import { LINUX_SOURCE, linuxSource } from './linux-source.ts';
 interface KernelTarget {
   readonly name: string;
   /** `ARCH` of the kernel's make. */
-  readonly arch: string;
+  readonly arch: Architecture;
   readonly crossCompile: string;
   readonly fragments: readonly string[];
   /** Make target. */
@@ -89,29 +90,32 @@ async function build(
 function kernel(target: KernelTarget): Artefact {
   return {
     name: target.name,
-    title: `Linux kernel (${target.name})`,
+    title: `Linux kernel (${target.arch})`,
+    kind: 'build',
+    needs: [linuxSource],
     inputs: { recipe: 1, source: linuxSource.inputs, ...target },
     files: [...Object.keys(target.images), 'modules.cpio', 'config'],
     build: (context) => build(target, context),
   };
 }
 
-/** arm64: dom0 and guests of Xen. */
-export const kernelArm64: Artefact = kernel({
-  name: 'kernel-arm64',
-  arch: 'arm64',
-  crossCompile: 'aarch64-linux-gnu-',
-  fragments: [asset('kernel/common.config'), asset('kernel/arm64.config')],
-  image: 'Image',
-  images: { Image: 'arch/arm64/boot/Image' },
-});
-
-/** x86_64: dom0 and guests of Xen, guests of QEMU. `vmlinux` is the ELF file with the PVH entry. */
-export const kernelX86: Artefact = kernel({
-  name: 'kernel-x86_64',
-  arch: 'x86_64',
-  crossCompile: '',
-  fragments: [asset('kernel/common.config'), asset('kernel/x86_64.config')],
-  image: 'bzImage',
-  images: { Image: 'arch/x86/boot/bzImage', vmlinux: 'vmlinux' },
-});
+/** One kernel for each architecture serves all: dom0, guests of Xen, of QEMU and of KVM. */
+export const KERNELS: Readonly<Record<Architecture, Artefact>> = {
+  arm64: kernel({
+    name: 'kernel-arm64',
+    arch: 'arm64',
+    crossCompile: 'aarch64-linux-gnu-',
+    fragments: [asset('kernel/common.config'), asset('kernel/arm64.config')],
+    image: 'Image',
+    images: { Image: 'arch/arm64/boot/Image' },
+  }),
+  x86_64: kernel({
+    name: 'kernel-x86_64',
+    arch: 'x86_64',
+    crossCompile: '',
+    fragments: [asset('kernel/common.config'), asset('kernel/x86_64.config')],
+    image: 'bzImage',
+    // The ELF file has the PVH entry.
+    images: { Image: 'arch/x86/boot/bzImage', vmlinux: 'vmlinux' },
+  }),
+};

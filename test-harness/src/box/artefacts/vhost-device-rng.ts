@@ -10,6 +10,7 @@ const VERSION = '0.1.0';
 export const vhostDeviceRng: Artefact = {
   name: 'vhost-device-rng',
   title: `vhost-device-rng ${VERSION} (Rust)`,
+  kind: 'build',
   inputs: { recipe: 1, version: VERSION },
   files: ['vhost-device-rng'],
   skipReason: () =>

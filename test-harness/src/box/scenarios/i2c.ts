@@ -1,23 +1,28 @@
-import { bootI2cBox, VIRTIO_I2C } from '../i2c-setup.ts';
+import { announce, bridgeArguments } from '../guest-devices.ts';
+import { bootI2cBox } from '../i2c-setup.ts';
 import type { Scenario } from './scenario.ts';
 
 /** The main job: an I2C clock of dom0 read by a Linux guest through xen-vhost-master. */
 export const i2c: Scenario = {
   name: 'i2c',
   description: 'a Linux guest on Xen reads an I2C clock of dom0 through xen-vhost-master',
-  async run({ say }) {
-    say('booting Xen; dom0 gets an I2C adapter from a simulated DS1338 clock on this machine');
-    const { box, outer } = await bootI2cBox('i2c');
+  async run({ bed, say }) {
+    say(
+      `booting Xen (${bed.name}); dom0 gets an I2C adapter from a simulated DS1338 clock on this machine`,
+    );
+    const { box, outer } = await bootI2cBox('i2c', { bed: bed.name });
     try {
       say(`dom0 is up; logs are in ${box.runDirectory}`);
       const daemon = 'vhost-device-i2c -s /root/vi2c.sock -c 1 -l 0:32';
-      const bridge = 'xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c';
+      const told = bridgeArguments(bed, { i2c: ['i2c'] });
+      const bridge = `xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c ${told}`.trim();
       say(`dom0 # ${daemon} &`);
       box.spawn('vhost-device-i2c', daemon);
       say(`dom0 # ${bridge} &`);
       await box.spawn('xen-vhost-master', bridge).waitFor(/watching for devices/);
-      say(`dom0 # xl create i2c.cfg        (virtio = [ "${VIRTIO_I2C}" ])`);
-      const guest = await box.createDomain({ name: 'i2c', virtio: [VIRTIO_I2C] });
+      const [config = ''] = announce(bed, ['i2c']).config;
+      say(`dom0 # xl create i2c.cfg${config === '' ? '' : `        (${config})`}`);
+      const guest = await box.createDomain({ name: 'i2c', devices: ['i2c'] });
       await guest.waitUp();
       say(`the guest is up: ${(await guest.sh('uname -srm')).trim()}`);
       for (const command of [

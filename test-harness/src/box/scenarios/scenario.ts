@@ -1,7 +1,11 @@
+import type { Bed } from '../bed.ts';
+
 /** What a scenario works with. */
 export interface ScenarioContext {
   /** Arguments after the scenario's name. */
   readonly args: readonly string[];
+  /** Where it runs. */
+  readonly bed: Bed;
   /** Tells the user what happens, with the time since the start. */
   say(text: string): void;
 }

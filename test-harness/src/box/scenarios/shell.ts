@@ -1,17 +1,20 @@
+import type { Bed } from '../bed.ts';
 import { deferred } from '../deadline.ts';
+import { bridgeArguments } from '../guest-devices.ts';
 import { XenBox } from '../xen-box.ts';
-import { domainConfig } from '../xen-domain.ts';
 import type { Scenario } from './scenario.ts';
 
 const ESCAPE = 0x1d; // Ctrl-]
 
-const PROFILE = `
+const profile = (bed: Bed): string => `
 PS1='dom0 \\w # '
 ln -sf "$(tty)" /run/box/shell-tty
 cat <<'END'
 This is dom0 of a real Xen. Here are xl, xenstore-*, i2c-tools, node, and if they are built
 xen-vhost-master and vhost-device-i2c. /root/plain.cfg is a guest, /root/i2c.cfg one with a virtio
-I2C device (start xen-vhost-master first): xl create i2c.cfg && xl console i2c
+I2C device. For that one start first
+  xen-vhost-master --spawn "i2c=vhost-device-i2c --simulate" ${bridgeArguments(bed, { i2c: ['i2c'] })} &
+and then: xl create i2c.cfg && xl console i2c
 exit or Ctrl-] ends the box; inside xl console Ctrl-] only leaves the guest.
 END
 `;
@@ -23,14 +26,17 @@ const IN_GUEST_CONSOLE = `awk '$2 == "(xenconsole)" && $7 != 0' /proc/[0-9]*/sta
 export const shell: Scenario = {
   name: 'shell',
   description: 'an interactive shell in dom0 with everything in it',
-  async run({ say }) {
-    say('booting ...');
-    const box = await XenBox.boot({ name: 'shell', dom0Memory: 1536, memory: 3072 });
+  async run({ bed, say }) {
+    say(`booting ${bed.name} ...`);
+    const size = { dom0Memory: 1536, memory: 3072 };
+    const box = await XenBox.boot({ bed: bed.name, name: 'shell', ...size });
     try {
-      await box.writeFile('/root/.profile', PROFILE);
-      await box.writeFile('/root/plain.cfg', domainConfig({ name: 'plain' }));
-      const virtio = ['type=virtio,device22,transport=mmio,grant_usage=0'];
-      await box.writeFile('/root/i2c.cfg', domainConfig({ name: 'i2c', virtio }));
+      await box.writeFile('/root/.profile', profile(bed));
+      for (const options of [{ name: 'plain' }, { name: 'i2c', devices: ['i2c'] as const }]) {
+        const { text, prepare } = box.domainConfig(options);
+        await box.writeFile(`/root/${options.name}.cfg`, text);
+        if (prepare !== '') await box.sh(prepare);
+      }
       await talk(box);
     } finally {
       await box.stop();

@@ -7,8 +7,8 @@ const INFO = /^(release|xen_version|virt_caps|total_memory|free_memory|cc_compil
 export const smoke: Scenario = {
   name: 'smoke',
   description: 'boots Xen and dom0, prints versions, creates and destroys a guest without devices',
-  async run({ say }) {
-    const box = await XenBox.boot({ name: 'smoke' });
+  async run({ bed, say }) {
+    const box = await XenBox.boot({ bed: bed.name, name: 'smoke' });
     try {
       say(`dom0 is up; logs are in ${box.runDirectory}`);
       for (const line of (await box.sh('xl info')).split('\n')) if (INFO.test(line)) say(line);

@@ -1,0 +1,48 @@
+import type { Architecture } from './architecture.ts';
+import type { Artefact } from './artefact.ts';
+
+/**
+ * How a guest's devices become known to the bridge:
+ * - `virtio`: `virtio = [ ... ]` of xl, in the xenstore under `backend/virtio`
+ * - `disk`: `disk = [ ... specification=virtio ... ]` of xl, under `backend/virtio_disk`
+ * - `told`: `--device` on the bridge's command line; the toolstack announces nothing
+ */
+export type Announcement = 'virtio' | 'disk' | 'told';
+
+/** Something that tests ask a bed for. */
+export type BedFeature =
+  /** `virtio = [ ... ]` of xl. */
+  | 'xl-virtio'
+  /** Notifications and interrupts without the bridge running. */
+  | 'kernel-notification'
+  /** dom0 can have an I2C adapter that this machine serves. */
+  | 'outer-i2c';
+
+/** Where a Xen of some release runs: architecture, hypervisor, tools, kernel, guests. */
+export interface Bed {
+  /** `<architecture>-<series>`. */
+  readonly name: string;
+  readonly architecture: Architecture;
+  /** Release series of Xen, e.g. `4.20`; compared by numbers to find the newest. */
+  readonly series: string;
+  readonly announcement: Announcement;
+  readonly features: readonly BedFeature[];
+  readonly xen: Artefact;
+  readonly kernel: Artefact;
+  readonly dom0: Artefact;
+  readonly guest: Artefact;
+  /** Node.js for dom0, and koffi's native code. */
+  readonly node: Artefact;
+}
+
+/** Everything that a bed is made of, without what those need. */
+export function artefactsOf(bed: Bed): Artefact[] {
+  return [bed.node, bed.kernel, bed.xen, bed.dom0, bed.guest];
+}
+
+/** True when `a` is of a newer series than `b`. */
+export function isNewer(a: Bed, b: Bed): boolean {
+  const [majorA = 0, minorA = 0] = a.series.split('.').map(Number);
+  const [majorB = 0, minorB = 0] = b.series.split('.').map(Number);
+  return majorA !== majorB ? majorA > majorB : minorA > minorB;
+}

@@ -1,0 +1,181 @@
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { TRIPLETS } from './architecture.ts';
+import type { Artefact } from './artefact.ts';
+import {
+  debianTools,
+  dom0RootFileSystem,
+  GUESTS,
+  KERNELS,
+  NPM_NODE,
+  type ToolsOrigin,
+  XEN_4_20,
+  XEN_ARM64_CONFIG,
+  XEN_SERIES,
+} from './artefacts/index.ts';
+import type { Bed } from './bed.ts';
+import { BoxError } from './errors.ts';
+import { cacheRoot } from './paths.ts';
+import { run } from './run-command.ts';
+import { buildXen } from './xen-build.ts';
+
+/** A hypervisor of the user's own, as `box:setup -- --xen PATH` was told. */
+export interface OwnXen {
+  /** Binary or source tree. */
+  readonly path: string;
+  /** Unpacked root with the tools of the same series; default Debian's. */
+  readonly tools?: string;
+  /** Release series, e.g. `4.20`. */
+  readonly series: string;
+  /** Tells one setup from another: the path may hold something else by then. */
+  readonly stamp: number;
+}
+
+const PROGRAMS = 'usr/lib/xen-own/bin';
+const TOOLS = ['xenconsole', 'xenconsoled', 'xen-diag', 'xen-init-dom0', 'xenstored', 'xl'];
+
+function ownFile(): string {
+  return join(cacheRoot(), 'own-xen.json');
+}
+
+/** The version that a source tree's Makefile says: `4.20`. */
+function seriesOfTree(path: string): string | undefined {
+  const text = readFileSync(join(path, 'xen/Makefile'), 'utf8');
+  const major = /^(?:export )?XEN_VERSION\s*:?=\s*(\d+)/m.exec(text)?.[1];
+  const minor = /^(?:export )?XEN_SUBVERSION\s*:?=\s*(\d+)/m.exec(text)?.[1];
+  return major === undefined || minor === undefined ? undefined : `${major}.${minor}`;
+}
+
+/** The version in the configuration that every hypervisor carries, compressed. */
+export function seriesOfBinary(bytes: Buffer): string | undefined {
+  const magic = Buffer.from([0x1f, 0x8b, 0x08]);
+  for (let at = bytes.indexOf(magic); at >= 0; at = bytes.indexOf(magic, at + 1)) {
+    try {
+      // Z_SYNC_FLUSH: what follows the compressed text is not ours to judge.
+      const text = gunzipSync(bytes.subarray(at), { finishFlush: 2 }).toString('latin1');
+      const found = /^# Xen\/\S+ (\d+\.\d+)/m.exec(text)?.[1];
+      if (found !== undefined) return found;
+    } catch {
+      // Three bytes that look like it.
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Looks at a hypervisor of the user's own and remembers it, for this and later runs.
+ *
+ * @param path - arm64 binary or source tree
+ * @param tools - unpacked root with tools of that series
+ * @throws {BoxError} `BAD_OPTION` when it is no hypervisor, or when tools of its series are missing
+ */
+export function rememberOwnXen(path: string, tools: string | undefined): OwnXen {
+  const bad = (state: string): BoxError =>
+    new BoxError('BAD_OPTION', `Cannot use ${path}: ${state}`);
+  if (!existsSync(path)) throw bad('there is no such file');
+  const isTree = statSync(path).isDirectory();
+  if (isTree && !existsSync(join(path, 'xen/Makefile'))) throw bad('it is no source tree of Xen');
+  const series = isTree ? seriesOfTree(path) : seriesOfBinary(readFileSync(path));
+  if (series === undefined) throw bad('it does not say which version of Xen it is');
+  if (tools === undefined && !XEN_SERIES.some(({ name }) => name === series)) {
+    throw bad(
+      `its tools are missing: it is Xen ${series}, Debian has those of ` +
+        `${XEN_SERIES.map(({ name }) => name).join(' and ')}; give --tools <unpacked root>`,
+    );
+  }
+  if (tools !== undefined) findTools(tools);
+  const own: OwnXen = {
+    path,
+    series,
+    stamp: Date.now(),
+    ...(tools === undefined ? {} : { tools }),
+  };
+  writeFileSync(ownFile(), `${JSON.stringify(own, null, 2)}\n`);
+  return own;
+}
+
+/** Every file below a directory, links not followed. */
+function* filesBelow(directory: string): Generator<string> {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else yield path;
+  }
+}
+
+/** @throws {BoxError} `BAD_OPTION` naming the programs that are not there */
+function findTools(root: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const path of filesBelow(root)) {
+    const name = basename(path);
+    if (TOOLS.includes(name) && /\/s?bin\//.test(path)) found.set(name, path);
+  }
+  const missing = TOOLS.filter((name) => !found.has(name));
+  if (missing.length === 0) return found;
+  throw new BoxError('BAD_OPTION', `Cannot use ${root} as --tools: no ${missing.join(', ')} in it`);
+}
+
+function ownTools(root: string, stamp: number): ToolsOrigin {
+  const base = debianTools(XEN_4_20, 'arm64');
+  return {
+    name: 'own',
+    inputs: { root, stamp, base: base.inputs },
+    programs: PROGRAMS,
+    async unpack(target, context) {
+      // Everything that is not Xen's comes from Debian.
+      await base.unpack(target, context);
+      const libraries = join(target, 'usr/lib', TRIPLETS.arm64);
+      for (const path of filesBelow(root)) {
+        if (/\/lib\w*\.so[\d.]*$/.test(path)) {
+          cpSync(path, join(libraries, basename(path)), { verbatimSymlinks: true });
+        }
+      }
+      for (const [name, path] of findTools(root)) cpSync(path, join(target, PROGRAMS, name));
+    },
+  };
+}
+
+function ownHypervisor({ path, series, stamp }: OwnXen): Artefact {
+  return {
+    name: 'xen-arm64-own',
+    title: `Xen ${series} (arm64, ${path})`,
+    kind: 'build',
+    inputs: { recipe: 1, path, stamp, config: XEN_ARM64_CONFIG },
+    files: ['xen'],
+    async build({ out, work, run: options }) {
+      const result = join(out, 'xen');
+      if (!statSync(path).isDirectory()) {
+        cpSync(path, result);
+        return;
+      }
+      const tree = join(work, 'source');
+      await run(['cp', '-a', path, tree], options);
+      cpSync(await buildXen(tree, XEN_ARM64_CONFIG, options), result);
+    },
+  };
+}
+
+/** The bed of the user's own hypervisor, undefined when none was given. */
+export function readOwnBed(): Bed | undefined {
+  if (!existsSync(ownFile())) return undefined;
+  const own = JSON.parse(readFileSync(ownFile(), 'utf8')) as OwnXen;
+  const series = XEN_SERIES.find(({ name }) => name === own.series) ?? XEN_4_20;
+  const tools =
+    own.tools === undefined ? debianTools(series, 'arm64') : ownTools(own.tools, own.stamp);
+  const [, minor = 0] = own.series.split('.').map(Number);
+  // xl has `virtio = [ ... ]` since 4.18.
+  const xlVirtio = minor >= 18;
+  return {
+    name: 'arm64-own',
+    architecture: 'arm64',
+    series: own.series,
+    announcement: xlVirtio ? 'virtio' : 'disk',
+    features: ['kernel-notification', 'outer-i2c', ...(xlVirtio ? (['xl-virtio'] as const) : [])],
+    xen: ownHypervisor(own),
+    dom0: dom0RootFileSystem(tools, 'arm64'),
+    kernel: KERNELS.arm64,
+    guest: GUESTS.arm64,
+    node: NPM_NODE.arm64,
+  };
+}
