@@ -1,5 +1,6 @@
 import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
 import type { XenStore } from '@node-vmm/xen-store';
+import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
 
 /** Where xenstored keeps each domain's nodes. */
 export const DOMAINS = '/local/domain';
@@ -32,7 +33,10 @@ export class Domains {
   /** Numbers of all domains but the control domain. */
   async list(): Promise<readonly number[]> {
     const names = await this.#orDenied(DOMAINS, () => this.#store.directory(DOMAINS));
-    return (names ?? []).filter((name) => /^[1-9]\d{0,4}$/.test(name)).map(Number);
+    return (names ?? [])
+      .filter((name) => /^[1-9]\d{0,4}$/.test(name))
+      .map(Number)
+      .filter((domid) => domid < DOMID_FIRST_RESERVED);
   }
 
   /** A domain's name, undefined where there is none. */
@@ -55,8 +59,17 @@ export class Domains {
     return { name, introduced: introduced ?? true };
   }
 
-  /** Calls `then` for every change in which domains there are and what they are called. */
-  async watch(then: () => void): Promise<Disposable> {
+  /** False once the connection to xenstored is lost. */
+  get live(): boolean {
+    return this.#store.live;
+  }
+
+  /**
+   * Calls `then` for every change in which domains there are and what they are called.
+   *
+   * @returns what ends that
+   */
+  async watch(then: () => void): Promise<() => Promise<void>> {
     const paths = ['@introduceDomain', '@releaseDomain', DOMAINS];
     const onEvent = ({ path }: { readonly path: string }): void => {
       // Guests write below their own directories all the time.
@@ -65,10 +78,8 @@ export class Domains {
     const watches = await Promise.all(
       paths.map((path) => this.#orDenied(path, () => this.#store.watch(path, { onEvent }))),
     );
-    return {
-      [Symbol.dispose]: () => {
-        for (const watch of watches) watch?.close();
-      },
+    return async () => {
+      await Promise.all(watches.map((watch) => watch?.unwatch()));
     };
   }
 

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { hex } from '@node-vmm/vmm-sys-util';
+import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
 import type { IrqTrigger } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import {
@@ -17,8 +18,8 @@ export type DomainRef = { readonly id: number } | { readonly name: string };
 /** Names of the device types that have one, for messages. */
 export const DEVICE_NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
 
-/** DOMID_FIRST_RESERVED, xen/include/public/xen.h. */
-const DOMID_FIRST_RESERVED = 0x7ff0;
+
+
 /** Bits of a physical address on Arm and x86, at most. */
 const MAX_ADDRESS = 1n << 52n;
 const PAGE = 0x1000n;

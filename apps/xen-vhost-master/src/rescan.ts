@@ -1,16 +1,20 @@
+/** When what could not be read is read again. */
+const RETRY_MS = 1000;
+
 /**
  * Runs a step again after every change, never twice at a time: changes that come while it runs become
- * one run after it. So that no sequence of events can be missed, the step compares what there is with
- * what is known.
+ * one run after it. The step compares what there is with what is known, so that no sequence of events
+ * can be missed.
  */
 export class Rescan {
-  readonly #step: () => Promise<void>;
+  readonly #step: () => Promise<boolean>;
   #running: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
   #again = false;
   #closed = false;
 
-  /** @param step - rejects never */
-  constructor(step: () => Promise<void>) {
+  /** @param step - false: something could not be read, try again later. Rejects never */
+  constructor(step: () => Promise<boolean>) {
     this.#step = step;
   }
 
@@ -18,18 +22,22 @@ export class Rescan {
     return this.#closed;
   }
 
-  /** Something changed. @returns the end of the run that has seen it or of one before */
+  /** Something changed. @returns the end of the run under way; one more follows if this came too late */
   changed(): Promise<void> {
     if (this.#closed) return Promise.resolve();
     if (this.#running !== undefined) {
       this.#again = true;
       return this.#running;
     }
-    this.#running = this.#step().finally(() => {
+    clearTimeout(this.#retry);
+    this.#running = this.#step().then((complete) => {
       this.#running = undefined;
-      if (!this.#again) return;
-      this.#again = false;
-      void this.changed();
+      if (this.#again) {
+        this.#again = false;
+        void this.changed();
+      } else if (!complete && !this.#closed) {
+        this.#retry = setTimeout(() => void this.changed(), RETRY_MS);
+      }
     });
     return this.#running;
   }
@@ -37,6 +45,7 @@ export class Rescan {
   /** Runs no more; ends when nothing runs. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#retry);
     await this.#running;
   }
 }

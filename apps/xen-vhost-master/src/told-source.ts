@@ -33,7 +33,7 @@ export class ToldSource implements DeviceSource {
   readonly #gone = new Set<number>();
   readonly #rescan = new Rescan(() => this.#scan());
   #sink: DeviceSink | undefined;
-  #watch: Disposable | undefined;
+  #unwatch: (() => Promise<void>) | undefined;
   #first = true;
 
   constructor(components: {
@@ -50,29 +50,31 @@ export class ToldSource implements DeviceSource {
 
   async start(sink: DeviceSink): Promise<void> {
     this.#sink = sink;
-    this.#watch = await this.#domains.watch(() => void this.#rescan.changed());
+    this.#unwatch = await this.#domains.watch(() => void this.#rescan.changed());
     await this.#rescan.changed();
   }
 
   async close(): Promise<void> {
-    this.#watch?.[Symbol.dispose]();
-    this.#watch = undefined;
+    const unwatched = this.#unwatch?.();
     await this.#rescan.close();
     await Promise.all([...this.#guests.values()].map((guest) => this.#leave(guest)));
+    await unwatched;
   }
 
-  async #scan(): Promise<void> {
+  async #scan(): Promise<boolean> {
     try {
       const found = await this.#find();
-      if (this.#rescan.closed) return;
+      if (this.#rescan.closed) return true;
       for (const guest of this.#guests.values()) {
         const domain = found.get(guest.domid);
         if (domain === undefined || (guest.served && !domain.introduced)) void this.#leave(guest);
       }
       for (const [domid, domain] of found) this.#meet(domid, domain);
       this.#first = false;
+      return true;
     } catch (error) {
       this.#logger.error({ err: error }, 'cannot read the domains');
+      return !this.#domains.live;
     }
   }
 

@@ -100,11 +100,11 @@ export class XenbusSource implements DeviceSource {
     this.#held.delete(key);
   }
 
-  async #scan(): Promise<void> {
+  async #scan(): Promise<boolean> {
     const held = [...this.#held.keys()];
     try {
       const { nodes, unread } = await this.#list();
-      if (this.#rescan.closed) return;
+      if (this.#rescan.closed) return true;
       for (const [key, state] of this.#known) {
         const node = nodes.get(key);
         if (node === undefined && unread.has(guestOf(key))) continue;
@@ -114,8 +114,10 @@ export class XenbusSource implements DeviceSource {
       for (const node of nodes.values()) {
         if (!this.#known.has(node.key) && !isClosing(node)) await this.#consider(node);
       }
+      return unread.size === 0;
     } catch (error) {
       this.#logger.error({ err: error }, 'cannot read the devices');
+      return !this.#store.live;
     } finally {
       for (const key of held) if (!this.#known.has(key)) this.#letGo(key);
     }
