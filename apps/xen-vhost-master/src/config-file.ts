@@ -55,7 +55,6 @@ function choice<const T extends readonly string[]>(values: T) {
 
 function table<const T extends v.ObjectEntries>(entries: T) {
   return v.strictObject(entries, (issue) => {
-    if (issue.path === undefined) return `expected settings, got ${issue.received}`;
     if (issue.expected === 'never') {
       return `is no setting: correct or remove it; those are ${Object.keys(entries).join(', ')}`;
     }
@@ -147,6 +146,9 @@ export function readConfig(file: string): ConfigFile {
     fail(offsetOf(document, at), at.length === 0 ? message : `"${spell(at)}" ${message}`);
   const [broken] = [...document.errors, ...document.warnings];
   if (broken !== undefined) fail(broken.pos[0], `${oneLine(broken.message)}; correct the YAML`);
+  if (document.contents !== null && !isMap(document.contents)) {
+    failAt([], 'expected settings, such as "log-level: info"');
+  }
   const parsed = v.safeParse(FILE, document.toJS() ?? {});
   if (!parsed.success) {
     const [issue] = parsed.issues;

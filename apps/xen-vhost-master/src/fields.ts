@@ -18,8 +18,6 @@ export type DomainRef = { readonly id: number } | { readonly name: string };
 /** Names of the device types that have one, for messages. */
 export const DEVICE_NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
 
-
-
 /** Bits of a physical address on Arm and x86, at most. */
 const MAX_ADDRESS = 1n << 52n;
 const PAGE = 0x1000n;

@@ -87,8 +87,12 @@ describe('parseArguments', () => {
   });
 
   it('prints help and version', async () => {
-    expect(await parseArguments(['--help'])).toEqual({ print: expect.stringContaining('Examples:') });
-    expect(await parseArguments(['-V'])).toEqual({ print: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+    expect(await parseArguments(['--help'])).toEqual({
+      print: expect.stringContaining('Examples:'),
+    });
+    expect(await parseArguments(['-V'])).toEqual({
+      print: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    });
     expect(usageText()).toContain('--socket-path');
   });
 
@@ -105,7 +109,9 @@ describe('parseArguments', () => {
   });
 
   it('names the device types when one is unknown', async () => {
-    expect(await refusal('-s', dir.join('x'), '-n', 'i3c')).toMatch(/--name i3c .* those are: .*i2c/);
+    expect(await refusal('-s', dir.join('x'), '-n', 'i3c')).toMatch(
+      /--name i3c .* those are: .*i2c/,
+    );
     expect(await refusal('--spawn', 'i3c=x')).toMatch(/--spawn i3c .* those are: .*i2c/);
   });
 
@@ -138,8 +144,69 @@ describe('parseArguments', () => {
   it('refuses what commander does not know', async () => {
     expect(await refusal('-s', dir.path, '--notification', 'fast')).toMatch(/auto, kernel, user/);
     expect(await refusal('-s', dir.path, '--log-level', 'loud')).toMatch(/debug, info, warn/);
-    expect(await refusal('-s', dir.path, '--frobnicate')).toContain("unknown option '--frobnicate'");
+    expect(await refusal('-s', dir.path, '--frobnicate')).toContain(
+      "unknown option '--frobnicate'",
+    );
     expect(await refusal('-s', dir.path, 'more')).toMatch(/too many arguments/);
     expect(await refusal('-s')).toMatch(/argument missing/);
+  });
+
+  it('reads disks and devices', async () => {
+    const device = 'i2c,domain=web,base=0xe0000000,irq=5,trigger=level';
+    const { virtioDisks, devices } = await run(
+      ...['-s', dir.path, '--virtio-disk', 'xvda=i2c', '--virtio-disk', 'web:xvda=rng'],
+      ...['--device', device, '--device', `34,domain=3,base=1024,irq=0x6,socket=${dir.join('x')}`],
+    );
+    expect(virtioDisks.map(({ domain, vdev, type }) => [domain, vdev, type.deviceId])).toEqual([
+      [undefined, 'xvda', 34],
+      [{ name: 'web' }, 'xvda', 4],
+    ]);
+    expect(devices).toMatchObject([
+      { domain: { name: 'web' }, base: 0xe000_0000n, irq: 5, trigger: 'level', socket: undefined },
+      { domain: { id: 3 }, base: 1024n, irq: 6, socket: dir.join('x') },
+    ]);
+  });
+
+  it('needs no other back-end for devices with sockets of their own', async () => {
+    const device = `i2c,domain=web,base=0x200,irq=5,socket=${dir.join('x')}`;
+    expect((await run('--device', device)).devices).toHaveLength(1);
+  });
+
+  it.each([
+    ['i2c', /there is no domain and no base and no irq/],
+    ['i2c,domain=a,base=0x200', /expected TYPE,domain=NAME\|ID,.*: there is no irq/],
+    ['i2c,domain=a,base=0x200,irq=5,colour=red', /got "colour=red" in it/],
+    ['i2c,domain=a,base=0x200,irq=5,irq=6', /expected one irq=, got two/],
+    ['i2c,domain=a,base=0x200,irq=5,', /got "" in it/],
+    ['i3c,domain=a,base=0x200,irq=5', /expected a device type/],
+    ['i2c,domain=,base=0x200,irq=5', /domain expected a domain's name or its number/],
+    ['i2c,domain=a,base=0x201,irq=5', /base expected the address of a virtio-mmio window/],
+    ['i2c,domain=a,base=0x200,irq=-1', /irq expected the number of an interrupt/],
+    ['i2c,domain=a,base=0x200,irq=5,trigger=x', /trigger expected level or edge/],
+    ['i2c,domain=a,base=0x200,irq=5,memory=0+0', /memory expected memory as BASE\+SIZE/],
+    ['i2c,domain=a,base=0x200,irq=5,socket=/nowhere/x', /socket expected the path of a socket/],
+  ])('refuses --device %s', async (device, message) => {
+    const said = await refusal('-s', dir.path, '--device', device);
+    expect(said).toMatch(message);
+    expect(said.startsWith(`--device ${device}: `)).toBe(true);
+  });
+
+  it('refuses the same place and the same disk twice', async () => {
+    const device = ['--device', 'i2c,domain=a,base=0x200,irq=5'];
+    expect(await refusal('-s', dir.path, ...device, ...device)).toBe(
+      '--device was given twice for 0x200 of domain a; once is enough',
+    );
+    const disks = ['--virtio-disk', 'xvda=i2c', '--virtio-disk', 'xvda=rng'];
+    expect(await refusal('-s', dir.path, ...disks)).toContain('given twice for xvda');
+  });
+
+  it('says what has no back-end', async () => {
+    const device = ['--device', 'i2c,domain=a,base=0x200,irq=5'];
+    expect(await refusal('--spawn', 'rng=x', ...device)).toMatch(
+      /the i2c at 0x200 of domain a has/,
+    );
+    expect(await refusal('--spawn', 'rng=x', '--virtio-disk', 'xvda=i2c')).toMatch(
+      /virtio disk xvda=i2c has no back-end: give a socket for i2c/,
+    );
   });
 });

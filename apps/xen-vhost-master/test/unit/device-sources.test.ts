@@ -123,8 +123,11 @@ describe.each([
   ['told by name', told('name')],
   ['told by number', told('number')],
 ])('a source of devices: %s', (_, make) => {
-  it.each(sourceComplianceCases.map((rule) => [rule.name, rule] as const))('%s', async (_, rule) => {
-    subject = make();
-    await rule.run(subject);
-  });
+  it.each(sourceComplianceCases.map((rule) => [rule.name, rule] as const))(
+    '%s',
+    async (_, rule) => {
+      subject = make();
+      await rule.run(subject);
+    },
+  );
 });

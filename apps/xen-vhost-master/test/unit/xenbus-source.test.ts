@@ -137,7 +137,10 @@ describe('XenbusSource', () => {
     await until(() => book.saying('device cannot be served').length > 0);
     const [line] = book.saying('device cannot be served');
     const message = expect.stringMatching(text);
-    expect(line?.context).toMatchObject({ device: 'virtio/1/0', err: { code: 'BAD_DEVICE', message } });
+    expect(line?.context).toMatchObject({
+      device: 'virtio/1/0',
+      err: { code: 'BAD_DEVICE', message },
+    });
     expect(state('virtio/1/0')).toBe('1');
     expect(sink.added.map(({ key }) => key).sort()).toEqual(['virtio/1/1', 'virtio/2/0']);
     expect(holds.released.sort()).toEqual(holds.held.sort());
