@@ -45,17 +45,19 @@ export class Domains {
     return this.#orDenied(path, () => this.#store.read(path));
   }
 
-  /** Undefined when there is no such domain, or nothing of it that we may know. */
+  /**
+   * Undefined when there is no such domain, or nothing of it that we may know. A toolstack removes the
+   * nodes of a domain before it destroys it.
+   */
   async find(domid: number): Promise<DomainEntry | undefined> {
     const path = `${DOMAINS}/${domid}`;
-    const [name, node, introduced] = await Promise.all([
+    const [name, exists, introduced] = await Promise.all([
       this.nameOf(domid),
-      this.#orDenied(path, () => this.#store.read(path)),
+      this.#orDenied(path, async () => (await this.#store.tryRead(path)) !== undefined),
       this.#orDenied(path, () => this.#store.isDomainIntroduced(domid)),
     ]);
-    // The nodes may outlive the domain, and a domain the right to read them.
-    if (name === undefined && node === undefined && introduced !== true) return undefined;
-    // A xenstored that keeps this from us shows the nodes alone.
+    // Each of the two may be kept from us: then the other tells.
+    if (!(exists ?? introduced ?? false)) return undefined;
     return { name, introduced: introduced ?? true };
   }
 

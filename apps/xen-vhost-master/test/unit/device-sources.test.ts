@@ -101,8 +101,8 @@ function told(by: 'name' | 'number'): Make {
         stored.introduce(guest);
       },
       disappear: (guest) => {
-        stored.release(guest);
         stored.rm(`/local/domain/${guest}`);
+        stored.release(guest);
       },
       appearBroken: () => {
         stored.write('/local/domain/11/name', 'guest1 ');

@@ -50,9 +50,10 @@ function create(domid: number, name: string): void {
   stored.introduce(domid);
 }
 
+/** In libxl's order: Xen cannot free the memory of a domain that somebody has mapped. */
 function destroy(domid: number): void {
-  stored.release(domid);
   stored.rm(`/local/domain/${domid}`);
+  stored.release(domid);
 }
 
 describe('ToldSource', () => {
@@ -150,6 +151,19 @@ describe('ToldSource', () => {
     expect(sink.removed).toEqual([]);
     destroy(4);
     await until(() => sink.removed.length === 1);
+  });
+
+  it('lets go of a domain whose nodes are removed before it is dying', async () => {
+    await start(`i2c,domain=web,${AT}`, `i2c,domain=4,base=0x2000200,irq=34`);
+    create(4, 'web');
+    await until(() => sink.added.length === 2);
+    stored.rm('/local/domain/4');
+    await until(() => sink.removed.length === 2);
+    await settle();
+    expect(sink.added).toHaveLength(2);
+    stored.release(4);
+    create(4, 'web');
+    await until(() => sink.added.length === 4);
   });
 
   it('lets go of a dying domain before its nodes are removed, and does not take it again', async () => {
