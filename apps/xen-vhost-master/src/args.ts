@@ -1,24 +1,22 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { Command, CommanderError, Option } from 'commander';
 import { BridgeError } from './errors.ts';
-import { deviceByName, SUPPORTED_DEVICES } from './supported-devices.ts';
-
-/** A command line that makes sense. */
-export interface Arguments {
-  /** Directory with `<name>.sock<n>`, where one was given. */
-  readonly directory: string | undefined;
-  /** Socket path by device name. */
-  readonly sockets: ReadonlyMap<string, string>;
-  /** Back-end command by device name. */
-  readonly spawn: ReadonlyMap<string, string>;
-  readonly notification: NotificationMode;
-  readonly xenstore: string | undefined;
-  readonly logLevel: string;
-}
-
-const NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
+import { DEVICE_NAMES, isDirectory } from './fields.ts';
+import {
+  type Arguments,
+  completeSettings,
+  findTwice,
+  LOG_LEVELS,
+  type LogLevel,
+  mergeSettings,
+  NOTIFICATION_MODES,
+  type Settings,
+} from './settings.ts';
+import { deviceByName } from './supported-devices.ts';
+import { parseToldDevice, placeOf } from './told-device.ts';
+import { parseVirtioDiskRule, ruleSubject } from './virtio-disk-rule.ts';
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
@@ -36,9 +34,13 @@ interface RawOptions {
   readonly socketPath: string[];
   readonly name: string[];
   readonly spawn: string[];
-  readonly notification: NotificationMode;
+  readonly virtioDisk: string[];
+  readonly device: string[];
+  readonly notification?: NotificationMode;
   readonly xenstore?: string;
-  readonly logLevel: string;
+  readonly logLevel?: LogLevel;
+  readonly config?: string;
+  readonly printConfig?: boolean;
 }
 
 function createCommand(): Command {
@@ -51,32 +53,55 @@ function createCommand(): Command {
       collect,
       [],
     )
-    .option('-n, --name <device>', `device type of the socket: ${NAMES}; repeatable`, collect, [])
+    .option(
+      '-n, --name <device>',
+      `device type of the socket: ${DEVICE_NAMES}; repeatable`,
+      collect,
+      [],
+    )
     .option(
       '--spawn <name=command>',
       'start this back-end for each device of a type, with\n--socket-path appended; repeatable',
       collect,
       [],
     )
+    .option(
+      '--virtio-disk <disk=device>',
+      "[DOMAIN:]VDEV=TYPE: this virtio disk of a guest's\nconfiguration is a device of that type; repeatable",
+      collect,
+      [],
+    )
+    .option(
+      '--device <device>',
+      'a device that no toolstack announces:\nTYPE,domain=NAME|ID,base=ADDRESS,irq=N[,trigger=level|edge]\n[,memory=BASE+SIZE[:BASE+SIZE...]][,socket=PATH]; repeatable',
+      collect,
+      [],
+    )
     .addOption(
-      new Option('--notification <mode>', "how the guest's notifications and interrupts travel")
-        .choices(['auto', 'kernel', 'user'])
-        .default('auto'),
+      new Option(
+        '--notification <mode>',
+        "how the guest's notifications and interrupts travel\n(default: auto)",
+      ).choices(NOTIFICATION_MODES),
     )
     .option('-f, --foreign-mapping', 'map guest memory by foreign mapping (always done)')
     .option('--xenstore <path>', 'socket or device of the xenstore')
     .addOption(
-      new Option('--log-level <level>', 'least severe log lines to write')
-        .choices(['debug', 'info', 'warn', 'error', 'silent'])
-        .default('info'),
+      new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
+        LOG_LEVELS,
+      ),
     )
+    .option('--config <file>', 'read settings from a YAML file; the command line comes first')
+    .option('--print-config', 'print the settings as such a file, and end')
     .addHelpText(
       'after',
       `
 Examples:
   xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c
   xen-vhost-master --socket-path /run/vhost
-  xen-vhost-master --spawn "i2c=vhost-device-i2c --device-list 0:0x20"`,
+  xen-vhost-master --spawn "i2c=vhost-device-i2c --device-list 0:0x20"
+  xen-vhost-master --socket-path /run/vhost --virtio-disk xvda=i2c
+  xen-vhost-master --socket-path /run/vhost --device i2c,domain=guest1,base=0xe0000000,irq=5
+  xen-vhost-master --config /etc/xen/vhost.yaml`,
     )
     .allowExcessArguments(false)
     .exitOverride();
@@ -88,12 +113,12 @@ export function usageText(): string {
 }
 
 /**
- * Reads a command line.
+ * Reads a command line, and the configuration file that it names.
  *
  * @param argv - without interpreter and script
- * @throws {BridgeError} USAGE
+ * @throws {BridgeError} USAGE, BAD_CONFIG
  */
-export function parseArguments(argv: readonly string[]): ParsedArguments {
+export async function parseArguments(argv: readonly string[]): Promise<ParsedArguments> {
   let printed = '';
   const command = createCommand().configureOutput({
     writeOut: (text) => {
@@ -108,30 +133,57 @@ export function parseArguments(argv: readonly string[]): ParsedArguments {
     if (error.exitCode === 0) return { print: printed };
     throw new BridgeError('USAGE', error.message.replace(/^error: /, ''), { cause: error });
   }
-  return { run: check(command.opts<RawOptions>()) };
+  const options = command.opts<RawOptions>();
+  const commandLine = readOptions(options);
+  if (options.config === undefined && options.printConfig !== true) {
+    return { run: completeSettings(commandLine) };
+  }
+  // Only who wants it waits for a YAML parser to load.
+  const { readConfig, formatConfig } = await import('./config-file.ts');
+  const file = options.config === undefined ? undefined : readConfig(options.config);
+  const settings = file === undefined ? commandLine : mergeSettings(file.settings, commandLine);
+  const run = completeSettings(settings, file?.origins);
+  return options.printConfig === true ? { print: formatConfig(run) } : { run };
 }
 
 function fail(message: string): never {
   throw new BridgeError('USAGE', message);
 }
 
-function check(options: RawOptions): Arguments {
+function readOptions(options: RawOptions): Settings {
   const { socketPath, name, spawn, notification, xenstore, logLevel } = options;
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
-  const checked: Arguments = {
+  return {
     directory: directories[0],
     sockets: pairSockets(files, name),
     spawn: parseSpawn(spawn),
     notification,
     xenstore,
     logLevel,
+    virtioDisks: parseEach('--virtio-disk', options.virtioDisk, parseVirtioDiskRule, ruleSubject),
+    devices: parseEach('--device', options.device, parseToldDevice, placeOf),
   };
-  if (checked.directory === undefined && files.length === 0 && spawn.length === 0) {
-    fail('say where the back-ends are: --socket-path with --name, a directory, or --spawn');
-  }
-  return checked;
+}
+
+function parseEach<T>(
+  option: string,
+  texts: readonly string[],
+  parse: (text: string) => T,
+  identity: (item: T) => string,
+): T[] {
+  const items = texts.map((text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!BridgeError.is(error)) throw error;
+      throw new BridgeError('USAGE', `${option} ${text}: ${error.message}`, { cause: error });
+    }
+  });
+  const twice = findTwice(items, identity);
+  if (twice !== undefined) fail(`${option} was given twice for ${twice.identity}; once is enough`);
+  return items;
 }
 
 function pairSockets(paths: readonly string[], names: readonly string[]): Map<string, string> {
@@ -168,11 +220,7 @@ function parseSpawn(items: readonly string[]): Map<string, string> {
 
 function deviceName(value: string, option: string): string {
   if (deviceByName(value) === undefined) {
-    fail(`${option} ${value} is no device type; those are: ${NAMES}`);
+    fail(`${option} ${value} is no device type; those are: ${DEVICE_NAMES}`);
   }
   return value;
-}
-
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -35,7 +35,7 @@ const ANSWER_LIMIT_MS = 25_000;
 export function attachXenGuest(
   components: AttachComponents,
   guest: number,
-  options: { readonly notification: NotificationMode },
+  options: { readonly notification: NotificationMode; readonly memory?: readonly GuestRange[] },
 ): BridgedVm {
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
@@ -50,7 +50,7 @@ export function attachXenGuest(
         throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not mapped yet`);
       },
     },
-    { domid, answerLimit: ANSWER_LIMIT_MS, ...options },
+    { domid, answerLimit: ANSWER_LIMIT_MS, notification: options.notification },
   );
   logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
   const map = async (): Promise<GuestMemoryXen> => {

@@ -1,5 +1,6 @@
 import type { DeviceDescription } from './device-source.ts';
 import { BridgeError } from './errors.ts';
+import { parseWholeNumber } from './fields.ts';
 
 /** `enum xenbus_state`, xen/include/public/io/xenbus.h. */
 export const XenbusState = {
@@ -12,28 +13,37 @@ export const XenbusState = {
   Closed: 6,
 } as const;
 
-/** The entries that are read of a back-end's directory. */
-export const BACKEND_ENTRIES = [
-  'type',
-  'transport',
-  'base',
-  'irq',
-  'grant_usage',
-  'state',
-  'online',
-] as const;
-
-/** A back-end's directory in the xenstore, as libxl writes it for `virtio = [ ... ]`. */
+/** A back-end's directory in the xenstore, as libxl writes it. */
 export interface BackendNode {
+  /** `<kind>/<domid>/<devid>`: its path below `backend`, and the device's key. */
+  readonly key: string;
   readonly domid: number;
-  readonly devid: number;
-  /** Text of the {@link BACKEND_ENTRIES} that there are. */
+  /** Text of those entries of the protocol that there are. */
   readonly entries: ReadonlyMap<string, string>;
+}
+
+/** How a toolstack describes virtio devices below `backend/<kind>/<domid>/<devid>`. */
+export interface XenbusProtocol {
+  readonly kind: string;
+  /** The entries that are read of each device; `state` and `online` are read of all. */
+  readonly entries: readonly string[];
+  /**
+   * True when every device of this kind is ours: its guest is held before anything is read. Else it is
+   * held once {@link XenbusProtocol.describe} has told that the device is ours.
+   */
+  readonly exclusive: boolean;
+  /**
+   * Reads a device's description.
+   *
+   * @returns undefined when the device is another server's
+   * @throws {BridgeError} BAD_DEVICE, saying which entry cannot be served and what can
+   */
+  describe(node: BackendNode): Promise<DeviceDescription | undefined>;
 }
 
 /** The `state` entry, `Unknown` when it is no number. */
 export function backendState(node: BackendNode): number {
-  return number(node.entries.get('state')) ?? XenbusState.Unknown;
+  return parseWholeNumber(node.entries.get('state')) ?? XenbusState.Unknown;
 }
 
 /** True when the toolstack wants the device gone. */
@@ -41,42 +51,36 @@ export function isClosing(node: BackendNode): boolean {
   return backendState(node) >= XenbusState.Closing || node.entries.get('online') === '0';
 }
 
+/** The error for an entry that cannot be served. */
+export function badEntry(node: BackendNode, entry: string, wanted: string): BridgeError {
+  const found = node.entries.get(entry) ?? 'missing';
+  return new BridgeError(
+    'BAD_DEVICE',
+    `Cannot serve device ${node.key}: its "${entry}" is ${found.slice(0, 80)}, expected ${wanted}`,
+  );
+}
+
 /**
- * Reads a device's description.
+ * Reads the entries that tell where a device is: `transport`, `grant_usage`, `base` and `irq`.
  *
- * @throws {BridgeError} BAD_DEVICE, saying which entry cannot be served and what can
+ * @throws {BridgeError} BAD_DEVICE
  */
-export function describeDevice(node: BackendNode): DeviceDescription {
-  const key = `${node.domid}/${node.devid}`;
-  const bad = (entry: string, wanted: string): BridgeError =>
-    new BridgeError(
-      'BAD_DEVICE',
-      `Cannot serve device ${key}: its "${entry}" is ${
-        node.entries.get(entry) ?? 'missing'
-      }, expected ${wanted}`,
-    );
-  // xl.cfg(5): the number after "device" is hexadecimal.
-  const type = /^virtio,device([0-9a-f]{1,4})$/i.exec(node.entries.get('type') ?? '')?.[1];
-  if (type === undefined) throw bad('type', 'virtio,device<hexadecimal VIRTIO device ID>');
-  if (node.entries.get('transport') !== 'mmio') throw bad('transport', 'mmio');
+export function describePlace(node: BackendNode): { base: bigint; irq: number } {
+  if (node.entries.get('transport') !== 'mmio') throw badEntry(node, 'transport', 'mmio');
   if ((node.entries.get('grant_usage') ?? '0') !== '0') {
-    throw bad(
+    throw badEntry(
+      node,
       'grant_usage',
       '0: grants are not supported yet, say grant_usage=0 in the guest config',
     );
   }
-  const base = number(node.entries.get('base'));
+  const base = parseWholeNumber(node.entries.get('base'));
   if (base === undefined || base === 0 || base % 0x200 !== 0) {
-    throw bad('base', 'the address of a virtio-mmio window');
+    throw badEntry(node, 'base', 'the address of a virtio-mmio window');
   }
-  const irq = number(node.entries.get('irq'));
+  const irq = parseWholeNumber(node.entries.get('irq'));
   // GICv2: SPIs are 32 to 1019.
-  if (irq === undefined || irq < 1 || irq > 1019) throw bad('irq', 'an interrupt number');
-  return { key, guest: node.domid, deviceId: Number.parseInt(type, 16), base: BigInt(base), irq };
-}
-
-function number(text: string | undefined): number | undefined {
-  if (text === undefined || !/^(0x[0-9a-f]+|[0-9]+)$/i.test(text)) return undefined;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : undefined;
+  if (irq === undefined || irq < 1 || irq > 1019)
+    throw badEntry(node, 'irq', 'an interrupt number');
+  return { base: BigInt(base), irq };
 }

@@ -1,14 +1,20 @@
+import type { GuestRange } from '@node-vmm/vm-memory';
 import { hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
-import type { SocketProvider } from './socket-provider.ts';
+import { BridgeError } from './errors.ts';
+import { SocketLeases, type SocketProvider } from './socket-provider.ts';
 import { deviceById } from './supported-devices.ts';
 
 /** What the bridge works with. */
 export interface BridgeComponents {
-  /** Attaches to a guest; called once for a guest's first device. */
-  readonly attachVm: (guest: number) => BridgedVm;
+  /**
+   * Attaches to a guest; called once for a guest's first device.
+   *
+   * @param memory - where that device's description says that the guest may have RAM
+   */
+  readonly attachVm: (guest: number, memory?: readonly GuestRange[]) => BridgedVm;
   readonly sockets: SocketProvider;
   readonly poller: Poller;
   readonly logger: Logger;
@@ -20,6 +26,7 @@ interface Guest {
 }
 
 interface DeviceEntry {
+  readonly description: DeviceDescription;
   readonly abort: AbortController;
   /** Ends when the device is up or has failed and left nothing behind. */
   readonly up: Promise<() => Promise<void>>;
@@ -35,6 +42,8 @@ export class Bridge implements DeviceSink {
   readonly #components: BridgeComponents;
   readonly #guests = new Map<number, Guest>();
   readonly #devices = new Map<string, DeviceEntry>();
+  // Of sockets that devices name themselves.
+  readonly #ownSockets = new SocketLeases();
 
   constructor(components: BridgeComponents) {
     this.#components = components;
@@ -50,16 +59,31 @@ export class Bridge implements DeviceSink {
     return [...this.#guests.keys()];
   }
 
+  /**
+   * @throws {BridgeError} BAD_DEVICE when the guest has a device at that place, whoever announced it
+   */
   async add(description: DeviceDescription, onPlaced: () => void = () => undefined): Promise<void> {
+    this.#refuseTwice(description);
     const abort = new AbortController();
     const up = this.#bringUp(description, onPlaced, abort.signal);
-    const entry: DeviceEntry = { abort, up };
+    const entry: DeviceEntry = { description, abort, up };
     this.#devices.set(description.key, entry);
     try {
       await up;
     } catch (error) {
       if (this.#devices.get(description.key) === entry) this.#devices.delete(description.key);
       throw error;
+    }
+  }
+
+  #refuseTwice({ key, guest, base }: DeviceDescription): void {
+    for (const [other, { description }] of this.#devices) {
+      const samePlace = description.guest === guest && description.base === base;
+      if (other !== key && !samePlace) continue;
+      throw new BridgeError(
+        'BAD_DEVICE',
+        `Cannot serve device ${key}: domain ${guest} has device ${other} at ${hex(description.base)}; announce it once`,
+      );
     }
   }
 
@@ -92,16 +116,17 @@ export class Bridge implements DeviceSink {
     signal: AbortSignal,
   ): Promise<() => Promise<void>> {
     const { sockets, poller } = this.#components;
-    const { key, guest } = description;
+    const { key, guest, socket } = description;
     const type = deviceById(description.deviceId);
     const logger = this.#components.logger.child({ device: key, type: type.name });
-    const lease = sockets.lease(type, key);
+    const lease =
+      socket === undefined ? sockets.lease(type, key) : this.#ownSockets.lease(socket, type, key);
     const undo: (() => void)[] = [() => lease.release()];
     const letGo = (): void => {
       for (const step of undo.reverse()) step();
     };
     try {
-      const attached = this.#attach(guest);
+      const attached = this.#attach(description);
       undo.push(() => this.#detach(guest));
       const components = { guest: attached, poller, logger, onPlaced };
       const device = await BridgedDevice.create(components, description, type, lease.path, signal);
@@ -120,13 +145,13 @@ export class Bridge implements DeviceSink {
     }
   }
 
-  #attach(guest: number): BridgedVm {
+  #attach({ guest, memory }: DeviceDescription): BridgedVm {
     const known = this.#guests.get(guest);
     if (known !== undefined) {
       known.devices++;
       return known.attached;
     }
-    const attached = this.#components.attachVm(guest);
+    const attached = this.#components.attachVm(guest, memory);
     this.#guests.set(guest, { attached, devices: 1 });
     return attached;
   }

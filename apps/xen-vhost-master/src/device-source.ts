@@ -5,7 +5,7 @@ export type IrqTrigger = 'level' | 'edge';
 
 /** A virtio device that some guest is to have, as its source describes it. */
 export interface DeviceDescription {
-  /** Unique among all devices of all guests: `<guest>/<device>`. */
+  /** Unique among all devices of all guests and sources: `<source>/<guest>/<device>`. */
   readonly key: string;
   /** The guest: a domid under Xen. */
   readonly guest: number;
@@ -37,9 +37,16 @@ export interface DeviceSink {
   remove(key: string): Promise<void>;
 }
 
-/** Where devices are announced: xenbus under Xen, a fixed list for the simulated VM. */
+/** Holds a guest still; the function lets it go. Undefined where that is not possible. */
+export type HoldGuest = (domid: number) => (() => void) | undefined;
+
+/** Where devices are announced: by a toolstack in the xenstore, or told by the user. */
 export interface DeviceSource {
+  /** Ends when nothing that is announced from then on can be missed. */
   start(sink: DeviceSink): Promise<void>;
-  /** Announces nothing more; tells the toolstack that the devices are closed. */
+  /**
+   * Announces nothing more, takes its devices down and lets every guest go; tells the toolstack that
+   * the devices are closed, where it listens.
+   */
   close(): Promise<void>;
 }

@@ -2,6 +2,7 @@ const MARK: unique symbol = Symbol.for('@node-vmm/xen-vhost-master/BridgeError')
 
 /**
  * - `USAGE`: the command line makes no sense.
+ * - `BAD_CONFIG`: the configuration file cannot be read or makes no sense.
  * - `NO_SOCKET`: no back-end socket is configured or free for the device.
  * - `ABORTED`: the device was taken down while it was coming up.
  * - `NOT_READY`: asked for too early.
@@ -10,6 +11,7 @@ const MARK: unique symbol = Symbol.for('@node-vmm/xen-vhost-master/BridgeError')
  */
 export type BridgeErrorCode =
   | 'USAGE'
+  | 'BAD_CONFIG'
   | 'NO_SOCKET'
   | 'ABORTED'
   | 'NOT_READY'

@@ -4,13 +4,20 @@ import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { destination, pino } from 'pino';
-import { type Arguments, parseArguments, usageText } from './args.ts';
+import { parseArguments, usageText } from './args.ts';
 import { attachXenGuest } from './attach-xen-guest.ts';
 import { Bridge } from './bridge.ts';
+import { CombinedSource } from './combined-source.ts';
+import type { DeviceSource, HoldGuest } from './device-source.ts';
+import { Domains } from './domains.ts';
 import { BridgeError } from './errors.ts';
+import type { Arguments } from './settings.ts';
 import { FixedSockets, SocketDirectory, type SocketProvider } from './socket-provider.ts';
 import { SpawnedBackends } from './spawned-backends.ts';
-import { type HoldGuest, XenbusSource } from './xenbus-source.ts';
+import { ToldSource } from './told-source.ts';
+import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
+import { VirtioProtocol } from './virtio-protocol.ts';
+import { XenbusSource } from './xenbus-source.ts';
 
 const EXIT_OK = 0;
 const EXIT_FAILURE = 1;
@@ -50,6 +57,26 @@ function holdGuest(xen: XenHost, logger: Logger): HoldGuest {
   };
 }
 
+/** Every way in which devices are announced here. */
+function deviceSource(
+  run: Arguments,
+  components: { readonly store: XenStore; readonly logger: Logger; readonly hold: HoldGuest },
+): DeviceSource {
+  const { store, logger } = components;
+  const domains = new Domains(store, logger);
+  const sources: DeviceSource[] = [
+    new XenbusSource({ ...components, protocol: new VirtioProtocol() }),
+  ];
+  const { virtioDisks: rules, devices } = run;
+  const blk = run.sockets.has('blk') || run.spawn.has('blk');
+  if (blk || rules.length > 0) {
+    const protocol = new VirtioDiskProtocol({ rules, blk, domains });
+    sources.push(new XenbusSource({ ...components, protocol }));
+  }
+  if (devices.length > 0) sources.push(new ToldSource({ ...components, domains, devices }));
+  return new CombinedSource(sources, logger);
+}
+
 async function serve(run: Arguments): Promise<number> {
   const ended = endSignal();
   const logger = pino(
@@ -67,13 +94,16 @@ async function serve(run: Arguments): Promise<number> {
   logger.info({ xen: `${major}.${minor}` }, 'starting');
   const sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
   const bridge = new Bridge({
-    attachVm: (guest) =>
-      attachXenGuest({ xen, poller, logger }, guest, { notification: run.notification }),
+    attachVm: (guest, memory) =>
+      attachXenGuest({ xen, poller, logger }, guest, {
+        notification: run.notification,
+        ...(memory === undefined ? {} : { memory }),
+      }),
     sockets,
     poller,
     logger,
   });
-  const source = new XenbusSource({ store, logger, hold: holdGuest(xen, logger) });
+  const source = deviceSource(run, { store, logger, hold: holdGuest(xen, logger) });
   try {
     await source.start(bridge);
     const reason = await Promise.race([ended, store.ended]);
@@ -92,12 +122,13 @@ async function serve(run: Arguments): Promise<number> {
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const parsed = parseArguments(argv);
+    const parsed = await parseArguments(argv);
     if ('run' in parsed) return await serve(parsed.run);
     process.stdout.write(parsed.print);
     return EXIT_OK;
   } catch (error) {
     complain(errorMessage(error));
+    if (BridgeError.is(error) && error.code === 'BAD_CONFIG') return EXIT_USAGE;
     if (!BridgeError.is(error) || error.code !== 'USAGE') return EXIT_FAILURE;
     process.stderr.write(`\n${usageText()}`);
     return EXIT_USAGE;

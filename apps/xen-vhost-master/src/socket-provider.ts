@@ -19,10 +19,33 @@ export interface SocketProvider {
   lease(device: SupportedDevice, key: string): SocketLease;
 }
 
+/** Sockets that serve one device at a time. */
+export class SocketLeases {
+  readonly #users = new Map<string, string>();
+
+  /** @throws {BridgeError} NO_SOCKET while another device uses it */
+  lease(path: string, device: SupportedDevice, key: string): SocketLease {
+    const user = this.#users.get(path);
+    if (user !== undefined) {
+      throw new BridgeError(
+        'NO_SOCKET',
+        `Cannot serve ${device.name} device ${key}: ${path} serves device ${user}; give each a socket of its own, such as a directory as --socket-path`,
+      );
+    }
+    this.#users.set(path, key);
+    return {
+      path,
+      release: () => {
+        if (this.#users.get(path) === key) this.#users.delete(path);
+      },
+    };
+  }
+}
+
 /** `--socket-path PATH --name NAME`: each device type has one socket, which serves one device. */
 export class FixedSockets implements SocketProvider {
   readonly #paths: ReadonlyMap<string, string>;
-  readonly #users = new Map<string, string>();
+  readonly #leases = new SocketLeases();
 
   /** @param paths - socket path by device name */
   constructor(paths: ReadonlyMap<string, string>) {
@@ -37,20 +60,7 @@ export class FixedSockets implements SocketProvider {
         `Cannot serve ${device.name} device ${key}: no --socket-path was given for --name ${device.name}`,
       );
     }
-    const user = this.#users.get(path);
-    if (user !== undefined) {
-      throw new BridgeError(
-        'NO_SOCKET',
-        `Cannot serve ${device.name} device ${key}: ${path} serves device ${user}; give --socket-path a directory for several devices of a kind`,
-      );
-    }
-    this.#users.set(path, key);
-    return {
-      path,
-      release: () => {
-        if (this.#users.get(path) === key) this.#users.delete(path);
-      },
-    };
+    return this.#leases.lease(path, device, key);
   }
 }
 

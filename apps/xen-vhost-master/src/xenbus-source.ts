@@ -1,29 +1,31 @@
 import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
 import type { XenStore } from '@node-vmm/xen-store';
 import {
-  BACKEND_ENTRIES,
   type BackendNode,
   backendState,
-  describeDevice,
   isClosing,
+  type XenbusProtocol,
   XenbusState,
 } from './backend-node.ts';
-import type { DeviceSink, DeviceSource } from './device-source.ts';
+import type { DeviceDescription, DeviceSink, DeviceSource, HoldGuest } from './device-source.ts';
+import { Rescan } from './rescan.ts';
 
-// Relative to our own domain's directory: dom0's, or a driver domain's.
-const ROOT = 'backend/virtio';
 /** More devices than any guest has; what a directory could otherwise make us walk through. */
 const MAX_DEVICES = 4096;
 
-/** Holds a guest still; the function lets it go. Undefined where that is not possible. */
-export type HoldGuest = (domid: number) => (() => void) | undefined;
-
 type Known = 'adding' | 'up' | 'failed' | 'removing';
+
+/** What is announced now. */
+interface Announced {
+  readonly nodes: Map<string, BackendNode>;
+  /** Guests whose directory could not be read: of them nothing is known. */
+  readonly unread: Set<number>;
+}
 
 /**
  * Devices as the toolstack announces them in the xenstore, and our half of the handshake: a back-end's
  * state is InitWait once the guest can use the device, and Closed once nothing of it remains. `xl create`
- * (4.20) does not wait for the first; tools may watch it.
+ * waits for the first of `virtio_disk` devices, but not of `virtio` ones (4.20); tools may watch it.
  *
  * Every change makes it compare what there is with what it knows, so that no sequence of events can
  * be missed.
@@ -32,14 +34,18 @@ export class XenbusSource implements DeviceSource {
   readonly #store: XenStore;
   readonly #logger: Logger;
   readonly #hold: HoldGuest;
+  readonly #protocol: XenbusProtocol;
+  // Relative to our own domain's directory: dom0's, or a driver domain's.
+  readonly #root: string;
+  readonly #entries: readonly string[];
   readonly #known = new Map<string, Known>();
+  /** Devices of other servers, by key. */
+  readonly #foreign = new Set<string>();
   // Guests that stand still until their new devices are in place, by device.
   readonly #held = new Map<string, (() => void) | undefined>();
+  readonly #rescan = new Rescan(() => this.#scan());
   #sink: DeviceSink | undefined;
   #watch: Disposable | undefined;
-  #scanning: Promise<void> | undefined;
-  #again = false;
-  #closed = false;
 
   /**
    * @param components - `hold`: `xl create` does not wait for virtio devices, and a guest that touches
@@ -49,38 +55,44 @@ export class XenbusSource implements DeviceSource {
     readonly store: XenStore;
     readonly logger: Logger;
     readonly hold: HoldGuest;
+    readonly protocol: XenbusProtocol;
   }) {
     this.#store = components.store;
     this.#logger = components.logger;
     this.#hold = components.hold;
+    this.#protocol = components.protocol;
+    this.#root = `backend/${components.protocol.kind}`;
+    this.#entries = [...new Set([...components.protocol.entries, 'state', 'online'])];
   }
 
   async start(sink: DeviceSink): Promise<void> {
     this.#sink = sink;
-    this.#watch = await this.#store.watch(ROOT, {
+    this.#watch = await this.#store.watch(this.#root, {
       onEvent: ({ path }) => this.#onEvent(path),
     });
-    this.#logger.info({ path: ROOT }, 'watching for devices');
+    this.#logger.debug({ path: this.#root }, 'watching the xenstore');
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
-    await this.#scanning;
+    await this.#rescan.close();
     // A guest that is left standing stands for ever.
     for (const key of [...this.#held.keys()]) this.#letGo(key);
     await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
   }
 
   #onEvent(path: string): void {
-    const match = /^backend\/virtio\/(\d{1,5})\/\d{1,5}(?=\/|$)/.exec(path);
-    const key = match?.[0].slice(ROOT.length + 1);
+    const [, kind, domid, devid] = /^backend\/([a-z_]+)\/(\d+)\/(\d+)(?=\/|$)/.exec(path) ?? [];
     // At once, before anything is read: the guest may be about to run.
-    if (key !== undefined && !this.#known.has(key) && !this.#held.has(key)) {
-      this.#held.set(key, this.#hold(Number(match?.[1])));
+    if (this.#protocol.exclusive && isNumber(domid) && isNumber(devid)) {
+      this.#holdFor(`${kind}/${domid}/${devid}`, Number(domid));
     }
-    this.#changed();
+    void this.#rescan.changed();
+  }
+
+  #holdFor(key: string, domid: number): void {
+    if (!this.#known.has(key) && !this.#held.has(key)) this.#held.set(key, this.#hold(domid));
   }
 
   #letGo(key: string): void {
@@ -88,40 +100,53 @@ export class XenbusSource implements DeviceSource {
     this.#held.delete(key);
   }
 
-  #changed(): void {
-    if (this.#closed) return;
-    if (this.#scanning !== undefined) {
-      this.#again = true;
-      return;
-    }
-    this.#scanning = this.#scan()
-      .catch((error: unknown) => this.#logger.error({ err: error }, 'cannot read the devices'))
-      .finally(() => {
-        this.#scanning = undefined;
-        if (!this.#again) return;
-        this.#again = false;
-        this.#changed();
-      });
-  }
-
-  async #scan(): Promise<void> {
+  async #scan(): Promise<boolean> {
     const held = [...this.#held.keys()];
     try {
-      const nodes = await this.#list();
-      if (this.#closed) return;
+      const { nodes, unread } = await this.#list();
+      if (this.#rescan.closed) return true;
       for (const [key, state] of this.#known) {
         const node = nodes.get(key);
+        if (node === undefined && unread.has(guestOf(key))) continue;
         if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
       }
-      for (const [key, node] of nodes) {
-        if (!this.#known.has(key) && !isClosing(node)) void this.#add(key, node);
+      for (const key of this.#foreign) if (!nodes.has(key)) this.#foreign.delete(key);
+      for (const node of nodes.values()) {
+        if (!this.#known.has(node.key) && !isClosing(node)) await this.#consider(node);
       }
+      return unread.size === 0;
+    } catch (error) {
+      this.#logger.error({ err: error }, 'cannot read the devices');
+      return !this.#store.live;
     } finally {
       for (const key of held) if (!this.#known.has(key)) this.#letGo(key);
     }
   }
 
-  async #add(key: string, node: BackendNode): Promise<void> {
+  /** Takes a device that is new, if it is ours. */
+  async #consider(node: BackendNode): Promise<void> {
+    const { key, domid } = node;
+    try {
+      const description = await this.#protocol.describe(node);
+      if (this.#rescan.closed) return;
+      if (description !== undefined) {
+        // One that had a server has a guest that runs; it need not wait.
+        if (backendState(node) <= XenbusState.Initialising) this.#holdFor(key, domid);
+        void this.#add(node, description);
+      } else if (!this.#foreign.has(key)) {
+        this.#foreign.add(key);
+        this.#logger.debug({ device: key }, "device is another server's");
+      }
+    } catch (error) {
+      if (!this.#store.live) throw error;
+      this.#known.set(key, 'failed');
+      this.#letGo(key);
+      this.#logger.error({ device: key, err: error }, 'device cannot be served');
+    }
+  }
+
+  async #add(node: BackendNode, description: DeviceDescription): Promise<void> {
+    const { key } = node;
     this.#known.set(key, 'adding');
     try {
       if (backendState(node) > XenbusState.Initialising) {
@@ -130,7 +155,7 @@ export class XenbusSource implements DeviceSource {
           'taking over a device that another bridge served: its guest must reset it',
         );
       }
-      await this.#sink?.add(describeDevice(node), () => this.#letGo(key));
+      await this.#sink?.add(description, () => this.#letGo(key));
       if (this.#known.get(key) !== 'adding') return;
       this.#known.set(key, 'up');
       await this.#setState(key, XenbusState.InitWait);
@@ -155,13 +180,13 @@ export class XenbusSource implements DeviceSource {
     } finally {
       this.#known.delete(key);
       // The toolstack may have announced it anew meanwhile.
-      this.#changed();
+      void this.#rescan.changed();
     }
   }
 
   /** Writes the state of a device that still exists: a write alone would make its directory anew. */
   async #setState(key: string, state: number): Promise<void> {
-    const path = `${ROOT}/${key}/state`;
+    const path = `backend/${key}/state`;
     try {
       await this.#store.transaction(async (transaction) => {
         const before = Number(await transaction.read(path));
@@ -173,28 +198,38 @@ export class XenbusSource implements DeviceSource {
     }
   }
 
-  async #list(): Promise<Map<string, BackendNode>> {
-    const nodes = new Map<string, BackendNode>();
-    for (const domid of await this.#numbers(ROOT)) {
-      for (const devid of await this.#numbers(`${ROOT}/${domid}`)) {
-        if (nodes.size === MAX_DEVICES) return nodes;
-        const path = `${ROOT}/${domid}/${devid}`;
-        const texts = await Promise.all(
-          BACKEND_ENTRIES.map((name) => this.#store.tryRead(`${path}/${name}`)),
-        );
-        const entries = new Map<string, string>();
-        texts.forEach((text, i) => {
-          if (text !== undefined) entries.set(BACKEND_ENTRIES[i] as string, text);
-        });
-        // libxl writes a device in one transaction; without a state it is being removed.
-        if (entries.has('state')) nodes.set(`${domid}/${devid}`, { domid, devid, entries });
+  async #list(): Promise<Announced> {
+    const announced: Announced = { nodes: new Map(), unread: new Set() };
+    for (const domid of await this.#numbers(this.#root)) {
+      try {
+        await this.#listGuest(domid, announced.nodes);
+      } catch (error) {
+        if (!this.#store.live) throw error;
+        announced.unread.add(domid);
+        this.#logger.warn({ domid, err: error }, "cannot read a guest's devices");
       }
     }
-    return nodes;
+    return announced;
+  }
+
+  async #listGuest(domid: number, nodes: Map<string, BackendNode>): Promise<void> {
+    for (const devid of await this.#numbers(`${this.#root}/${domid}`)) {
+      if (nodes.size >= MAX_DEVICES) return;
+      const key = `${this.#protocol.kind}/${domid}/${devid}`;
+      const texts = await Promise.all(
+        this.#entries.map((name) => this.#store.tryRead(`backend/${key}/${name}`)),
+      );
+      const entries = new Map<string, string>();
+      texts.forEach((text, i) => {
+        if (text !== undefined) entries.set(this.#entries[i] as string, text);
+      });
+      // libxl writes a device in one transaction; without a state it is being removed.
+      if (entries.has('state')) nodes.set(key, { key, domid, entries });
+    }
   }
 
   async #numbers(path: string): Promise<number[]> {
-    return (await this.#directory(path)).filter((name) => /^\d{1,5}$/.test(name)).map(Number);
+    return (await this.#directory(path)).filter(isNumber).map(Number);
   }
 
   async #directory(path: string): Promise<readonly string[]> {
@@ -205,4 +240,13 @@ export class XenbusSource implements DeviceSource {
       throw error;
     }
   }
+}
+
+/** Numbers as the toolstack writes them: `01` would be a second name of `1`. */
+function isNumber(text: string | undefined): boolean {
+  return text !== undefined && /^(0|[1-9]\d{0,9})$/.test(text);
+}
+
+function guestOf(key: string): number {
+  return Number(key.split('/')[1]);
 }

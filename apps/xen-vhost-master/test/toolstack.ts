@@ -1,8 +1,8 @@
 import type { FakeXenStored } from '@node-vmm/xen-store/testing';
 
-const ROOT = '/local/domain/0/backend/virtio';
+const ROOT = '/local/domain/0/backend';
 
-/** What `xl` does in the xenstore for `virtio = [ ... ]`. */
+/** What `xl` does in the xenstore for `virtio = [ ... ]` and `disk = [ ... ]`; keys are paths below `backend`. */
 export class Toolstack {
   readonly #stored: FakeXenStored;
 
@@ -13,17 +13,14 @@ export class Toolstack {
   /** Announces devices, all entries at once as libxl's transaction does. */
   announce(keys: readonly string[], changes: Record<string, string> = {}): void {
     for (const key of keys) {
-      const [domid, devid] = key.split('/').map(Number) as [number, number];
-      const entries: Record<string, string> = {
-        frontend: `/local/domain/${domid}/device/virtio/${devid}`,
+      const [kind, guest, device] = key.split('/');
+      const [domid, devid] = [Number(guest), Number(device)];
+      const entries = {
+        frontend: `/local/domain/${domid}/device/${kind}/${devid}`,
         'frontend-id': String(domid),
         online: '1',
         state: '1',
-        type: 'virtio,device22',
-        transport: 'mmio',
-        base: `0x${(0x200_0000 + devid * 0x200).toString(16)}`,
-        irq: String(33 + devid),
-        grant_usage: '0',
+        ...(kind === 'virtio' ? virtioEntries(devid) : diskEntries(devid)),
         ...changes,
       };
       for (const [name, value] of Object.entries(entries)) {
@@ -56,4 +53,36 @@ export class Toolstack {
   has(key: string): boolean {
     return [...this.#stored.tree.nodes.keys()].some((path) => path.startsWith(`${ROOT}/${key}`));
   }
+}
+
+function virtioEntries(devid: number): Record<string, string> {
+  return {
+    type: 'virtio,device22',
+    transport: 'mmio',
+    base: `0x${(0x200_0000 + devid * 0x200).toString(16)}`,
+    irq: String(33 + devid),
+    grant_usage: '0',
+  };
+}
+
+/** `xvda` is number 51712, and so on in steps of 16: docs/man/xen-vbd-interface(7). */
+const XVDA = 51_712;
+
+function diskEntries(devid: number): Record<string, string> {
+  const index = (devid - XVDA) / 16;
+  return {
+    params: '/dev/null-disk',
+    removable: '0',
+    bootable: '1',
+    dev: `xvd${String.fromCharCode(97 + index)}`,
+    type: 'standalone',
+    mode: 'w',
+    'device-type': 'disk',
+    'discard-enable': '1',
+    specification: 'virtio',
+    transport: 'mmio',
+    // Decimal, unlike those of `virtio = [ ... ]`.
+    base: String(0x200_0000 + index * 0x200),
+    irq: String(33 + index),
+  };
 }

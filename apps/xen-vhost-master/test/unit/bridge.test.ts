@@ -257,7 +257,7 @@ describe('Bridge without a daemon', { timeout: TIMEOUT }, () => {
 
   it('lets the second of two devices at one address fail alone', async () => {
     const first = expect(bench.bridge.add(i2cDevice())).rejects.toThrow(/aborted/);
-    const second = { ...i2cDevice(), key: '1/9' };
+    const second = { ...i2cDevice(), key: '1/9', base: 0x200_0100n };
     await expect(bench.bridge.add(second)).rejects.toMatchObject({ code: 'RANGE_IN_USE' });
     expect(bench.bridge).toMatchObject({ devices: ['1/0'], guests: [1] });
     await bench.bridge.close();

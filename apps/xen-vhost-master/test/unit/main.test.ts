@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { XenStore } from '@node-vmm/xen-store';
 import { describe, expect, it } from 'vitest';
@@ -26,6 +26,28 @@ describe.skipIf(!existsSync(PROGRAM))('the program (built by tsc -b)', () => {
     const [first, ...rest] = stderr.split('\n');
     expect(first).toMatch(/^xen-vhost-master: every --socket-path .* needs a --name/);
     expect(rest.join('\n')).toContain('Usage: xen-vhost-master');
+  });
+
+  it('prints a configuration that it takes again', () => {
+    using dir = new TempDir();
+    const device = 'i2c,domain=web,base=0xe0000000,irq=5';
+    const first = run('--socket-path', dir.path, '--device', device, '--print-config');
+    expect(first).toMatchObject({ status: 0, stderr: '' });
+    const file = dir.join('bridge.yaml');
+    writeFileSync(file, first.stdout);
+    const again = run('--config', file, '--print-config');
+    expect(again).toMatchObject({ status: 0, stdout: first.stdout, stderr: '' });
+  });
+
+  it('ends with 2 and one line with file and line number after a bad configuration', () => {
+    using dir = new TempDir();
+    const file = dir.join('bridge.yaml');
+    writeFileSync(file, 'log-level: info\nnotification: fast\n');
+    const { status, stdout, stderr } = run('--config', file);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(
+      /^xen-vhost-master: [^\n]*bridge\.yaml:2: [^\n]*auto, kernel, user[^\n]*\n$/,
+    );
   });
 
   it.skipIf(existsSync('/dev/xen/privcmd'))('ends with 1 and one line without Xen', () => {

@@ -14,7 +14,7 @@ describe('FixedSockets', () => {
       expect.objectContaining({
         code: 'NO_SOCKET',
         message:
-          'Cannot serve i2c device 2/0: /run/vi2c.sock0 serves device 1/0; give --socket-path a directory for several devices of a kind',
+          'Cannot serve i2c device 2/0: /run/vi2c.sock0 serves device 1/0; give each a socket of its own, such as a directory as --socket-path',
       }),
     );
     first.release();

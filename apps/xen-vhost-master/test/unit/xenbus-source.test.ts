@@ -2,66 +2,20 @@ import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DeviceDescription, DeviceSink } from '../../src/device-source.ts';
+import { VirtioProtocol } from '../../src/virtio-protocol.ts';
 import { XenbusSource } from '../../src/xenbus-source.ts';
+import { type Adding, Holds, RecordingSink } from '../recording-sink.ts';
 import { LogBook, settle, until } from '../support.ts';
 import { Toolstack } from '../toolstack.ts';
 
 // xen/include/public/io/xs_wire.h
 const XS_DIRECTORY = 1;
 
-interface Adding {
-  readonly device: DeviceDescription;
-  readonly place: () => void;
-  readonly succeed: () => void;
-  readonly fail: (error: Error) => void;
-}
-
-/** A bridge whose devices come up when the test says so, or at once. */
-class Sink implements DeviceSink {
-  readonly added: DeviceDescription[] = [];
-  readonly removed: string[] = [];
-  readonly adding = new Map<string, Adding>();
-  /** Devices come up by themselves. */
-  auto = true;
-
-  add(device: DeviceDescription, onPlaced: () => void): Promise<void> {
-    this.added.push(device);
-    if (this.auto) {
-      onPlaced();
-      return Promise.resolve();
-    }
-    return new Promise((resolve, reject) => {
-      this.adding.set(device.key, { device, place: onPlaced, succeed: resolve, fail: reject });
-    });
-  }
-
-  remove(key: string): Promise<void> {
-    this.removed.push(key);
-    this.adding.get(key)?.fail(new Error('aborted'));
-    this.adding.delete(key);
-    return Promise.resolve();
-  }
-}
-
-/** Counts how often guests were held and let go. */
-class Holds {
-  readonly held: number[] = [];
-  readonly released: number[] = [];
-  possible = true;
-
-  readonly hold = (domid: number): (() => void) | undefined => {
-    if (!this.possible) return undefined;
-    this.held.push(domid);
-    return () => this.released.push(domid);
-  };
-}
-
 let poller: MainPoller;
 let stored: FakeXenStored;
 let store: XenStore;
 let toolstack: Toolstack;
-let sink: Sink;
+let sink: RecordingSink;
 let holds: Holds;
 let book: LogBook;
 let source: XenbusSource;
@@ -71,10 +25,11 @@ beforeEach(async () => {
   stored = await FakeXenStored.start();
   store = XenStore.open({ path: stored.path, poller });
   toolstack = new Toolstack(stored);
-  sink = new Sink();
+  sink = new RecordingSink();
   holds = new Holds();
   book = new LogBook();
-  source = new XenbusSource({ store, logger: book, hold: holds.hold });
+  const protocol = new VirtioProtocol();
+  source = new XenbusSource({ store, logger: book, hold: holds.hold, protocol });
 });
 afterEach(async () => {
   await source.close();
@@ -88,10 +43,10 @@ const state = (key: string): string | undefined => toolstack.entry(key, 'state')
 describe('XenbusSource', () => {
   it('brings a device up that is announced and writes InitWait', async () => {
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => state('1/0') === '2');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => state('virtio/1/0') === '2');
     expect(sink.added).toEqual([
-      { key: '1/0', guest: 1, deviceId: 34, base: 0x200_0000n, irq: 33 },
+      { key: 'virtio/1/0', guest: 1, deviceId: 34, base: 0x200_0000n, irq: 33 },
     ]);
     expect(book.lines.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
   });
@@ -99,71 +54,71 @@ describe('XenbusSource', () => {
   it('writes InitWait only when the device is up', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => sink.adding.has('1/0'));
+    toolstack.announce(['virtio/1/0']);
+    await until(() => sink.adding.has('virtio/1/0'));
     await settle();
-    expect(state('1/0')).toBe('1');
-    sink.adding.get('1/0')?.succeed();
-    await until(() => state('1/0') === '2');
+    expect(state('virtio/1/0')).toBe('1');
+    sink.adding.get('virtio/1/0')?.succeed();
+    await until(() => state('virtio/1/0') === '2');
   });
 
   it('closes a device that the toolstack wants gone, and serves it when announced anew', async () => {
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => state('1/0') === '2');
-    toolstack.askToClose('1/0');
-    await until(() => state('1/0') === '6');
-    expect(sink.removed).toEqual(['1/0']);
-    toolstack.remove('1/0');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => state('virtio/1/0') === '2');
+    toolstack.askToClose('virtio/1/0');
+    await until(() => state('virtio/1/0') === '6');
+    expect(sink.removed).toEqual(['virtio/1/0']);
+    toolstack.remove('virtio/1/0');
     await settle();
     expect(sink.added).toHaveLength(1);
-    toolstack.announce(['1/0'], { irq: '40' });
-    await until(() => state('1/0') === '2');
+    toolstack.announce(['virtio/1/0'], { irq: '40' });
+    await until(() => state('virtio/1/0') === '2');
     expect(sink.added.map(({ irq }) => irq)).toEqual([33, 40]);
   });
 
   it('makes no directory anew that is removed while its device goes', async () => {
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => state('1/0') === '2');
-    toolstack.remove('1/0');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => state('virtio/1/0') === '2');
+    toolstack.remove('virtio/1/0');
     await until(() => sink.removed.length === 1);
     await settle();
-    expect(toolstack.has('1/0')).toBe(false);
+    expect(toolstack.has('virtio/1/0')).toBe(false);
   });
 
   it('makes no directory anew that is removed while its device comes up', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => sink.adding.has('1/0'));
-    const { succeed } = sink.adding.get('1/0') as Adding;
+    toolstack.announce(['virtio/1/0']);
+    await until(() => sink.adding.has('virtio/1/0'));
+    const { succeed } = sink.adding.get('virtio/1/0') as Adding;
     stored.hold();
-    toolstack.remove('1/0');
+    toolstack.remove('virtio/1/0');
     succeed();
     await settle();
     stored.resume();
     await until(() => sink.removed.length === 1);
     await settle();
-    expect(toolstack.has('1/0')).toBe(false);
+    expect(toolstack.has('virtio/1/0')).toBe(false);
   });
 
   it('does not take back the wish to close of a device that comes up', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => sink.adding.has('1/0'));
-    const { succeed } = sink.adding.get('1/0') as Adding;
-    toolstack.askToClose('1/0');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => sink.adding.has('virtio/1/0'));
+    const { succeed } = sink.adding.get('virtio/1/0') as Adding;
+    toolstack.askToClose('virtio/1/0');
     succeed();
     const seen: (string | undefined)[] = [];
     await until(() => {
-      seen.push(state('1/0'));
-      return state('1/0') === '6';
+      seen.push(state('virtio/1/0'));
+      return state('virtio/1/0') === '6';
     });
     await settle();
     expect(seen).not.toContain('2');
-    expect(state('1/0')).toBe('6');
+    expect(state('virtio/1/0')).toBe('6');
   });
 
   it.each([
@@ -176,54 +131,57 @@ describe('XenbusSource', () => {
     ['irq', '-1', /its "irq" is -1/],
   ])('logs a bad %s (%s) and serves the others', async (name, value, text) => {
     await source.start(sink);
-    toolstack.announce(['1/0'], { [name]: value });
-    toolstack.announce(['1/1', '2/0']);
-    await until(() => state('1/1') === '2' && state('2/0') === '2');
+    toolstack.announce(['virtio/1/0'], { [name]: value });
+    toolstack.announce(['virtio/1/1', 'virtio/2/0']);
+    await until(() => state('virtio/1/1') === '2' && state('virtio/2/0') === '2');
     await until(() => book.saying('device cannot be served').length > 0);
     const [line] = book.saying('device cannot be served');
     const message = expect.stringMatching(text);
-    expect(line?.context).toMatchObject({ device: '1/0', err: { code: 'BAD_DEVICE', message } });
-    expect(state('1/0')).toBe('1');
-    expect(sink.added.map(({ key }) => key).sort()).toEqual(['1/1', '2/0']);
+    expect(line?.context).toMatchObject({
+      device: 'virtio/1/0',
+      err: { code: 'BAD_DEVICE', message },
+    });
+    expect(state('virtio/1/0')).toBe('1');
+    expect(sink.added.map(({ key }) => key).sort()).toEqual(['virtio/1/1', 'virtio/2/0']);
     expect(holds.released.sort()).toEqual(holds.held.sort());
     // Once it is gone nothing of it is left.
-    toolstack.askToClose('1/0');
-    await until(() => state('1/0') === '6');
+    toolstack.askToClose('virtio/1/0');
+    await until(() => state('virtio/1/0') === '6');
   });
 
   it('serves several devices of several guests, each by itself', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['1/0', '1/1']);
-    toolstack.announce(['2/0']);
+    toolstack.announce(['virtio/1/0', 'virtio/1/1']);
+    toolstack.announce(['virtio/2/0']);
     await until(() => sink.adding.size === 3);
-    sink.adding.get('2/0')?.succeed();
-    await until(() => state('2/0') === '2');
-    sink.adding.get('1/1')?.fail(new Error('no back-end'));
+    sink.adding.get('virtio/2/0')?.succeed();
+    await until(() => state('virtio/2/0') === '2');
+    sink.adding.get('virtio/1/1')?.fail(new Error('no back-end'));
     await until(() => book.saying('device cannot be served').length === 1);
-    sink.adding.get('1/0')?.succeed();
-    await until(() => state('1/0') === '2');
-    expect(state('1/1')).toBe('1');
-    toolstack.askToClose('2/0');
-    await until(() => state('2/0') === '6');
-    expect(state('1/0')).toBe('2');
-    expect(sink.removed).toEqual(['2/0']);
+    sink.adding.get('virtio/1/0')?.succeed();
+    await until(() => state('virtio/1/0') === '2');
+    expect(state('virtio/1/1')).toBe('1');
+    toolstack.askToClose('virtio/2/0');
+    await until(() => state('virtio/2/0') === '6');
+    expect(state('virtio/1/0')).toBe('2');
+    expect(sink.removed).toEqual(['virtio/2/0']);
   });
 
   it('warns when it takes over what another bridge served', async () => {
-    toolstack.announce(['1/0'], { state: '2' });
+    toolstack.announce(['virtio/1/0'], { state: '2' });
     await source.start(sink);
     await until(() => sink.added.length === 1);
     expect(book.saying('its guest must reset it')).toMatchObject([
-      { level: 'warn', context: { device: '1/0' } },
+      { level: 'warn', context: { device: 'virtio/1/0' } },
     ]);
     await settle();
-    expect(state('1/0')).toBe('2');
+    expect(state('virtio/1/0')).toBe('2');
   });
 
   it('leaves alone what is closing when it starts', async () => {
-    toolstack.announce(['1/0'], { state: '5', online: '0' });
-    toolstack.announce(['1/1'], { state: '6' });
+    toolstack.announce(['virtio/1/0'], { state: '5', online: '0' });
+    toolstack.announce(['virtio/1/1'], { state: '6' });
     await source.start(sink);
     await settle();
     expect(sink.added).toEqual([]);
@@ -231,16 +189,16 @@ describe('XenbusSource', () => {
 
   it('closes every device, also those that are coming up, when it is closed', async () => {
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => state('1/0') === '2');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => state('virtio/1/0') === '2');
     sink.auto = false;
-    toolstack.announce(['2/0']);
-    await until(() => sink.adding.has('2/0'));
+    toolstack.announce(['virtio/2/0']);
+    await until(() => sink.adding.has('virtio/2/0'));
     await source.close();
-    expect(sink.removed.sort()).toEqual(['1/0', '2/0']);
-    expect([state('1/0'), state('2/0')]).toEqual(['6', '6']);
+    expect(sink.removed.sort()).toEqual(['virtio/1/0', 'virtio/2/0']);
+    expect([state('virtio/1/0'), state('virtio/2/0')]).toEqual(['6', '6']);
     expect(stored.watches).toBe(0);
-    toolstack.announce(['3/0']);
+    toolstack.announce(['virtio/3/0']);
     await settle();
     expect(sink.added).toHaveLength(2);
   });
@@ -249,34 +207,34 @@ describe('XenbusSource', () => {
     await source.start(sink);
     await settle();
     stored.failNext(XS_DIRECTORY, 'EIO');
-    toolstack.announce(['1/0']);
+    toolstack.announce(['virtio/1/0']);
     await until(() => book.saying('cannot read the devices').length === 1);
     await settle();
     expect(holds.released).toEqual(holds.held);
-    toolstack.announce(['2/0']);
-    await until(() => state('1/0') === '2' && state('2/0') === '2');
+    toolstack.announce(['virtio/2/0']);
+    await until(() => state('virtio/1/0') === '2' && state('virtio/2/0') === '2');
   });
 
   it('ends when the xenstore has gone away', async () => {
     await source.start(sink);
-    toolstack.announce(['1/0']);
-    await until(() => state('1/0') === '2');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => state('virtio/1/0') === '2');
     stored.dropConnections();
     await store.ended;
     await source.close();
-    expect(sink.removed).toEqual(['1/0']);
+    expect(sink.removed).toEqual(['virtio/1/0']);
     expect(book.saying('did not close cleanly')).toHaveLength(1);
   });
 
   it('survives a storm of events and ends in the state that is there', async () => {
     await source.start(sink);
-    const keys = ['1/0', '1/1', '2/0', '3/0'];
+    const keys = ['virtio/1/0', 'virtio/1/1', 'virtio/2/0', 'virtio/3/0'];
     for (let round = 0; round < 30; round++) {
       const key = keys[round % keys.length] as string;
       toolstack.announce([key]);
       if (round % 3 === 0) toolstack.askToClose(key);
       if (round % 2 === 0) toolstack.remove(key);
-      for (let i = 0; i < 20; i++) stored.write(`/local/domain/0/backend/virtio/${key}/noise`, 'x');
+      for (let i = 0; i < 20; i++) stored.write(`/local/domain/0/backend/${key}/noise`, 'x');
       if (round % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
       toolstack.remove(key);
     }
@@ -302,18 +260,18 @@ describe('XenbusSource holds a guest', () => {
     await source.start(sink);
     await settle();
     stored.hold();
-    toolstack.announce(['7/0']);
+    toolstack.announce(['virtio/7/0']);
     await until(() => holds.held.length === 1);
     expect(holds.held).toEqual([7]);
     stored.resume();
-    await until(() => sink.adding.has('7/0'));
+    await until(() => sink.adding.has('virtio/7/0'));
     await settle();
     expect(holds.released).toEqual([]);
-    sink.adding.get('7/0')?.place();
+    sink.adding.get('virtio/7/0')?.place();
     expect(holds.released).toEqual([7]);
     // Neither the end of bringing up nor later events hold or release again.
-    sink.adding.get('7/0')?.succeed();
-    await until(() => state('7/0') === '2');
+    sink.adding.get('virtio/7/0')?.succeed();
+    await until(() => state('virtio/7/0') === '2');
     await settle();
     expect(holds).toMatchObject({ held: [7], released: [7] });
   });
@@ -321,9 +279,9 @@ describe('XenbusSource holds a guest', () => {
   it('and lets go when the device fails', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['7/0']);
-    await until(() => sink.adding.has('7/0'));
-    sink.adding.get('7/0')?.fail(new Error('no back-end'));
+    toolstack.announce(['virtio/7/0']);
+    await until(() => sink.adding.has('virtio/7/0'));
+    sink.adding.get('virtio/7/0')?.fail(new Error('no back-end'));
     await until(() => holds.released.length === 1);
     await settle();
     expect(holds).toMatchObject({ held: [7], released: [7] });
@@ -333,9 +291,9 @@ describe('XenbusSource holds a guest', () => {
     await source.start(sink);
     await settle();
     stored.hold();
-    toolstack.announce(['7/0']);
+    toolstack.announce(['virtio/7/0']);
     await until(() => holds.held.length === 1);
-    toolstack.remove('7/0');
+    toolstack.remove('virtio/7/0');
     stored.resume();
     await until(() => holds.released.length === 1);
     await settle();
@@ -346,20 +304,20 @@ describe('XenbusSource holds a guest', () => {
   it('and lets go when the node vanishes while the device comes up', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['7/0']);
-    await until(() => sink.adding.has('7/0'));
-    toolstack.remove('7/0');
+    toolstack.announce(['virtio/7/0']);
+    await until(() => sink.adding.has('virtio/7/0'));
+    toolstack.remove('virtio/7/0');
     await until(() => holds.released.length === 1);
     await settle();
     expect(holds.released).toEqual([7]);
-    expect(sink.removed).toEqual(['7/0']);
+    expect(sink.removed).toEqual(['virtio/7/0']);
   });
 
   it('and lets go when it is closed', async () => {
     await source.start(sink);
     await settle();
     stored.hold();
-    toolstack.announce(['7/0']);
+    toolstack.announce(['virtio/7/0']);
     await until(() => holds.held.length === 1);
     const closed = source.close();
     stored.resume();
@@ -370,21 +328,21 @@ describe('XenbusSource holds a guest', () => {
   it('for each of its devices', async () => {
     sink.auto = false;
     await source.start(sink);
-    toolstack.announce(['7/0', '7/1', '8/0']);
+    toolstack.announce(['virtio/7/0', 'virtio/7/1', 'virtio/8/0']);
     await until(() => sink.adding.size === 3);
     expect(holds.held.sort()).toEqual([7, 7, 8]);
-    sink.adding.get('7/1')?.place();
+    sink.adding.get('virtio/7/1')?.place();
     expect(holds.released).toEqual([7]);
-    sink.adding.get('7/0')?.place();
-    sink.adding.get('8/0')?.place();
+    sink.adding.get('virtio/7/0')?.place();
+    sink.adding.get('virtio/8/0')?.place();
     expect(holds.released.sort()).toEqual([7, 7, 8]);
   });
 
   it('not, where that is not possible', async () => {
     holds.possible = false;
     await source.start(sink);
-    toolstack.announce(['7/0']);
-    await until(() => state('7/0') === '2');
+    toolstack.announce(['virtio/7/0']);
+    await until(() => state('virtio/7/0') === '2');
     expect(holds.released).toEqual([]);
   });
 });
