@@ -12,7 +12,11 @@ const REGISTER_WIDTH = 4;
 
 /** What the transport needs of its surroundings. */
 export interface MmioTransportOptions {
-  /** Asserts the device's interrupt: an edge, or a level that goes low at `interruptsAcknowledged`. */
+  /**
+   * Something new is pending: interrupts the driver, by an edge or by a level that goes low at
+   * `interruptsAcknowledged`. Called for each event, and again after an acknowledgement that came
+   * too early for some of them.
+   */
   readonly interrupt: () => void;
   /** The driver has acknowledged everything that is known, or the device was reset. */
   readonly interruptsAcknowledged?: () => void;
@@ -71,11 +75,8 @@ export class VirtioMmioTransport {
       queueSel: 0,
       shmSel: 0,
       configGeneration: 0,
-      interruptStatus: () =>
-        this.#session.driverOk ? this.#interrupts.pending : this.#interrupts.known,
-      acknowledge: (events) => {
-        if (this.#interrupts.acknowledge(events)) this.#acknowledged();
-      },
+      interruptStatus: () => this.#interruptStatus(),
+      acknowledge: (events) => this.#acknowledge(events),
       notify: (value) => this.#notify(value),
     };
   }
@@ -191,7 +192,22 @@ export class VirtioMmioTransport {
     // §2.1.2: no notification before DRIVER_OK; one that comes late finds the device reset.
     if (!this.#session.driverOk) return;
     this.#interrupts.raise(events);
+    this.#interrupt();
+  }
+
+  #interrupt(): void {
     this.#call('interrupt', this.#options.interrupt);
+  }
+
+  #interruptStatus(): number {
+    this.#interrupts.look();
+    return this.#session.driverOk ? this.#interrupts.pending : this.#interrupts.known;
+  }
+
+  #acknowledge(events: number): void {
+    this.#interrupts.acknowledge(events);
+    if (this.#interrupts.known === 0) this.#acknowledged();
+    else if (this.#interrupts.unseen !== 0) this.#interrupt();
   }
 
   #acknowledged(): void {
@@ -208,6 +224,10 @@ export class VirtioMmioTransport {
 
   #notify(value: number): void {
     const session = this.#session;
+    if (session.status === 0 && !session.resetting) {
+      this.#abandoned(value);
+      return;
+    }
     const data = defs.hasFeature(session.features.driver, defs.VIRTIO_F_NOTIFICATION_DATA);
     const index = data ? value & 0xffff : value;
     const queue = session.queues[index];
@@ -217,6 +237,20 @@ export class VirtioMmioTransport {
     } else {
       this.#faults.report('badNotify', 'VIRTIO_MMIO_QUEUE_NOTIFY', { index });
     }
+  }
+
+  /**
+   * A driver that uses a device which nobody set up had another: the guest was restored, or the
+   * device was replaced under it. It cannot know, so it is told as if it had set DRIVER_OK (§2.1.2).
+   */
+  #abandoned(value: number): void {
+    this.#faults.report('notSetUp', 'VIRTIO_MMIO_QUEUE_NOTIFY', {
+      value,
+      meaning: 'the driver knew another device, as a restored guest does; it is asked for a reset',
+    });
+    this.#session.setNeedsReset();
+    this.#interrupts.raise(defs.VIRTIO_MMIO_INT_CONFIG);
+    this.#interrupt();
   }
 
   #readConfig(offset: number, size: number): bigint {
