@@ -1,4 +1,5 @@
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
+import { ConfigAccess } from './config-access.ts';
 import * as defs from './defs.ts';
 import { DeviceSession } from './device-session.ts';
 import { FaultLog, type TransportCounters } from './faults.ts';
@@ -48,20 +49,17 @@ const BY_WORD: readonly (Register | undefined)[] = (() => {
  * The legacy interface (version 1) does not exist here.
  */
 export class VirtioMmioTransport {
-  readonly #device: VirtioDevice;
   readonly #options: MmioTransportOptions;
   readonly #faults: FaultLog;
   readonly #interrupts = new InterruptStatus();
   readonly #session: DeviceSession;
   readonly #context: RegisterContext;
-  // Scratch for config space, one view of each access size.
-  readonly #config = new DataView(new ArrayBuffer(8));
-  readonly #configBytes = [1, 2, 4, 8].map((size) => new Uint8Array(this.#config.buffer, 0, size));
+  readonly #config: ConfigAccess;
 
   constructor(device: VirtioDevice, options: MmioTransportOptions) {
-    this.#device = device;
     this.#options = options;
     this.#faults = new FaultLog(options.logger ?? silentLogger);
+    this.#config = new ConfigAccess(device, this.#faults);
     this.#session = new DeviceSession(device, this.#faults, {
       onReset: () => this.#onReset(),
       onBroken: () => this.needsReset(),
@@ -115,7 +113,8 @@ export class VirtioMmioTransport {
    * @returns the value; zero for what the specification does not define
    */
   read(offset: number, size: number): bigint {
-    if (offset >= defs.VIRTIO_MMIO_CONFIG) return this.#readConfig(offset, size);
+    const configOffset = offset - defs.VIRTIO_MMIO_CONFIG;
+    if (configOffset >= 0) return this.#config.read(configOffset, size);
     const register = this.#find(offset, size);
     if (register === undefined) return 0n;
     if (register.read !== undefined) return BigInt(register.read(this.#context) >>> 0);
@@ -146,8 +145,10 @@ export class VirtioMmioTransport {
       this.#faults.report('badStatus', 'write during reset', { offset });
       return undefined;
     }
-    if (config) return this.#writeConfig(offset, size, value);
-    return register?.write?.(this.#context, number);
+    if (!config) return register?.write?.(this.#context, number);
+    const written = this.#config.write(offset - defs.VIRTIO_MMIO_CONFIG, size, value);
+    if (written) this.#session.touch();
+    return undefined;
   }
 
   /** The device has used buffers: sets bit 0 of InterruptStatus and interrupts. */
@@ -251,35 +252,6 @@ export class VirtioMmioTransport {
     this.#session.setNeedsReset();
     this.#interrupts.raise(defs.VIRTIO_MMIO_INT_CONFIG);
     this.#interrupt();
-  }
-
-  #readConfig(offset: number, size: number): bigint {
-    const bytes = this.#configWindow(offset, size);
-    if (bytes === undefined) return 0n;
-    this.#config.setBigUint64(0, 0n);
-    let exists = false;
-    this.#call('readConfig', () => {
-      exists = this.#device.readConfig(offset - defs.VIRTIO_MMIO_CONFIG, bytes);
-    });
-    if (exists) return this.#config.getBigUint64(0, true);
-    this.#faults.report('badConfig', 'read', { offset, size });
-    return 0n;
-  }
-
-  #writeConfig(offset: number, size: number, value: bigint): undefined {
-    const bytes = this.#configWindow(offset, size);
-    if (bytes === undefined) return;
-    this.#config.setBigUint64(0, value, true);
-    this.#session.touch();
-    this.#call('writeConfig', () =>
-      this.#device.writeConfig(offset - defs.VIRTIO_MMIO_CONFIG, bytes),
-    );
-  }
-
-  #configWindow(offset: number, size: number): Uint8Array | undefined {
-    const bytes = this.#configBytes.find((window) => window.length === size);
-    if (bytes === undefined) this.#faults.report('badWidth', 'config', { offset, size });
-    return bytes;
   }
 
   #call(name: string, action: () => void): void {
