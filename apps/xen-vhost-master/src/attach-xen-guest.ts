@@ -2,14 +2,12 @@ import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
-import { hex, type Logger, PAGE_SIZE, type Poller } from '@node-vmm/vmm-sys-util';
+import { errorMessage, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import {
   asDomId,
   type DomId,
-  GUEST_RAM0_BASE,
-  GUEST_RAM0_SIZE,
-  GUEST_RAM1_BASE,
-  GUEST_RAM1_SIZE,
+  GUEST_LAYOUTS,
+  HVM_PARAM_NR_IOREQ_SERVER_PAGES,
   Privcmd,
   type XenOps,
 } from '@node-vmm/xen-sys';
@@ -26,16 +24,26 @@ export interface AttachComponents {
 /** A guest's vCPU may stand still for so long; its first accesses wait for back-ends to start. */
 const ANSWER_LIMIT_MS = 25_000;
 
+/** How a guest is attached to. */
+export interface AttachOptions {
+  readonly notification: NotificationMode;
+  /** Where the guest may have RAM; default: where the toolstack puts it on this architecture. */
+  readonly memory?: readonly GuestRange[];
+}
+
+/** RAM has no hole so large; a guest that ballooned down has pages left in any part of its RAM. */
+const GIVE_UP_AFTER = 1024n * 1024n * 1024n;
+
 /**
  * Becomes a device model of a Xen guest, and begins to map its memory.
  *
  * @param guest - its domid
- * @throws {IoreqError}
+ * @throws {IoreqError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
  */
 export function attachXenGuest(
   components: AttachComponents,
   guest: number,
-  options: { readonly notification: NotificationMode; readonly memory?: readonly GuestRange[] },
+  options: AttachOptions,
 ): BridgedVm {
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
@@ -53,8 +61,9 @@ export function attachXenGuest(
     { domid, answerLimit: ANSWER_LIMIT_MS, notification: options.notification },
   );
   logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
+  if (process.arch === 'x64') warnOfX86Guest(xen, domid, logger);
   const map = async (): Promise<GuestMemoryXen> => {
-    mapped = await mapMemory(xen, domid, logger);
+    mapped = await mapMemory(xen, domid, options.memory, logger);
     if (vm.live) return vm.memory;
     // A domain whose memory somebody maps never goes away.
     mapped[Symbol.dispose]();
@@ -66,14 +75,19 @@ export function attachXenGuest(
   return { vm, memory };
 }
 
-async function mapMemory(xen: XenOps, domid: DomId, logger: Logger): Promise<GuestMemoryXen> {
+async function mapMemory(
+  xen: XenOps,
+  domid: DomId,
+  told: readonly GuestRange[] | undefined,
+  logger: Logger,
+): Promise<GuestMemoryXen> {
   const maxGfn = xen.maximumGpfn(domid);
   // Back-ends get this descriptor: restricted, it opens this guest's memory and nothing else of Xen.
   using privcmd = Privcmd.open();
   privcmd.restrict(domid);
   const { fd } = privcmd;
-  const candidateRanges = candidates(maxGfn);
-  const memory = await GuestMemoryXen.discover({ domid, fd, candidateRanges, maxGfn });
+  const where = told === undefined ? candidates() : { candidateRanges: told };
+  const memory = await GuestMemoryXen.discover({ domid, fd, maxGfn, ...where });
   const ranges = memory.sharedRegions.map(
     ({ guestAddr, length }) => `${hex(guestAddr)}+${hex(length)}`,
   );
@@ -81,13 +95,42 @@ async function mapMemory(xen: XenOps, domid: DomId, logger: Logger): Promise<Gue
   return memory;
 }
 
-/** Where the architecture may have RAM; what is really there is asked page by page. */
-function candidates(maxGfn: bigint): GuestRange[] {
-  if (process.arch === 'arm64') {
-    return [
-      { guestAddr: guestAddress(GUEST_RAM0_BASE), length: GUEST_RAM0_SIZE },
-      { guestAddr: guestAddress(GUEST_RAM1_BASE), length: GUEST_RAM1_SIZE },
-    ];
+/** Where the architecture may have RAM; what is really there is asked by mapping. */
+function candidates(): { candidateRanges: GuestRange[]; giveUpAfter?: bigint } {
+  const x86 = process.arch === 'x64';
+  const candidateRanges = GUEST_LAYOUTS[x86 ? 'x86_64' : 'arm64'].ram.map(({ base, size }) => ({
+    guestAddr: guestAddress(base),
+    length: size,
+  }));
+  // On x86 the highest frame is that of some special page, far above most guests' RAM.
+  return x86 ? { candidateRanges, giveUpAfter: GIVE_UP_AFTER } : { candidateRanges };
+}
+
+/** What a guest of x86 should be known for; once for each, as it is attached to. */
+function warnOfX86Guest(xen: XenOps, domid: DomId, logger: Logger): void {
+  logger.warn(
+    { domid },
+    'saving or migrating this guest would lose what back-ends write to its memory: ' +
+      'put nomigrate=1 in its configuration',
+  );
+  if (!hasNoDeviceModel(xen, domid, logger)) return;
+  logger.warn(
+    { domid },
+    'this seems to be a PVH guest: it has no IO-APIC, so its devices will never interrupt it; ' +
+      'use type="hvm"',
+  );
+}
+
+/**
+ * The toolstack prepares HVM guests for device models, and PVH guests not. Its habit, no rule of
+ * Xen's: good for a hint.
+ */
+function hasNoDeviceModel(xen: XenOps, domid: DomId, logger: Logger): boolean {
+  try {
+    return xen.hvmParam(domid, HVM_PARAM_NR_IOREQ_SERVER_PAGES) === 0n;
+  } catch (error) {
+    // Outside the control domain it may not be asked.
+    logger.debug({ domid, error: errorMessage(error) }, 'kind of guest not known');
+    return false;
   }
-  return [{ guestAddr: guestAddress(0), length: (maxGfn + 1n) * BigInt(PAGE_SIZE) }];
 }

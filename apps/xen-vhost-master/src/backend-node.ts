@@ -33,6 +33,12 @@ export interface XenbusProtocol {
    */
   readonly exclusive: boolean;
   /**
+   * True when the toolstack waits for InitWait before it lets the guest run, for ten seconds: it is
+   * told as soon as the window is claimed, and a back-end may be later. Else InitWait says that the
+   * device is up.
+   */
+  readonly awaited: boolean;
+  /**
    * Reads a device's description.
    *
    * @returns undefined when the device is another server's

@@ -1,4 +1,4 @@
-import type { Wiring } from '@node-vmm/ioreq-eventfd';
+import type { IrqSource, Wiring } from '@node-vmm/ioreq-eventfd';
 import { type VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
 import {
   type QueueConfig,
@@ -65,19 +65,19 @@ export class BridgedDevice implements VirtioDevice {
     link: BackendLink,
     frontend: VhostUserFrontend,
     window: Wiring,
+    irq: IrqSource,
   ) {
     this.deviceId = description.deviceId;
     this.features = frontend.deviceFeatures;
     const queues = Math.min(frontend.queueCount ?? type.queues, MAX_QUEUES);
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
-    const { vm } = components.guest;
-    this.#place = { vm, base: description.base, irq: description.irq };
+    this.#place = { vm: components.guest.vm, base: description.base, irq };
     this.#link = link;
     this.#window = window;
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
-      interrupt: () => vm.injectIrq(description.irq),
-      interruptsAcknowledged: () => vm.lowerIrq(description.irq),
+      interrupt: () => irq.raise(),
+      interruptsAcknowledged: () => irq.lower(),
       logger: components.logger,
     });
     link.listen({
@@ -91,7 +91,8 @@ export class BridgedDevice implements VirtioDevice {
    * Claims the device's window, then waits for the back-end; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
-   * @throws {IoreqError} when the VM refuses the window, or what the back-end cannot do
+   * @throws {IoreqError} when the VM refuses the window or the interrupt
+   * @throws {VhostUserMasterError} what the back-end cannot do
    */
   static async create(
     components: BridgedDeviceComponents,
@@ -103,10 +104,13 @@ export class BridgedDevice implements VirtioDevice {
     const { guest, poller, logger } = components;
     const gate = new MmioGate(HOLD_MS);
     const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
-    const window = guest.vm.mapMmio(range, gate);
-    components.onPlaced();
+    const { trigger } = description;
+    const irq = guest.vm.connectIrq(description.irq, trigger === undefined ? {} : { trigger });
+    let window: Wiring | undefined;
     let link: BackendLink | undefined;
     try {
+      window = guest.vm.mapMmio(range, gate);
+      components.onPlaced();
       const { configSize } = type;
       const memory = await guest.memory;
       link = await BackendLink.open(
@@ -115,13 +119,14 @@ export class BridgedDevice implements VirtioDevice {
       );
       const { frontend } = link;
       if (frontend === undefined) throw new BridgeError('ABORTED', 'Cannot start: back-end lost');
-      const device = new BridgedDevice(components, description, type, link, frontend, window);
+      const device = new BridgedDevice(components, description, type, link, frontend, window, irq);
       gate.open(device.transport);
       return device;
     } catch (error) {
       gate.close();
-      window.close();
+      window?.close();
       link?.close();
+      irq.close();
       throw error;
     }
   }
@@ -197,6 +202,7 @@ export class BridgedDevice implements VirtioDevice {
       await this.reset();
     } finally {
       this.#link.close();
+      this.#place.irq.close();
     }
   }
 
@@ -204,9 +210,19 @@ export class BridgedDevice implements VirtioDevice {
     session.queues.get(queue.index)?.close();
     const wiring = new QueueWiring(this.#place, queue, () => this.transport.queueInterrupt());
     session.queues.set(queue.index, wiring);
-    this.transport.setVringInterruptsAssisted(wiring.interruptsAssisted);
-    const { kernelAssisted } = wiring;
-    this.#logger.info({ queue: queue.index, size: queue.size, kernelAssisted }, 'queue wired');
+    const wirings = [...session.queues.values()];
+    this.transport.setVringInterruptsAssisted(wirings.some((other) => other.interruptsAssisted));
+    const { kernelAssisted, notificationsAssisted, interruptsAssisted } = wiring;
+    this.#logger.info(
+      {
+        queue: queue.index,
+        size: queue.size,
+        kernelAssisted,
+        notificationsAssisted,
+        interruptsAssisted,
+      },
+      'queue wired',
+    );
   }
 
   async #passConfig(offset: number, data: Uint8Array): Promise<void> {

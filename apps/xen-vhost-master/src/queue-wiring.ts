@@ -1,4 +1,4 @@
-import type { Vm, Wiring } from '@node-vmm/ioreq-eventfd';
+import type { IrqSource, Vm, Wiring } from '@node-vmm/ioreq-eventfd';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
@@ -11,7 +11,7 @@ export interface DevicePlace {
   readonly vm: Vm;
   /** Guest physical address of the virtio-mmio window. */
   readonly base: bigint;
-  readonly irq: number;
+  readonly irq: IrqSource;
 }
 
 /**
@@ -47,7 +47,7 @@ export class QueueWiring {
           },
           this.kick,
         ),
-        place.vm.irqfd(place.irq, this.call, onInterrupt),
+        place.irq.irqfd(this.call, onInterrupt),
       );
     } catch (error) {
       this.close();
@@ -57,7 +57,12 @@ export class QueueWiring {
 
   /** True when notifications and interrupts both pass without this process running. */
   get kernelAssisted(): boolean {
-    return this.#wirings.every((wiring) => wiring.kernelAssisted);
+    return this.notificationsAssisted && this.interruptsAssisted;
+  }
+
+  /** True when notifications become signals without this process running. */
+  get notificationsAssisted(): boolean {
+    return this.#wirings[0]?.kernelAssisted === true;
   }
 
   /** True when interrupts reach the guest without passing through this process. */

@@ -14,6 +14,7 @@ export class VirtioDiskProtocol implements XenbusProtocol {
   readonly kind = 'virtio_disk';
   readonly entries = ['dev', 'specification', 'transport', 'base', 'irq', 'grant_usage'];
   readonly exclusive = false;
+  readonly awaited = true;
   readonly #rules: readonly VirtioDiskRule[];
   readonly #others: SupportedDevice | undefined;
   readonly #domains: Domains;

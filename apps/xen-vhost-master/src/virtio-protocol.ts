@@ -6,6 +6,7 @@ export class VirtioProtocol implements XenbusProtocol {
   readonly kind = 'virtio';
   readonly entries = ['type', 'transport', 'base', 'irq', 'grant_usage'];
   readonly exclusive = true;
+  readonly awaited = false;
 
   async describe(node: BackendNode): Promise<DeviceDescription> {
     // xl.cfg(5): the number after "device" is hexadecimal.

@@ -155,7 +155,7 @@ export class XenbusSource implements DeviceSource {
           'taking over a device that another bridge served: its guest must reset it',
         );
       }
-      await this.#sink?.add(description, () => this.#letGo(key));
+      await this.#sink?.add(description, () => this.#placed(key));
       if (this.#known.get(key) !== 'adding') return;
       this.#known.set(key, 'up');
       await this.#setState(key, XenbusState.InitWait);
@@ -168,6 +168,15 @@ export class XenbusSource implements DeviceSource {
     } finally {
       this.#letGo(key);
     }
+  }
+
+  /** The guest may touch the device's window from now on. */
+  #placed(key: string): void {
+    this.#letGo(key);
+    if (!this.#protocol.awaited) return;
+    this.#setState(key, XenbusState.InitWait).catch((error: unknown) => {
+      this.#logger.error({ device: key, err: error }, 'the toolstack could not be told');
+    });
   }
 
   async #remove(key: string): Promise<void> {

@@ -4,9 +4,12 @@ const MARK: unique symbol = Symbol.for('@node-vmm/ioreq-eventfd/IoreqError');
  * What went wrong:
  * - `BAD_RANGE`: a window is empty or outside the address space
  * - `RANGE_IN_USE`: a window overlaps one that is claimed already
+ * - `RANGE_IS_MEMORY`: the guest has memory where a window is to be
+ * - `RANGE_RESERVED`: the hypervisor or the guest's firmware has something else there
  * - `NOT_MAPPED`: no claimed window holds the register
  * - `IOEVENTFD_IN_USE`: an ioeventfd already takes these writes
- * - `BAD_IRQ`: the virtual machine has no such interrupt
+ * - `BAD_IRQ`: the virtual machine has no such interrupt, or not for devices
+ * - `IRQ_IN_USE`: another device has the interrupt, and it cannot be shared
  * - `NOT_SUPPORTED`: kernel or hypervisor cannot do what was asked for
  * - `HYPERVISOR`: the hypervisor refused; `cause` says why
  * - `CLOSED`: the virtual machine was closed
@@ -14,9 +17,12 @@ const MARK: unique symbol = Symbol.for('@node-vmm/ioreq-eventfd/IoreqError');
 export type IoreqErrorCode =
   | 'BAD_RANGE'
   | 'RANGE_IN_USE'
+  | 'RANGE_IS_MEMORY'
+  | 'RANGE_RESERVED'
   | 'NOT_MAPPED'
   | 'IOEVENTFD_IN_USE'
   | 'BAD_IRQ'
+  | 'IRQ_IN_USE'
   | 'NOT_SUPPORTED'
   | 'HYPERVISOR'
   | 'CLOSED';

@@ -8,6 +8,7 @@
 export * from './errors.ts';
 export * from './ioreq-dispatcher.ts';
 export * from './ioreq-page.ts';
+export type * from './irq.ts';
 export { MmioBus, type MmioCounters } from './mmio-bus.ts';
 export type * from './mmio-handler.ts';
 export type * from './vm.ts';

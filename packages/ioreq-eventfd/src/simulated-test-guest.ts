@@ -1,8 +1,8 @@
 import { dupFd, EventFd, type Fd, MainPoller, Mapping, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 import { IOREQ_TYPE_COPY, STATE_IORESP_READY } from './ioreq-layout.ts';
 import { emptyRequest, IoreqPage, type IoreqRequest } from './ioreq-page.ts';
+import type { IrqLine } from './irq.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
-import type { IrqLine } from './vm.ts';
 import type { GuestUnderTest } from './vm-compliance.ts';
 
 /**
@@ -49,6 +49,10 @@ export class SimulatedTestGuest implements GuestUnderTest, Disposable {
 
   interrupt(irq: IrqLine): Promise<void> {
     return this.#signal(this.#lines.get(irq) as EventFd);
+  }
+
+  takeInterrupt(irq: IrqLine): boolean {
+    return this.#lines.get(irq)?.drain() === true;
   }
 
   #signal(eventfd: EventFd): Promise<void> {

@@ -14,9 +14,11 @@ import {
 import { IoreqError } from './errors.ts';
 import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
+import type { IrqLine } from './irq.ts';
+import type { IrqCarrier } from './irq-wires.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
 import { UserSpaceVm } from './user-space-vm.ts';
-import type { IrqLine, NotificationMode } from './vm.ts';
+import type { NotificationMode } from './vm.ts';
 
 /** How a simulated machine is built; everything has a default. */
 export interface SimulatedVmOptions {
@@ -162,15 +164,13 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     return { machine, fds };
   }
 
-  injectIrq(irq: IrqLine): void {
-    this.checkLive(`inject interrupt ${irq}`);
-    this.checkIrq(irq);
-    this.#lines.get(irq)?.signal();
+  /** An eventfd's reader consumes each signal: lines are messages. */
+  protected carrierOf(): IrqCarrier {
+    return 'message';
   }
 
-  /** Lines are edges: nothing to do. */
-  lowerIrq(_irq: IrqLine): void {
-    // An eventfd's reader consumes the edge.
+  protected setIrq(irq: IrqLine): void {
+    this.#lines.get(irq)?.signal();
   }
 
   protected claim(): () => void {

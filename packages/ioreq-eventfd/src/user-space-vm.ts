@@ -1,10 +1,13 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { type EventFd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { ConnectedIrq } from './connected-irq.ts';
 import { IoreqError } from './errors.ts';
+import type { IrqLine, IrqOptions, IrqSource, IrqTrigger } from './irq.ts';
+import { type IrqCarrier, IrqWires } from './irq-wires.ts';
 import { MmioBus } from './mmio-bus.ts';
 import type { MmioHandler, MmioRange } from './mmio-handler.ts';
 import { watchIrqfd } from './user-irqfd.ts';
-import type { IoeventfdMatch, IrqLine, Vm } from './vm.ts';
+import type { IoeventfdMatch, Vm } from './vm.ts';
 import { type Wiring, WiringSet } from './wiring.ts';
 
 /** What a {@link UserSpaceVm} works with. */
@@ -21,7 +24,7 @@ export interface UserSpaceVmComponents<M extends GuestMemory> {
 
 /**
  * The part of a `Vm` that needs no hypervisor: windows, ioeventfds matched on the bus, irqfds watched
- * by this process, and the closing of what users leave open.
+ * by this process, interrupt wires, and the closing of what users leave open.
  */
 export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implements Vm {
   readonly name: string;
@@ -30,6 +33,8 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
   protected readonly logger: Logger;
   protected readonly wirings: WiringSet = new WiringSet();
   readonly #openMemory: () => M;
+  readonly #irqWires: IrqWires;
+  readonly #irqSources = new Set<IrqSource>();
   #memory: M | undefined;
   #live = true;
 
@@ -39,6 +44,7 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     this.poller = components.poller;
     this.logger = components.logger;
     this.bus = new MmioBus({ logger: components.logger });
+    this.#irqWires = new IrqWires(this.name, (irq, level) => this.setIrq(irq, level));
   }
 
   get live(): boolean {
@@ -75,21 +81,43 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     return this.wirings.add(false, this.bus.addIoeventfd(match, eventfd));
   }
 
-  irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring {
-    this.checkLive(`wire interrupt ${irq}`);
+  connectIrq(irq: IrqLine, options: IrqOptions = {}): IrqSource {
+    this.checkLive(`connect interrupt ${irq}`);
     this.checkIrq(irq);
-    const act = onSignal ?? (() => this.injectIrq(irq));
-    return this.wirings.add(false, watchIrqfd(this.poller, eventfd, act, this.logger));
+    const source = new ConnectedIrq({
+      irq,
+      end: this.#irqWires.connect(irq, this.carrierOf(irq, options.trigger)),
+      makeIrqfd: (...irqfd) => this.makeIrqfd(...irqfd),
+      logger: this.logger,
+      onClose: (closed) => this.#irqSources.delete(closed),
+    });
+    this.#irqSources.add(source);
+    return source;
   }
 
-  abstract injectIrq(irq: IrqLine): void;
-  abstract lowerIrq(irq: IrqLine): void;
+  /** @returns whether the kernel does it, and what undoes it without throwing */
+  protected makeIrqfd(
+    _irq: IrqLine,
+    eventfd: EventFd,
+    act: () => void,
+  ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
+    const undo = watchIrqfd(this.poller, eventfd, act, this.logger);
+    return { kernelAssisted: false, undo };
+  }
 
   /** Tells the hypervisor of a window. @returns undoes it, without throwing */
   protected abstract claim(range: MmioRange): () => void;
   /** @throws {IoreqError} BAD_IRQ */
   protected abstract checkIrq(irq: IrqLine): void;
-  /** Gives everything back; wirings are closed already. Called once, must not throw. */
+  /** What carries an interrupt that {@link checkIrq} found good. */
+  protected abstract carrierOf(irq: IrqLine, trigger: IrqTrigger | undefined): IrqCarrier;
+  /**
+   * Sets an input of the guest's interrupt controller. For a message only `true` comes, for each.
+   *
+   * @throws {IoreqError} HYPERVISOR
+   */
+  protected abstract setIrq(irq: IrqLine, level: boolean): void;
+  /** Gives everything back; wirings and interrupts are closed already. Called once, must not throw. */
   protected abstract release(): void;
 
   /** @throws {IoreqError} CLOSED */
@@ -102,6 +130,8 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     if (!this.#live) return;
     this.#live = false;
     this.wirings.close();
+    // A wire that stayed high would interrupt the guest for ever.
+    for (const source of [...this.#irqSources]) source.close();
     this.release();
     this.#memory?.[Symbol.dispose]();
   }

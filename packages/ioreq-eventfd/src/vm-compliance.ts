@@ -1,6 +1,8 @@
 import { EventFd } from '@node-vmm/vmm-sys-util';
+import type { IrqLine } from './irq.ts';
 import type { MmioHandler } from './mmio-handler.ts';
-import type { IrqLine, Vm } from './vm.ts';
+import type { Vm } from './vm.ts';
+import { codeOf, describeInterrupts } from './vm-compliance-irq.ts';
 
 /** The functions of a test framework that the suite needs; vitest's and jest's fit. */
 export interface VmTestFunctions {
@@ -16,8 +18,10 @@ export interface VmTestFunctions {
 export interface GuestUnderTest {
   read(guestAddr: bigint, size: number, vcpu?: number): Promise<bigint>;
   write(guestAddr: bigint, size: number, value: bigint, vcpu?: number): Promise<void>;
-  /** Waits until the interrupt has been injected once more. */
+  /** Waits until a vCPU takes the interrupt, and ends it at once. */
   interrupt(irq: IrqLine): Promise<void>;
+  /** A vCPU takes the interrupt and ends it at once, if there is one. */
+  takeInterrupt(irq: IrqLine): boolean;
 }
 
 /** A virtual machine under test. */
@@ -26,13 +30,20 @@ export interface VmUnderTest {
   readonly guest: GuestUnderTest;
   /** An interrupt line that the suite may use. */
   readonly irq: IrqLine;
+  /** Whether several devices may be connected to it. */
+  readonly irqSharing: boolean;
   /** vCPUs, at least 2. */
   readonly vcpus: number;
-  /** Whether wirings are made by the kernel. */
+  /** Whether ioeventfds are the kernel's. */
   readonly kernelAssisted: boolean;
+  /** Whether irqfds are. */
+  readonly interruptsAssisted: boolean;
   /** Releases what the test made besides the vm. */
   close(): void | Promise<void>;
 }
+
+/** Declares a test on a machine of its own. */
+export type Scenario = (name: string, body: (subject: VmUnderTest) => Promise<void>) => void;
 
 const BASE = 0x200_0000n;
 const LENGTH = 0x200;
@@ -73,15 +84,6 @@ async function signalled(eventfd: EventFd): Promise<void> {
   throw new Error('the eventfd was not signalled');
 }
 
-function codeOf(action: () => unknown): unknown {
-  try {
-    action();
-    return undefined;
-  } catch (error) {
-    return (error as { code?: unknown }).code;
-  }
-}
-
 /**
  * What every `Vm` does, as tests.
  *
@@ -94,7 +96,7 @@ export function describeVm(
   create: () => VmUnderTest | Promise<VmUnderTest>,
 ): void {
   const { describe, it, expect } = test;
-  const scenario = (name: string, body: (subject: VmUnderTest) => Promise<void>): void => {
+  const scenario: Scenario = (name, body) => {
     it(name, async () => {
       const subject = await create();
       try {
@@ -217,46 +219,7 @@ export function describeVm(
       other.close();
     });
 
-    scenario('injects an interrupt when an eventfd fires', async (subject) => {
-      const { vm, guest, irq } = subject;
-      const eventfd = EventFd.create();
-      let signals = 0;
-      const wiring = vm.irqfd(irq, eventfd, () => {
-        signals++;
-        vm.injectIrq(irq);
-      });
-      expect(wiring.kernelAssisted).toBe(subject.kernelAssisted);
-      for (let round = 1; round <= 3; round++) {
-        eventfd.signal();
-        await guest.interrupt(irq);
-        vm.lowerIrq(irq);
-      }
-      expect(signals).toBe(subject.kernelAssisted ? 0 : 3);
-      wiring.close();
-      wiring.close();
-      eventfd.signal();
-      await new Promise(setImmediate);
-      expect(eventfd.drain()).toBe(true);
-      eventfd.close();
-    });
-
-    scenario('injects an interrupt when an eventfd fires and nobody listens', async (subject) => {
-      const { vm, guest, irq } = subject;
-      const eventfd = EventFd.create();
-      eventfd.signal();
-      vm.irqfd(irq, eventfd);
-      await guest.interrupt(irq);
-      vm.close();
-      eventfd.close();
-    });
-
-    scenario('injects an interrupt when asked to', async ({ vm, guest, irq }) => {
-      vm.injectIrq(irq);
-      await guest.interrupt(irq);
-      vm.lowerIrq(irq);
-      vm.injectIrq(irq);
-      await guest.interrupt(irq);
-    });
+    describeInterrupts(scenario, expect);
 
     scenario('refuses everything once closed, and closes twice', async ({ vm, irq }) => {
       const handler = new RecordingHandler();
@@ -265,15 +228,14 @@ export function describeVm(
       const open = [
         vm.mapMmio(range, handler),
         vm.ioeventfd({ guestAddr: NOTIFY, length: 4, datamatch: 0n }, eventfd),
-        vm.irqfd(irq, eventfd),
+        vm.connectIrq(irq).irqfd(eventfd),
       ];
       vm.close();
       vm.close();
       for (const wiring of open) wiring.close();
       expect(codeOf(() => vm.mapMmio(range, handler))).toBe('CLOSED');
       expect(codeOf(() => vm.ioeventfd({ guestAddr: NOTIFY, length: 4 }, eventfd))).toBe('CLOSED');
-      expect(codeOf(() => vm.irqfd(irq, eventfd))).toBe('CLOSED');
-      expect(codeOf(() => vm.injectIrq(irq))).toBe('CLOSED');
+      expect(codeOf(() => vm.connectIrq(irq))).toBe('CLOSED');
       eventfd.close();
     });
 

@@ -1,5 +1,6 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import type { EventFd } from '@node-vmm/vmm-sys-util';
+import type { IrqLine, IrqOptions, IrqSource } from './irq.ts';
 import type { MmioHandler, MmioRange } from './mmio-handler.ts';
 import type { Wiring } from './wiring.ts';
 
@@ -12,9 +13,6 @@ export interface IoeventfdMatch {
   /** Value that must be written; absent for any. */
   readonly datamatch?: bigint;
 }
-
-/** An interrupt of the guest: a global number of the hypervisor (SPI, ISA line, GSI). */
-export type IrqLine = number;
 
 /** How wirings are made: by the kernel where it can, by one of the two alone for tests. */
 export type NotificationMode = 'auto' | 'kernel' | 'user';
@@ -32,7 +30,8 @@ export interface Vm extends Disposable {
   /**
    * Claims a window of guest physical address space; the handler serves what no ioeventfd takes.
    *
-   * @throws {IoreqError} RANGE_IN_USE, BAD_RANGE, CLOSED, or HYPERVISOR when it refuses
+   * @throws {IoreqError} RANGE_IN_USE, RANGE_IS_MEMORY, RANGE_RESERVED, BAD_RANGE, CLOSED, or
+   * HYPERVISOR when it refuses
    */
   mapMmio(range: MmioRange, handler: MmioHandler): Wiring;
 
@@ -46,25 +45,13 @@ export interface Vm extends Disposable {
   ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring;
 
   /**
-   * Injects an interrupt whenever `eventfd` is signalled.
+   * Connects a device to an interrupt. Several devices may be connected to one, unless it is an
+   * edge-triggered wire.
    *
-   * @param onSignal - called instead, where the wiring is not kernel-assisted: the device sets its
-   * interrupt status and calls `injectIrq` itself. Default: `injectIrq`
-   * @throws {IoreqError} BAD_IRQ, NOT_SUPPORTED in mode `kernel` when the kernel cannot
+   * @throws {IoreqError} BAD_IRQ, IRQ_IN_USE, CLOSED
    */
-  irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring;
+  connectIrq(irq: IrqLine, options?: IrqOptions): IrqSource;
 
-  /**
-   * Asserts an interrupt now: an edge, or a level that stays until `lowerIrq` where lines are
-   * level-triggered.
-   *
-   * @throws {IoreqError} BAD_IRQ, HYPERVISOR
-   */
-  injectIrq(irq: IrqLine): void;
-
-  /** The device has nothing pending: a level-triggered line goes low; nothing elsewhere. */
-  lowerIrq(irq: IrqLine): void;
-
-  /** Gives everything back to the hypervisor, open wirings included. Idempotent. */
+  /** Gives everything back to the hypervisor, open wirings and sources included. Idempotent. */
   close(): void;
 }

@@ -3,21 +3,23 @@ import {
   type Assignment,
   type DomId,
   encodeSetIrqLevel,
-  encodeSetIsaIrqLevel,
   type KernelNotifier,
   type Port,
   XenSysError,
 } from '@node-vmm/xen-sys';
 import { IoreqError } from './errors.ts';
+import type { IrqLine } from './irq.ts';
 import type { MmioRange } from './mmio-handler.ts';
-import type { IoeventfdMatch, IrqLine, NotificationMode } from './vm.ts';
-
-/** Kind of interrupts: shared peripheral interrupts on Arm, ISA lines on x86. */
-export type IrqKind = 'spi' | 'isa';
+import type { IoeventfdMatch, NotificationMode } from './vm.ts';
+import type { IrqKind } from './xen-interrupts.ts';
 
 // VIRTIO_MMIO_QUEUE_NOTIFY: the kernel knows no other register, and compares 16 bits of the value.
 const QUEUE_NOTIFY = 0x50n;
 const QUEUE_MASK = 0xffffn;
+
+// The kernel raises a line and never lowers it, and a line that is high has no further edge: a
+// driver that acknowledges last would lose what came while it worked.
+const NO_ISA_IRQFD = 'the kernel can only raise an ISA line, so interrupts would be lost';
 
 type Help = 'ioeventfd' | 'irqfd';
 
@@ -35,6 +37,7 @@ export class KernelAssist {
   readonly #absent = new Set<Help>();
   readonly #logged = new Set<Help>();
 
+  /** @throws {IoreqError} NOT_SUPPORTED when the kernel alone can never do it */
   constructor(
     components: { readonly notifier: KernelNotifier; readonly logger: Logger },
     options: {
@@ -48,6 +51,12 @@ export class KernelAssist {
     this.#domid = options.domid;
     this.#irqs = options.irqs;
     this.#mode = options.mode;
+    if (this.#mode !== 'kernel' || this.#irqs === 'spi') return;
+    throw new IoreqError(
+      'NOT_SUPPORTED',
+      `Cannot serve xen:${this.#domid} by the kernel alone: ${NO_ISA_IRQFD}; use notification auto`,
+      { domid: this.#domid },
+    );
   }
 
   /**
@@ -85,11 +94,12 @@ export class KernelAssist {
     });
   }
 
-  /** As {@link ioeventfd}. The kernel raises the line and never lowers it. */
+  /** As {@link ioeventfd}. The kernel sets level 1 at every signal, which on Arm is an edge. */
   irqfd(irq: IrqLine, eventfd: EventFd): Assignment | undefined {
     return this.#try('irqfd', () => {
-      const encode = this.#irqs === 'isa' ? encodeSetIsaIrqLevel : encodeSetIrqLevel;
-      return this.#notifier.irqfd({ domid: this.#domid, dmOp: encode(irq, true), eventfd });
+      if (this.#irqs === 'isa') throw new XenSysError('UNSUPPORTED', NO_ISA_IRQFD);
+      const dmOp = encodeSetIrqLevel(irq, true);
+      return this.#notifier.irqfd({ domid: this.#domid, dmOp, eventfd });
     });
   }
 

@@ -7,16 +7,27 @@ import {
   type Poller,
   silentLogger,
 } from '@node-vmm/vmm-sys-util';
-import type { DeviceModelOps, DomId, IoRange, IoServId, XenOps } from '@node-vmm/xen-sys';
+import {
+  type DeviceModelOps,
+  type DomId,
+  GUEST_LAYOUTS,
+  type IoRange,
+  type IoServId,
+  type XenOps,
+} from '@node-vmm/xen-sys';
 import { IoreqError } from './errors.ts';
 import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
+import type { IrqLine, IrqTrigger } from './irq.ts';
+import type { IrqCarrier } from './irq-wires.ts';
 import type { MmioRange } from './mmio-handler.ts';
 import { UserSpaceVm } from './user-space-vm.ts';
-import type { IoeventfdMatch, IrqLine, NotificationMode } from './vm.ts';
+import type { IoeventfdMatch, NotificationMode } from './vm.ts';
 import type { Wiring } from './wiring.ts';
-import { type IrqKind, KernelAssist } from './xen-kernel-assist.ts';
+import { checkXenIrq, type IrqKind, xenCarrierOf } from './xen-interrupts.ts';
+import { KernelAssist } from './xen-kernel-assist.ts';
 import { VcpuPorts } from './xen-vcpu-ports.ts';
+import { checkWindow } from './xen-window-check.ts';
 
 /** What a {@link XenVm} works with. All but the memory stay the caller's and outlive it. */
 export interface XenVmComponents<M extends GuestMemory> {
@@ -34,9 +45,12 @@ export interface XenVmComponents<M extends GuestMemory> {
 /** How a guest is served. */
 export interface XenVmOptions {
   readonly domid: DomId;
-  /** Default `auto`: what the kernel cannot do is done in user space, with one log line saying why. */
+  /**
+   * Default `auto`: what the kernel cannot do is done in user space, with one log line saying why.
+   * `kernel` is refused for ISA lines, which the kernel cannot serve without losing interrupts.
+   */
   readonly notification?: NotificationMode;
-  /** Which interrupts the guest has; default by the architecture of this machine. */
+  /** Which interrupts the guest has, and with them its layout; default by this machine's. */
   readonly irqs?: IrqKind;
   /** Milliseconds that a deferred answer may take. */
   readonly answerLimit?: number;
@@ -63,7 +77,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
    * Creates the IOREQ server, disabled: the guest does not notice before the first window is mapped.
    *
    * @throws {IoreqError} HYPERVISOR: no such domain, no permission, a hypervisor without IOREQ
-   * servers, more than 128 vCPUs; `cause` says which
+   * servers, more than 128 vCPUs; `cause` says which. NOT_SUPPORTED for notification `kernel` on x86
    */
   static create<M extends GuestMemory>(
     components: XenVmComponents<M>,
@@ -151,26 +165,22 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     }
   }
 
-  override irqfd(irq: IrqLine, eventfd: EventFd, onSignal?: () => void): Wiring {
-    this.checkLive(`wire interrupt ${irq}`);
-    this.checkIrq(irq);
+  protected override makeIrqfd(
+    irq: IrqLine,
+    eventfd: EventFd,
+    act: () => void,
+  ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
     const kernel = this.#assist.irqfd(irq, eventfd);
-    if (kernel === undefined) return super.irqfd(irq, eventfd, onSignal);
-    return this.wirings.add(true, () => this.#quietly('end an irqfd', () => kernel.close()));
+    if (kernel === undefined) return super.makeIrqfd(irq, eventfd, act);
+    const undo = (): void => this.#quietly('end an irqfd', () => kernel.close());
+    return { kernelAssisted: true, undo };
   }
 
-  /** Arm: an edge of an SPI, which Xen takes from the level 1 alone. x86: raises the ISA line. */
-  injectIrq(irq: IrqLine): void {
-    this.#setLevel(irq, true);
+  protected carrierOf(irq: IrqLine, trigger: IrqTrigger | undefined): IrqCarrier {
+    return xenCarrierOf(this.#irqs, irq, trigger);
   }
 
-  lowerIrq(irq: IrqLine): void {
-    if (this.#irqs === 'isa') this.#setLevel(irq, false);
-  }
-
-  #setLevel(irq: IrqLine, level: boolean): void {
-    this.checkLive(`set interrupt ${irq}`);
-    this.checkIrq(irq);
+  protected setIrq(irq: IrqLine, level: boolean): void {
     hypervisor(`set interrupt ${irq} of ${this.name}`, this.domid, () => {
       if (this.#irqs === 'isa') this.#model.setIsaIrqLevel(irq, level);
       else this.#model.setIrqLevel(irq, level);
@@ -178,13 +188,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   }
 
   protected checkIrq(irq: IrqLine): void {
-    const [first, last] = this.#irqs === 'isa' ? [0, 15] : [32, 1019];
-    if (Number.isInteger(irq) && irq >= first && irq <= last) return;
-    throw new IoreqError(
-      'BAD_IRQ',
-      `Cannot use interrupt ${irq} of ${this.name}: it has ${first} to ${last}`,
-      { irq, domid: this.domid },
-    );
+    checkXenIrq(this.#irqs, irq, this.domid);
   }
 
   protected claim(range: MmioRange): () => void {
@@ -192,6 +196,9 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     const io: IoRange = { type: 'memory', start: base, end: base + BigInt(length) - 1n };
     const action = `map an MMIO window of ${this.name}`;
     hypervisor(action, this.domid, () => {
+      const { domid, logger } = this;
+      const { reserved } = GUEST_LAYOUTS[this.#irqs === 'isa' ? 'x86_64' : 'arm64'];
+      checkWindow({ domid, memory: this.#xen.memory, reserved, logger }, range);
       this.#model.mapIoRangeToIoreqServer(this.#server, io);
       try {
         this.#enable();

@@ -4,5 +4,5 @@
  *
  * @packageDocumentation
  */
-export type { IrqKind } from './xen-kernel-assist.ts';
+export type { IrqKind } from './xen-interrupts.ts';
 export * from './xen-vm.ts';

@@ -21,6 +21,8 @@ export interface TransportCounters {
   badQueue: number;
   /** Notifications of queues that are not running. */
   badNotify: number;
+  /** Notifications of a device that was not set up since it was made or reset: its driver is lost. */
+  notSetUp: number;
   /** Config space accesses that the device refused. */
   badConfig: number;
   /** Errors thrown by the device or the interrupt callback. */
@@ -40,6 +42,7 @@ export class FaultLog {
     badFeatures: 0,
     badQueue: 0,
     badNotify: 0,
+    notSetUp: 0,
     badConfig: 0,
     deviceErrors: 0,
   };

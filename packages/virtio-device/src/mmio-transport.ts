@@ -1,4 +1,5 @@
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
+import { ConfigAccess } from './config-access.ts';
 import * as defs from './defs.ts';
 import { DeviceSession } from './device-session.ts';
 import { FaultLog, type TransportCounters } from './faults.ts';
@@ -12,7 +13,11 @@ const REGISTER_WIDTH = 4;
 
 /** What the transport needs of its surroundings. */
 export interface MmioTransportOptions {
-  /** Asserts the device's interrupt: an edge, or a level that goes low at `interruptsAcknowledged`. */
+  /**
+   * Something new is pending: interrupts the driver, by an edge or by a level that goes low at
+   * `interruptsAcknowledged`. Called for each event, and again after an acknowledgement that came
+   * too early for some of them.
+   */
   readonly interrupt: () => void;
   /** The driver has acknowledged everything that is known, or the device was reset. */
   readonly interruptsAcknowledged?: () => void;
@@ -44,20 +49,17 @@ const BY_WORD: readonly (Register | undefined)[] = (() => {
  * The legacy interface (version 1) does not exist here.
  */
 export class VirtioMmioTransport {
-  readonly #device: VirtioDevice;
   readonly #options: MmioTransportOptions;
   readonly #faults: FaultLog;
   readonly #interrupts = new InterruptStatus();
   readonly #session: DeviceSession;
   readonly #context: RegisterContext;
-  // Scratch for config space, one view of each access size.
-  readonly #config = new DataView(new ArrayBuffer(8));
-  readonly #configBytes = [1, 2, 4, 8].map((size) => new Uint8Array(this.#config.buffer, 0, size));
+  readonly #config: ConfigAccess;
 
   constructor(device: VirtioDevice, options: MmioTransportOptions) {
-    this.#device = device;
     this.#options = options;
     this.#faults = new FaultLog(options.logger ?? silentLogger);
+    this.#config = new ConfigAccess(device, this.#faults);
     this.#session = new DeviceSession(device, this.#faults, {
       onReset: () => this.#onReset(),
       onBroken: () => this.needsReset(),
@@ -71,11 +73,8 @@ export class VirtioMmioTransport {
       queueSel: 0,
       shmSel: 0,
       configGeneration: 0,
-      interruptStatus: () =>
-        this.#session.driverOk ? this.#interrupts.pending : this.#interrupts.known,
-      acknowledge: (events) => {
-        if (this.#interrupts.acknowledge(events)) this.#acknowledged();
-      },
+      interruptStatus: () => this.#interruptStatus(),
+      acknowledge: (events) => this.#acknowledge(events),
       notify: (value) => this.#notify(value),
     };
   }
@@ -114,7 +113,8 @@ export class VirtioMmioTransport {
    * @returns the value; zero for what the specification does not define
    */
   read(offset: number, size: number): bigint {
-    if (offset >= defs.VIRTIO_MMIO_CONFIG) return this.#readConfig(offset, size);
+    const configOffset = offset - defs.VIRTIO_MMIO_CONFIG;
+    if (configOffset >= 0) return this.#config.read(configOffset, size);
     const register = this.#find(offset, size);
     if (register === undefined) return 0n;
     if (register.read !== undefined) return BigInt(register.read(this.#context) >>> 0);
@@ -145,8 +145,10 @@ export class VirtioMmioTransport {
       this.#faults.report('badStatus', 'write during reset', { offset });
       return undefined;
     }
-    if (config) return this.#writeConfig(offset, size, value);
-    return register?.write?.(this.#context, number);
+    if (!config) return register?.write?.(this.#context, number);
+    const written = this.#config.write(offset - defs.VIRTIO_MMIO_CONFIG, size, value);
+    if (written) this.#session.touch();
+    return undefined;
   }
 
   /** The device has used buffers: sets bit 0 of InterruptStatus and interrupts. */
@@ -191,7 +193,22 @@ export class VirtioMmioTransport {
     // §2.1.2: no notification before DRIVER_OK; one that comes late finds the device reset.
     if (!this.#session.driverOk) return;
     this.#interrupts.raise(events);
+    this.#interrupt();
+  }
+
+  #interrupt(): void {
     this.#call('interrupt', this.#options.interrupt);
+  }
+
+  #interruptStatus(): number {
+    this.#interrupts.look();
+    return this.#session.driverOk ? this.#interrupts.pending : this.#interrupts.known;
+  }
+
+  #acknowledge(events: number): void {
+    this.#interrupts.acknowledge(events);
+    if (this.#interrupts.known === 0) this.#acknowledged();
+    else if (this.#interrupts.unseen !== 0) this.#interrupt();
   }
 
   #acknowledged(): void {
@@ -208,6 +225,10 @@ export class VirtioMmioTransport {
 
   #notify(value: number): void {
     const session = this.#session;
+    if (session.status === 0 && !session.resetting) {
+      this.#abandoned(value);
+      return;
+    }
     const data = defs.hasFeature(session.features.driver, defs.VIRTIO_F_NOTIFICATION_DATA);
     const index = data ? value & 0xffff : value;
     const queue = session.queues[index];
@@ -219,33 +240,18 @@ export class VirtioMmioTransport {
     }
   }
 
-  #readConfig(offset: number, size: number): bigint {
-    const bytes = this.#configWindow(offset, size);
-    if (bytes === undefined) return 0n;
-    this.#config.setBigUint64(0, 0n);
-    let exists = false;
-    this.#call('readConfig', () => {
-      exists = this.#device.readConfig(offset - defs.VIRTIO_MMIO_CONFIG, bytes);
+  /**
+   * A driver that uses a device which nobody set up had another: the guest was restored, or the
+   * device was replaced under it. It cannot know, so it is told as if it had set DRIVER_OK (§2.1.2).
+   */
+  #abandoned(value: number): void {
+    this.#faults.report('notSetUp', 'VIRTIO_MMIO_QUEUE_NOTIFY', {
+      value,
+      meaning: 'the driver knew another device, as a restored guest does; it is asked for a reset',
     });
-    if (exists) return this.#config.getBigUint64(0, true);
-    this.#faults.report('badConfig', 'read', { offset, size });
-    return 0n;
-  }
-
-  #writeConfig(offset: number, size: number, value: bigint): undefined {
-    const bytes = this.#configWindow(offset, size);
-    if (bytes === undefined) return;
-    this.#config.setBigUint64(0, value, true);
-    this.#session.touch();
-    this.#call('writeConfig', () =>
-      this.#device.writeConfig(offset - defs.VIRTIO_MMIO_CONFIG, bytes),
-    );
-  }
-
-  #configWindow(offset: number, size: number): Uint8Array | undefined {
-    const bytes = this.#configBytes.find((window) => window.length === size);
-    if (bytes === undefined) this.#faults.report('badWidth', 'config', { offset, size });
-    return bytes;
+    this.#session.setNeedsReset();
+    this.#interrupts.raise(defs.VIRTIO_MMIO_INT_CONFIG);
+    this.#interrupt();
   }
 
   #call(name: string, action: () => void): void {

@@ -1,4 +1,11 @@
-import { closeFd, dupFd, type Fd, MAX_VIEW_LENGTH, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import {
+  closeFd,
+  dupFd,
+  type Fd,
+  MAX_VIEW_LENGTH,
+  PAGE_SIZE,
+  PROT_READ,
+} from '@node-vmm/vmm-sys-util';
 import {
   type DomId,
   type ForeignMapper,
@@ -71,6 +78,20 @@ export class ForeignSource implements Disposable {
       return await this.#mapper.mapAsync(this.domid, { first: gfn, count });
     } catch (cause) {
       throw this.#failed(gfn, count, cause);
+    }
+  }
+
+  /**
+   * Whether the guest has memory at any of these frames. Nothing stays mapped.
+   *
+   * @throws {VmMemoryError} as {@link map}
+   */
+  async hasAny(gfns: BigUint64Array): Promise<boolean> {
+    try {
+      using mapped = await this.#mapper.mapAsync(this.domid, gfns, PROT_READ);
+      return mapped.failed < gfns.length;
+    } catch (cause) {
+      throw this.#failed(gfns[0] ?? 0n, gfns.length, cause);
     }
   }
 

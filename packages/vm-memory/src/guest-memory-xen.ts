@@ -1,7 +1,6 @@
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
-import type { ForeignMapping } from '@node-vmm/xen-sys';
+import { extentsWithMemory } from './foreign-extents.ts';
 import {
-  type ForeignPiece,
   ForeignSource,
   type ForeignSourceOptions,
   foreignMapFailed,
@@ -27,6 +26,12 @@ export interface XenDiscoverOptions extends ForeignSourceOptions {
   readonly candidateRanges: Iterable<GuestRange>;
   /** Highest guest frame that exists (`XENMEM_maximum_gpfn`); nothing above is looked at. */
   readonly maxGfn: bigint;
+  /**
+   * For ranges that are far larger than the memory in them, where each page that is asked for in
+   * vain costs time and room: samples are taken first, and after so many bytes without memory the
+   * rest of a range is not looked at. Default: every page is asked for.
+   */
+  readonly giveUpAfter?: bigint;
 }
 
 /** Memory of a Xen guest, mapped whole by its frame numbers (foreign mapping). */
@@ -52,22 +57,14 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
    */
   static map(options: XenMapOptions): GuestMemoryXen {
     const source = new ForeignSource(options);
-    const steps = GuestMemoryXen.#mapping(options, source);
-    return run(steps, (piece) => source.map(piece));
-  }
-
-  static *#mapping(
-    options: XenMapOptions,
-    source: ForeignSource,
-  ): Generator<ForeignPiece, GuestMemoryXen, ForeignMapping> {
-    const owned: Disposable[] = [];
+    const owned: Disposable[] = [source];
     try {
       const ranges = [...options.ranges];
       const regions: MappedRegion[] = [];
       for (const piece of piecesOf(ranges)) {
         const { guestAddr, length } = piece;
-        const mapped = yield piece;
-        owned.push(mapped);
+        const mapped = source.map(piece);
+        owned.unshift(mapped);
         const { mapping, errors, failed } = mapped;
         if (failed > 0) {
           const first = errors.findIndex((error) => error !== 0);
@@ -77,11 +74,9 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
         }
         regions.push(...regionsOfMapping(guestAddr, mapping, 0, length));
       }
-      owned.push(source);
       return new GuestMemoryXen(regions, owned, shared(ranges, source));
     } catch (error) {
       for (const owner of owned) owner[Symbol.dispose]();
-      source[Symbol.dispose]();
       throw error;
     }
   }
@@ -95,24 +90,22 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
    * `XenSysError` as cause, such as NO_SUCH_DOMAIN; BAD_REGION, OVERLAP. Nothing stays mapped then
    * @throws {XenSysError} NO_PRIVCMD, NOT_PERMITTED
    */
-  static discover(options: XenDiscoverOptions): Promise<GuestMemoryXen> {
+  static async discover(options: XenDiscoverOptions): Promise<GuestMemoryXen> {
     const source = new ForeignSource(options);
-    const steps = GuestMemoryXen.#discovery(options, source);
-    return runAsync(steps, (piece) => source.mapAsync(piece));
-  }
-
-  static *#discovery(
-    options: XenDiscoverOptions,
-    source: ForeignSource,
-  ): Generator<ForeignPiece, GuestMemoryXen, ForeignMapping> {
-    const owned: Disposable[] = [];
+    const owned: Disposable[] = [source];
     try {
+      const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
+      const candidates = clip(options.candidateRanges, end);
+      const { giveUpAfter } = options;
+      const ranges =
+        giveUpAfter === undefined
+          ? candidates
+          : await extentsWithMemory(source, candidates, giveUpAfter);
       const regions: MappedRegion[] = [];
       const found: { guestAddr: GuestAddress; length: number }[] = [];
-      const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
-      for (const piece of piecesOf(clip(options.candidateRanges, end))) {
-        const mapped = yield piece;
-        owned.push(mapped);
+      for (const piece of piecesOf(ranges)) {
+        const mapped = await source.mapAsync(piece);
+        owned.unshift(mapped);
         for (const { offset, length } of runsOf(mapped.errors)) {
           const guestAddr = (piece.guestAddr + BigInt(offset)) as GuestAddress;
           regions.push(...regionsOfMapping(guestAddr, mapped.mapping, offset, length));
@@ -125,11 +118,9 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
         }
       }
       if (found.length === 0) throw foreignMapFailed(options.domid, 0n, 0, 0, undefined);
-      owned.push(source);
       return new GuestMemoryXen(regions, owned, shared(found, source));
     } catch (error) {
       for (const owner of owned) owner[Symbol.dispose]();
-      source[Symbol.dispose]();
       throw error;
     }
   }
@@ -142,42 +133,6 @@ function* runsOf(errors: Int32Array): Generator<{ offset: number; length: number
     while (i < errors.length && errors[i] === 0) i++;
     if (i > first) yield { offset: first * PAGE_SIZE, length: (i - first) * PAGE_SIZE };
   }
-}
-
-/** Work that asks for pieces of foreign memory one after the other. */
-type Steps<T> = Generator<ForeignPiece, T, ForeignMapping>;
-
-function run<T>(steps: Steps<T>, map: (piece: ForeignPiece) => ForeignMapping): T {
-  let step = steps.next();
-  while (step.done !== true) {
-    let mapped: ForeignMapping;
-    try {
-      mapped = map(step.value);
-    } catch (error) {
-      step = steps.throw(error);
-      continue;
-    }
-    step = steps.next(mapped);
-  }
-  return step.value;
-}
-
-async function runAsync<T>(
-  steps: Steps<T>,
-  map: (piece: ForeignPiece) => Promise<ForeignMapping>,
-): Promise<T> {
-  let step = steps.next();
-  while (step.done !== true) {
-    let mapped: ForeignMapping;
-    try {
-      mapped = await map(step.value);
-    } catch (error) {
-      step = steps.throw(error);
-      continue;
-    }
-    step = steps.next(mapped);
-  }
-  return step.value;
 }
 
 function clip(ranges: Iterable<GuestRange>, end: bigint): GuestRange[] {

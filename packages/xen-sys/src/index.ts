@@ -5,9 +5,11 @@
  * @packageDocumentation
  */
 export * from './abi/arch-arm.ts';
+export * from './abi/arch-x86.ts';
 export * from './abi/dm-op.ts';
 export * from './abi/domctl.ts';
 export * from './abi/evtchn.ts';
+export * from './abi/hvm.ts';
 export * from './abi/ioreq.ts';
 export * from './abi/memory.ts';
 export * from './abi/privcmd.ts';
@@ -20,6 +22,8 @@ export * from './domain-pause.ts';
 export * from './errors.ts';
 export * from './event-channels.ts';
 export * from './foreign-memory.ts';
+export * from './guest-layout.ts';
+export * from './hvm-param.ts';
 export * from './hypercall.ts';
 export * from './hypercall-buffers.ts';
 export * from './ids.ts';

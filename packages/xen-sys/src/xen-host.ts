@@ -2,6 +2,7 @@ import type { Mapping } from '@node-vmm/vmm-sys-util';
 import { DeviceModel, type DeviceModelOps } from './device-model.ts';
 import { type EventChannelOps, EventChannels } from './event-channels.ts';
 import type { ForeignMapper } from './foreign-memory.ts';
+import { hvmParam } from './hvm-param.ts';
 import type { DomId, IoServId } from './ids.ts';
 import { mapIoreqPage } from './ioreq-page.ts';
 import { KernelNotification, type KernelNotifier } from './kernel-notification.ts';
@@ -20,6 +21,8 @@ export interface XenOps extends Disposable {
   openEventChannels(): EventChannelOps;
   /** @throws {XenSysError} NO_SUCH_DOMAIN, NOT_PERMITTED */
   maximumGpfn(domid: DomId): bigint;
+  /** @throws {XenSysError} NO_SUCH_DOMAIN, INVALID, NOT_PERMITTED */
+  hvmParam(domid: DomId, index: number): bigint;
   version(): XenVersion;
   /** Idempotent. Mappings and event channels stay. */
   close(): void;
@@ -72,6 +75,10 @@ export class XenHost implements XenOps {
 
   maximumGpfn(domid: DomId): bigint {
     return maximumGpfn(this.privcmd, domid);
+  }
+
+  hvmParam(domid: DomId, index: number): bigint {
+    return hvmParam(this.privcmd, domid, index);
   }
 
   version(): XenVersion {

@@ -34,6 +34,7 @@ export const ABI: readonly AbiGroup[] = [
       ...include('xen/xen.h', 'xen/memory.h', 'xen/version.h', 'xen/features.h'),
       ...include('xen/event_channel.h', 'xen/grant_table.h', 'xen/hvm/ioreq.h'),
       ...include('xen/hvm/hvm_op.h', 'xen/hvm/dm_op.h', 'xen/io/xs_wire.h', 'xen/domctl.h'),
+      ...include('xen/hvm/params.h', 'xen/hvm/e820.h'),
     ],
     structs: {
       ...plain({
@@ -49,6 +50,7 @@ export const ABI: readonly AbiGroup[] = [
         xen_dm_op_nr_vcpus: 'vcpus',
         xen_domctl: 'cmd interface_version domain',
         xen_feature_info: 'submap_idx submap',
+        xen_hvm_param: 'domid pad index value',
         xen_memory_domain: 'domid',
         xen_add_to_physmap: 'domid size space idx gpfn',
         xsd_sockmsg: 'type req_id tx_id len',
@@ -68,6 +70,7 @@ export const ABI: readonly AbiGroup[] = [
       XEN_DMOP_inject_msi XEN_DMOP_set_irq_level XEN_DMOP_nr_vcpus XEN_DMOP_no_gfns
       XEN_DMOP_IO_RANGE_PORT XEN_DMOP_IO_RANGE_MEMORY XEN_DMOP_IO_RANGE_PCI
       HVM_IOREQSRV_BUFIOREQ_OFF HVM_IOREQSRV_BUFIOREQ_LEGACY HVM_IOREQSRV_BUFIOREQ_ATOMIC
+      HVMOP_get_param HVM_PARAM_STORE_PFN HVM_PARAM_NR_IOREQ_SERVER_PAGES HVM_BELOW_4G_RAM_END
       IOREQ_READ IOREQ_WRITE STATE_IOREQ_NONE STATE_IOREQ_READY STATE_IOREQ_INPROCESS
       STATE_IORESP_READY IOREQ_TYPE_PIO IOREQ_TYPE_COPY IOREQ_TYPE_PCI_CONFIG
       IOREQ_TYPE_TIMEOFFSET IOREQ_TYPE_INVALIDATE
@@ -77,7 +80,7 @@ export const ABI: readonly AbiGroup[] = [
       XEN_EXTRAVERSION_LEN XEN_CAPABILITIES_INFO_LEN XEN_CHANGESET_INFO_LEN
       XENFEAT_auto_translated_physmap XENFEAT_dom0
       __HYPERVISOR_memory_op __HYPERVISOR_xen_version __HYPERVISOR_event_channel_op
-      __HYPERVISOR_domctl XEN_DOMCTL_pausedomain XEN_DOMCTL_unpausedomain
+      __HYPERVISOR_hvm_op __HYPERVISOR_domctl XEN_DOMCTL_pausedomain XEN_DOMCTL_unpausedomain
       __HYPERVISOR_dm_op DOMID_FIRST_RESERVED DOMID_SELF DOMID_INVALID DOMID_IDLE
       XS_CONTROL XS_DIRECTORY XS_READ XS_GET_PERMS XS_WATCH XS_UNWATCH XS_TRANSACTION_START
       XS_TRANSACTION_END XS_INTRODUCE XS_RELEASE XS_GET_DOMAIN_PATH XS_WRITE XS_MKDIR XS_RM
@@ -94,7 +97,13 @@ export const ABI: readonly AbiGroup[] = [
     constants: `
       GUEST_RAM_BANKS GUEST_RAM0_BASE GUEST_RAM0_SIZE GUEST_RAM1_BASE GUEST_RAM1_SIZE
       GUEST_VIRTIO_MMIO_BASE GUEST_VIRTIO_MMIO_SIZE GUEST_VIRTIO_MMIO_SPI_FIRST
-      GUEST_VIRTIO_MMIO_SPI_LAST GUEST_MAX_VCPUS`,
+      GUEST_VIRTIO_MMIO_SPI_LAST GUEST_MAX_VCPUS
+      GUEST_GICD_BASE GUEST_GICD_SIZE GUEST_GICC_BASE GUEST_GICC_SIZE
+      GUEST_GICV3_GICD_BASE GUEST_GICV3_GICD_SIZE GUEST_GICV3_GICR0_BASE GUEST_GICV3_GICR0_SIZE
+      GUEST_VPCI_ECAM_BASE GUEST_VPCI_ECAM_SIZE GUEST_VPCI_MEM_ADDR GUEST_VPCI_MEM_SIZE
+      GUEST_VPCI_PREFETCH_MEM_ADDR GUEST_VPCI_PREFETCH_MEM_SIZE
+      GUEST_ACPI_BASE GUEST_ACPI_SIZE GUEST_PL011_BASE GUEST_PL011_SIZE
+      GUEST_GNTTAB_BASE GUEST_GNTTAB_SIZE GUEST_MAGIC_BASE GUEST_MAGIC_SIZE`,
   },
   {
     name: 'xen-drivers',

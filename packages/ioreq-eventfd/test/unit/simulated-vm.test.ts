@@ -13,7 +13,9 @@ describeVm('SimulatedVm', { describe, it, expect }, () => {
     guest,
     irq: 33,
     vcpus: 4,
+    irqSharing: true,
     kernelAssisted: false,
+    interruptsAssisted: false,
     close: () => {
       guest.close();
       expect(poller.size).toBe(0);
@@ -30,7 +32,7 @@ describe('SimulatedVm', () => {
       expect.objectContaining({ code: 'NOT_SUPPORTED' }),
     );
     using vm = SimulatedVm.create({ poller }, { irqs: [33] });
-    expect(() => vm.injectIrq(34)).toThrow(expect.objectContaining({ code: 'BAD_IRQ' }));
+    expect(() => vm.connectIrq(34)).toThrow(expect.objectContaining({ code: 'BAD_IRQ' }));
   });
 
   it('leaves nothing open, also when it cannot be made', () => {

@@ -3,7 +3,7 @@ import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { describeVm, type VmUnderTest } from '@node-vmm/ioreq-eventfd/testing';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
-import { EINVAL, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
+import { EINVAL, EPERM, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { asDomId } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen, type FakeXenOptions } from '@node-vmm/xen-sys/testing';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -21,7 +21,6 @@ class Setup {
   readonly logs: string[] = [];
   readonly fake: FakeXen;
   readonly domain: FakeDomain;
-  #seen = 0;
 
   constructor(options: FakeXenOptions = {}, vcpus = 4) {
     this.fake = new FakeXen({ poller: this.poller, ...options });
@@ -54,16 +53,26 @@ class Setup {
 
   async interrupt(irq: number): Promise<void> {
     for (let turn = 0; turn < 10_000; turn++) {
-      while (this.#seen < this.domain.irqs.length) {
-        const next = this.domain.irqs[this.#seen++];
-        if (next?.irq === irq && next.level) return;
-      }
+      if (this.takeInterrupt(irq)) return;
       await new Promise(setImmediate);
     }
     throw new Error('no interrupt came');
   }
 
-  underTest(notification: NotificationMode, kernelAssisted: boolean): VmUnderTest {
+  takeInterrupt(irq: number): boolean {
+    const { interrupts } = this.domain;
+    const kind = this.fake.arch === 'arm64' ? 'spi' : 'isa';
+    const taken = interrupts.take(kind, irq);
+    if (taken) interrupts.end(kind, irq);
+    return taken;
+  }
+
+  underTest(
+    notification: NotificationMode,
+    options: { kernelAssisted: boolean; irq?: number },
+  ): VmUnderTest {
+    const arm = this.fake.arch === 'arm64';
+    const irq = options.irq ?? (arm ? 33 : 5);
     return {
       vm: this.vm(notification),
       guest: {
@@ -71,11 +80,15 @@ class Setup {
         write: async (address, size, value, vcpu = 0) => {
           await this.access(address, size, value, vcpu);
         },
-        interrupt: (irq) => this.interrupt(irq),
+        interrupt: (line) => this.interrupt(line),
+        takeInterrupt: (line) => this.takeInterrupt(line),
       },
-      irq: this.fake.arch === 'arm64' ? 33 : 5,
+      irq,
+      irqSharing: arm || this.domain.interrupts.levels.has(irq),
       vcpus: this.domain.vcpus,
-      kernelAssisted,
+      kernelAssisted: options.kernelAssisted,
+      // An ISA line is never left to the kernel.
+      interruptsAssisted: arm && options.kernelAssisted,
       close: () => {
         expect(this.domain.servers.size).toBe(0);
         expect(this.fake.privcmd.openMappings).toBe(0);
@@ -93,19 +106,25 @@ class Setup {
 
 const test = { describe, it, expect };
 describeVm('XenVm, Arm, notification by the kernel', test, () =>
-  new Setup().underTest('kernel', true),
+  new Setup().underTest('kernel', { kernelAssisted: true }),
 );
 describeVm('XenVm, Arm, notification in user space', test, () =>
-  new Setup().underTest('user', false),
+  new Setup().underTest('user', { kernelAssisted: false }),
 );
 describeVm('XenVm, Arm, a kernel that cannot help', test, () =>
-  new Setup({ kernelEventfds: false }).underTest('auto', false),
+  new Setup({ kernelEventfds: false }).underTest('auto', { kernelAssisted: false }),
 );
-describeVm('XenVm, x86 with a PVH dom0', test, () =>
-  new Setup({ arch: 'x86_64', guestType: 'PVH' }).underTest('auto', true),
+describeVm('XenVm, x86 with a PVH dom0, a level-triggered line', test, () =>
+  new Setup({ arch: 'x86_64', guestType: 'PVH' }).underTest('auto', { kernelAssisted: true }),
+);
+describeVm('XenVm, x86 with a PV dom0, an edge-triggered line', test, () =>
+  new Setup({ arch: 'x86_64', guestType: 'PV' }).underTest('auto', {
+    kernelAssisted: false,
+    irq: 7,
+  }),
 );
 describeVm('XenVm, x86, notification in user space', test, () =>
-  new Setup({ arch: 'x86_64' }).underTest('user', false),
+  new Setup({ arch: 'x86_64' }).underTest('user', { kernelAssisted: false, irq: 10 }),
 );
 
 describe('XenVm', () => {
@@ -128,7 +147,7 @@ describe('XenVm', () => {
     using other = EventFd.create();
     expect(vm.ioeventfd(NOTIFY, eventfd).kernelAssisted).toBe(false);
     expect(vm.ioeventfd({ ...NOTIFY, datamatch: 1n }, other).kernelAssisted).toBe(false);
-    expect(vm.irqfd(33, eventfd).kernelAssisted).toBe(false);
+    expect(vm.connectIrq(33).irqfd(eventfd).kernelAssisted).toBe(false);
     expect(setup.logs).toEqual(['ioeventfd is done in user space', 'irqfd is done in user space']);
     expect(fake.domains.size).toBe(1);
     vm.close();
@@ -142,7 +161,8 @@ describe('XenVm', () => {
     const refused = expect.objectContaining({ code: 'NOT_SUPPORTED' });
     expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
     expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
-    expect(() => vm.irqfd(33, eventfd)).toThrow(refused);
+    const source = vm.connectIrq(33);
+    expect(() => source.irqfd(eventfd)).toThrow(refused);
     vm.close();
   });
 
@@ -154,7 +174,6 @@ describe('XenVm', () => {
     setup.fake.failNext('IOCTL_PRIVCMD_IOEVENTFD', EINVAL);
     expect(vm.ioeventfd(NOTIFY, eventfd).kernelAssisted).toBe(false);
     expect(() => setup.fake.maybeFail('IOCTL_PRIVCMD_IOEVENTFD')).toThrow();
-    expect(vm.irqfd(5, eventfd).kernelAssisted).toBe(true);
     vm.close();
   });
 
@@ -184,33 +203,135 @@ describe('XenVm', () => {
     vm.close();
   });
 
-  it('raises an SPI once for each edge, and an ISA line until it is lowered', () => {
+  it('sets an SPI to 1 for each interrupt, and lowers ISA lines', () => {
     const arm = setup.vm();
-    arm.injectIrq(33);
-    arm.lowerIrq(33);
-    arm.injectIrq(33);
+    const spi = arm.connectIrq(33);
+    spi.raise();
+    spi.lower();
+    spi.raise();
     arm.close();
     expect(setup.domain.irqs.map(({ level }) => level)).toEqual([true, true]);
     use({ arch: 'x86_64' });
     const x86 = setup.vm();
-    x86.injectIrq(5);
-    x86.lowerIrq(5);
+    const level = x86.connectIrq(5);
+    level.raise();
+    level.raise();
+    level.lower();
+    const edge = x86.connectIrq(7);
+    edge.raise();
+    edge.raise();
+    edge.lower();
     x86.close();
-    expect(setup.domain.irqs).toEqual([
-      { kind: 'isa', irq: 5, level: true },
-      { kind: 'isa', irq: 5, level: false },
-    ]);
+    const set = setup.domain.irqs.map(({ kind, irq, level: to }) => `${kind} ${irq} ${to}`);
+    const [up5, down5] = ['isa 5 true', 'isa 5 false'];
+    const [up7, down7] = ['isa 7 true', 'isa 7 false'];
+    expect(set).toEqual([up5, down5, up7, down7, up7, down7]);
+  });
+
+  it('takes the trigger that it is told, and refuses two for one line', () => {
+    use({ arch: 'x86_64' });
+    const vm = setup.vm();
+    vm.connectIrq(7, { trigger: 'level' });
+    vm.connectIrq(7, { trigger: 'level' });
+    expect(() => vm.connectIrq(7)).toThrow(
+      expect.objectContaining({
+        code: 'IRQ_IN_USE',
+        message: expect.stringMatching(/interrupt 7 of xen:7: .*trigger level.*asks for edge/),
+      }),
+    );
+    vm.connectIrq(10, { trigger: 'edge' });
+    expect(() => vm.connectIrq(10, { trigger: 'edge' })).toThrow(
+      expect.objectContaining({
+        code: 'IRQ_IN_USE',
+        message: expect.stringMatching(/interrupt 10 .*cannot be shared; give this one another/),
+      }),
+    );
+    vm.close();
   });
 
   it('refuses interrupts that the guest cannot have', () => {
     const bad = expect.objectContaining({ code: 'BAD_IRQ' });
     const arm = setup.vm();
-    for (const irq of [-1, 0, 31, 1020, 1.5]) expect(() => arm.injectIrq(irq)).toThrow(bad);
+    for (const irq of [-1, 0, 31, 1020, 1.5]) expect(() => arm.connectIrq(irq)).toThrow(bad);
     arm.close();
     use({ arch: 'x86_64' });
     const x86 = setup.vm();
-    for (const irq of [-1, 16]) expect(() => x86.injectIrq(irq)).toThrow(bad);
+    for (const irq of [-1, 0, 2, 8, 16]) expect(() => x86.connectIrq(irq)).toThrow(bad);
     x86.close();
+  });
+
+  it('tries again to set a line that the hypervisor did not set', () => {
+    use({ arch: 'x86_64' });
+    const vm = setup.vm();
+    const source = vm.connectIrq(7);
+    setup.fake.failNext('XEN_DMOP_set_isa_irq_level', EINVAL);
+    expect(() => source.raise()).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+    source.raise();
+    expect(setup.takeInterrupt(7)).toBe(true);
+    vm.close();
+  });
+
+  it('refuses at once to serve ISA lines by the kernel alone, and says why', () => {
+    use({ arch: 'x86_64', guestType: 'PVH' });
+    expect(() => setup.vm('kernel')).toThrow(
+      expect.objectContaining({
+        code: 'NOT_SUPPORTED',
+        message: expect.stringMatching(/can only raise an ISA line.*use notification auto/),
+      }),
+    );
+    expect(setup.domain.servers.size).toBe(0);
+    expect(setup.fake.privcmd.openMappings).toBe(0);
+  });
+
+  it('refuses windows where the guest has memory, and maps no more than the window', () => {
+    const memory = expect.objectContaining({
+      code: 'RANGE_IS_MEMORY',
+      message: expect.stringContaining('0x40001000'),
+    });
+    const vm = setup.vm();
+    const at = (base: bigint, length = 0x200) => vm.mapMmio({ base, length }, NOTHING);
+    expect(() => at(0x4000_1000n)).toThrow(memory);
+    // One byte of it is enough.
+    for (const [base, length] of [
+      [0x3fff_f000n, 0x1001],
+      [0x4100_0000n - 1n, 0x200],
+    ] as const) {
+      expect(() => at(base, length)).toThrow(expect.objectContaining({ code: 'RANGE_IS_MEMORY' }));
+    }
+    expect(setup.fake.privcmd.openMappings).toBe(1);
+    at(0x4100_0000n);
+    vm.close();
+  });
+
+  it.each([
+    ['arm64', 0x0300_1000n, 'the GICv2 distributor'],
+    ['arm64', 0x0302_0000n, 'the GICv3 redistributors'],
+    ['arm64', 0x2200_0000n, 'the PL011 console'],
+    ['arm64', 0x3900_0000n, "Xen's special pages"],
+    ['x86_64', 0xf_fe00n, 'low memory'],
+    ['x86_64', 0xfec0_0000n, 'the IO-APIC'],
+    ['x86_64', 0xfed0_0000n, 'the HPET'],
+    ['x86_64', 0xfee0_0000n, 'the local APIC'],
+    ['x86_64', 0xfeff_8000n, "Xen's special pages"],
+  ] as const)('refuses a window on %s at %i: %s', (arch, base, what) => {
+    use({ arch });
+    const vm = setup.vm();
+    expect(() => vm.mapMmio({ base, length: 0x200 }, NOTHING)).toThrow(
+      expect.objectContaining({
+        code: 'RANGE_RESERVED',
+        message: expect.stringContaining(what),
+        context: { guestAddr: base, length: 0x200, domid: 7 },
+      }),
+    );
+    vm.mapMmio(RANGE, NOTHING);
+    vm.close();
+  });
+
+  it('claims windows without the right to map memory', () => {
+    const vm = setup.vm();
+    setup.fake.failNext('IOCTL_PRIVCMD_MMAPBATCH_V2', EPERM);
+    vm.mapMmio(RANGE, NOTHING);
+    vm.close();
   });
 
   it('does nothing to the guest before the first window is mapped', async () => {
@@ -255,9 +376,10 @@ describe('XenVm', () => {
     vm.mapMmio(RANGE, NOTHING);
     using eventfd = EventFd.create();
     vm.ioeventfd(NOTIFY, eventfd);
-    vm.irqfd(33, eventfd);
+    const source = vm.connectIrq(33);
+    source.irqfd(eventfd);
     setup.fake.destroyDomain(DOMID);
-    expect(() => vm.injectIrq(33)).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+    expect(() => source.raise()).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
     vm.close();
     expect(setup.fake.privcmd.openMappings).toBe(0);
     expect(setup.fake.eventDevices.every((device) => !device.live)).toBe(true);
@@ -277,7 +399,7 @@ describe('XenVm', () => {
     const vm = setup.vm('user');
     vm.mapMmio(RANGE, NOTHING);
     using eventfd = EventFd.create();
-    vm.irqfd(33, eventfd);
+    vm.connectIrq(33).irqfd(eventfd);
     setup.fake.failNext('XEN_DMOP_set_irq_level', ESRCH);
     eventfd.signal();
     while (setup.logs.length === 0) await new Promise(setImmediate);
@@ -300,7 +422,7 @@ describe('XenVm', () => {
       vm.mapMmio(RANGE, { read: () => BigInt(round), write: () => undefined });
       using eventfd = EventFd.create();
       vm.ioeventfd(NOTIFY, eventfd);
-      vm.irqfd(33, eventfd);
+      vm.connectIrq(33).irqfd(eventfd);
       expect(await setup.access(BASE, 4, undefined, 0)).toBe(BigInt(round));
       vm.close();
     }

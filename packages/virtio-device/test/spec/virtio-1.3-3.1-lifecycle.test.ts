@@ -118,6 +118,27 @@ describe('DEVICE_NEEDS_RESET', () => {
     expect(b.device.names).not.toContain('notifyQueue');
   });
 
+  it('§2.1.2 is set when a driver uses a device that it did not set up, as a restored one does', async () => {
+    const b = new Bench();
+    b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+    b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+    expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(d.VIRTIO_CONFIG_S_NEEDS_RESET);
+    expect(b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS)).toBe(d.VIRTIO_MMIO_INT_CONFIG);
+    expect(b.interrupts).toBe(1);
+    expect(b.transport.counters).toMatchObject({ notSetUp: 1, badNotify: 1 });
+    expect(b.warnings[0]).toMatchObject({ fault: 'notSetUp' });
+    expect(b.device.names).toEqual([]);
+    b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, d.VIRTIO_MMIO_INT_CONFIG);
+    expect(b.acknowledged).toBe(1);
+    await b.write(d.VIRTIO_MMIO_STATUS, 0);
+    expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(0);
+    b.start();
+    b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+    expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(RUNNING);
+    expect(b.device.names.at(-1)).toBe('notifyQueue');
+    expect(b.transport.counters.notSetUp).toBe(1);
+  });
+
   it.each(['activate', 'startQueue', 'stopQueue'])('§2.1.2 is set when %s throws', async (call) => {
     const b = new Bench();
     b.device.failing.add(call);

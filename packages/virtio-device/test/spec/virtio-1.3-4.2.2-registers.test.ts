@@ -204,6 +204,57 @@ describe('interrupts', () => {
     expect([b.interrupts, b.acknowledged]).toEqual([2, 1]);
   });
 
+  it.each([
+    ['queueInterrupt', d.VIRTIO_MMIO_INT_VRING],
+    ['configChanged', d.VIRTIO_MMIO_INT_CONFIG],
+  ] as const)(
+    '§4.2.3.4 an acknowledgement does not mean what came after the status was read: %s',
+    (event, bit) => {
+      const b = new Bench();
+      b.start();
+      b.transport[event]();
+      expect(b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS)).toBe(bit);
+      b.transport[event]();
+      expect([b.interrupts, b.acknowledged]).toEqual([2, 0]);
+      b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, bit);
+      // Interrupted again, and not acknowledged: a level stays, an edge comes anew.
+      expect([b.interrupts, b.acknowledged]).toEqual([3, 0]);
+      expect(b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS)).toBe(bit);
+      b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, bit);
+      expect([b.interrupts, b.acknowledged]).toEqual([3, 1]);
+      expect(b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS)).toBe(0);
+    },
+  );
+
+  it('§4.2.3.4 what was seen and is acknowledged later does not interrupt again', () => {
+    const b = new Bench();
+    b.start();
+    b.transport.queueInterrupt();
+    b.transport.configChanged();
+    b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS);
+    b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, d.VIRTIO_MMIO_INT_VRING);
+    b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, d.VIRTIO_MMIO_INT_CONFIG);
+    expect([b.interrupts, b.acknowledged]).toEqual([2, 1]);
+  });
+
+  it('§4.2.3.4 a driver that never reads the status means everything it acknowledges', async () => {
+    const b = new Bench();
+    b.start();
+    for (let i = 0; i < 3; i++) b.transport.queueInterrupt();
+    b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, 3);
+    expect([b.interrupts, b.acknowledged]).toEqual([3, 1]);
+    b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS);
+    b.transport.queueInterrupt();
+    b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, 3);
+    expect([b.interrupts, b.acknowledged]).toEqual([5, 1]);
+    // The next driver is another.
+    await b.write(d.VIRTIO_MMIO_STATUS, 0);
+    b.start();
+    b.transport.queueInterrupt();
+    b.write(d.VIRTIO_MMIO_INTERRUPT_ACK, 3);
+    expect([b.interrupts, b.acknowledged]).toEqual([6, 3]);
+  });
+
   it('§2.1.2 MUST NOT notify before DRIVER_OK', () => {
     const b = new Bench();
     b.negotiate();

@@ -17,20 +17,21 @@ const DEVICE = { base: 0x200_0000n, irq: 33 };
 class Machine {
   readonly poller = new MainPoller();
   readonly vm = SimulatedVm.create({ poller: this.poller }, { vcpus: 2 });
+  readonly irq = this.vm.connectIrq(DEVICE.irq);
   readonly device = new TestI2cDevice(this.vm.memory);
   readonly transport = new VirtioMmioTransport(this.device, {
-    interrupt: () => this.vm.injectIrq(DEVICE.irq),
+    interrupt: () => this.irq.raise(),
   });
   readonly kick = EventFd.create();
   readonly call = EventFd.create();
   kicks = 0;
 
   constructor() {
-    const { base, irq } = DEVICE;
+    const { base } = DEVICE;
     this.vm.mapMmio({ base, length: 0x200 }, this.transport);
     const guestAddr = base + BigInt(VIRTIO_MMIO_QUEUE_NOTIFY);
     this.vm.ioeventfd({ guestAddr, length: 4, datamatch: 0n }, this.kick);
-    this.vm.irqfd(irq, this.call, () => this.transport.queueInterrupt());
+    this.irq.irqfd(this.call, () => this.transport.queueInterrupt());
     this.device.interrupt = () => this.call.signal();
     this.poller.watch(this.kick.fd, { readable: true }, () => {
       if (!this.kick.drain()) return;

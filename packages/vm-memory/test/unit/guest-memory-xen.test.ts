@@ -28,6 +28,7 @@ const PAGE = 4096n;
 class Frames implements ForeignMapper {
   live = 0;
   pages = 0;
+  samples = 0;
   readonly calls: [number, bigint, number][] = [];
   readonly #exists: (gfn: bigint) => boolean;
 
@@ -40,17 +41,20 @@ class Frames implements ForeignMapper {
   }
 
   map(domid: DomId, gfns: Gfns): ForeignMapping {
-    if (gfns instanceof BigUint64Array) throw new TypeError('runs only');
-    this.calls.push([domid, gfns.first, gfns.count]);
+    const all =
+      gfns instanceof BigUint64Array
+        ? [...gfns]
+        : Array.from({ length: gfns.count }, (_, i) => gfns.first + BigInt(i));
+    const count = all.length;
+    if (gfns instanceof BigUint64Array) this.samples += count;
+    else this.calls.push([domid, gfns.first, count]);
     if (domid !== DOMID) {
       throw new XenSysError('NO_SUCH_DOMAIN', 'no such domain', { domid, errno: ESRCH });
     }
-    const errors = Int32Array.from({ length: gfns.count }, (_, i) =>
-      this.#exists(gfns.first + BigInt(i)) ? 0 : -EINVAL,
-    );
-    const mapping = Mapping.create({ length: gfns.count * Number(PAGE) });
+    const errors = Int32Array.from(all, (gfn) => (this.#exists(gfn) ? 0 : -EINVAL));
+    const mapping = Mapping.create({ length: count * Number(PAGE) });
     this.live++;
-    this.pages += gfns.count;
+    if (!(gfns instanceof BigUint64Array)) this.pages += count;
     const close = (): void => {
       if (mapping.live) this.live--;
       mapping.close();
@@ -216,6 +220,72 @@ describe('GuestMemoryXen.discover', () => {
       { guestAddr: 0x2000n, length: 0x1000 },
       { guestAddr: 0x2_0000_0000n, length: 0x10_0000 },
     ]);
+  });
+
+  describe('where ranges are far larger than the memory in them', () => {
+    const GIB = 2n ** 30n;
+    const layout = [
+      { guestAddr: guestAddress(0), length: 0xa_0000n },
+      { guestAddr: guestAddress(0xc_0000), length: 0xf000_0000n - 0xc_0000n },
+      { guestAddr: guestAddress(4n * GIB), length: 2n ** 47n },
+    ];
+    // Xen's special pages below 4 GiB, and something far above, as a 64-bit BAR is.
+    const special = (gfn: bigint): boolean => gfn >= 0xf_eff0n && gfn < 0xf_f000n;
+    const MAX = 0x4_0000_0000n;
+    const find = async (ram: (address: bigint) => boolean) => {
+      const mapper = new Frames((gfn) => special(gfn) || gfn === MAX || ram(gfn * PAGE));
+      const options = { domid: DOMID, candidateRanges: layout, maxGfn: MAX, giveUpAfter: GIB };
+      const memory = await GuestMemoryXen.discover({ ...options, mapper });
+      const regions = memory.regions.map(({ guestAddr, length }) => ({ guestAddr, length }));
+      memory.close();
+      expect(mapper.live).toBe(0);
+      return { mapper, regions };
+    };
+
+    it('asks for samples, and never for special pages', async () => {
+      const end = 256n * 1024n * 1024n;
+      const { mapper, regions } = await find(
+        (at) => at < end && (at < 0xa_0000n || at >= 0xc_0000n),
+      );
+      expect(regions).toEqual([
+        { guestAddr: 0n, length: 0xa_0000 },
+        { guestAddr: 0xc_0000n, length: Number(end - 0xc_0000n) },
+      ]);
+      // 256 MiB and the rest of its last window, of 2^35 pages that the ranges have.
+      expect(mapper.pages).toBeLessThan(0x1_0000 + 0x4000);
+      expect(mapper.samples).toBeLessThan(16_000);
+    });
+
+    it('finds what a balloon left, and RAM above 4 GiB in few pieces', async () => {
+      // One page in 100 of the second GiB, as after a balloon; all of 1 GiB above 4 GiB.
+      const left = (at: bigint): boolean =>
+        at < 2n * GIB && (at < GIB || (at / PAGE) % 101n === 0n);
+      const { regions } = await find(
+        (at) => (at >= 0x10_0000n && left(at)) || (at >= 4n * GIB && at < 5n * GIB),
+      );
+      const ballooned = Math.floor(0x7_ffff / 101) - Math.floor(0x3_ffff / 101);
+      const pages = regions.reduce((sum, { length }) => sum + length / Number(PAGE), 0);
+      expect(pages).toBe(0x4_0000 - 0x100 + ballooned + 0x4_0000);
+      expect(regions[0]).toEqual({ guestAddr: 0x10_0000n, length: Number(GIB - 0x10_0000n) });
+      expect(regions.at(-1)).toEqual({ guestAddr: 4n * GIB, length: Number(GIB) });
+    });
+
+    it('goes on after a hole that is not too large', async () => {
+      const { regions } = await find((at) => at === 0n || at === GIB - 0x4_0000n);
+      expect(regions).toEqual([
+        { guestAddr: 0n, length: 4096 },
+        { guestAddr: GIB - 0x4_0000n, length: 4096 },
+      ]);
+    });
+
+    it('reports a guest that cannot be asked', async () => {
+      const mapper = new Frames(() => true);
+      const options = { candidateRanges: layout, maxGfn: MAX, giveUpAfter: GIB, mapper };
+      await expect(
+        GuestMemoryXen.discover({ ...options, domid: asDomId(8) }),
+      ).rejects.toMatchObject({ code: 'FOREIGN_MAP_FAILED', cause: { code: 'NO_SUCH_DOMAIN' } });
+      expect(mapper.live).toBe(0);
+    });
   });
 
   it('refuses a guest without memory, and keeps nothing', async () => {

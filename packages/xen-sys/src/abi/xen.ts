@@ -2,6 +2,7 @@
 export const __HYPERVISOR_memory_op = 12;
 export const __HYPERVISOR_xen_version = 17;
 export const __HYPERVISOR_event_channel_op = 32;
+export const __HYPERVISOR_hvm_op = 34;
 export const __HYPERVISOR_domctl = 36;
 export const __HYPERVISOR_dm_op = 41;
 

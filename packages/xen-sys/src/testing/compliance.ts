@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { EventFd, PROT_READ, PROT_WRITE } from '@node-vmm/vmm-sys-util';
+import { HVM_PARAM_STORE_PFN } from '../abi/hvm.ts';
 import { IOREQ, IOREQ_BITS_DIR, STATE_IORESP_READY } from '../abi/ioreq.ts';
 import { XEN_PAGE_SIZE } from '../abi/xen.ts';
 import type { DeviceModelOps, IoRange } from '../device-model.ts';
@@ -96,6 +97,14 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     async run({ xen, domid, ram, missingDomid }) {
       ok(xen.maximumGpfn(domid) >= ram.first + BigInt(ram.count) - 1n);
       refuses('NO_SUCH_DOMAIN', () => xen.maximumGpfn(missingDomid));
+    },
+  },
+  {
+    name: 'reads an HVM parameter, and refuses what is not there',
+    async run({ xen, domid, missingDomid }) {
+      ok(xen.hvmParam(domid, HVM_PARAM_STORE_PFN) > 0n);
+      refuses('NO_SUCH_DOMAIN', () => xen.hvmParam(missingDomid, HVM_PARAM_STORE_PFN));
+      refuses('INVALID', () => xen.hvmParam(domid, 0xffff));
     },
   },
   {

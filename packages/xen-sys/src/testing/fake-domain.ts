@@ -9,6 +9,7 @@ import {
   memfdCreate,
 } from '@node-vmm/vmm-sys-util';
 import { GUEST_RAM0_BASE } from '../abi/arch-arm.ts';
+import { HVM_PARAM_NR_IOREQ_SERVER_PAGES, HVM_PARAM_STORE_PFN } from '../abi/hvm.ts';
 import {
   IOREQ,
   IOREQ_BITS_DIR,
@@ -22,6 +23,7 @@ import {
 import { XEN_PAGE_SIZE } from '../abi/xen.ts';
 import type { IoRange } from '../device-model.ts';
 import type { DomId, IoServId } from '../ids.ts';
+import { FakeInterrupts, type FakeIrq } from './fake-interrupts.ts';
 import type { PeerPort } from './fake-ports.ts';
 
 /** A bank of RAM of a fake domain. */
@@ -38,14 +40,6 @@ export interface FakeDomainOptions {
   readonly vcpus?: number;
   /** Default: 16 MiB at the address where Arm guests have RAM. */
   readonly banks?: readonly FakeBank[];
-}
-
-/** An interrupt line that was set. */
-export interface FakeIrq {
-  readonly kind: 'spi' | 'isa' | 'msi';
-  /** Line number, or the data of an MSI. */
-  readonly irq: number;
-  readonly level: boolean;
 }
 
 /** An access that a guest makes. */
@@ -122,6 +116,13 @@ export class FakeDomain {
   readonly servers = new Map<IoServId, FakeIoreqServer>();
   /** Every interrupt operation, in order. */
   readonly irqs: FakeIrq[] = [];
+  /** What the guest's CPU sees of them. */
+  readonly interrupts = new FakeInterrupts();
+  /** What `HVMOP_get_param` tells, by index. */
+  readonly hvmParams = new Map<number, bigint>([
+    [HVM_PARAM_STORE_PFN, 0xf_effcn],
+    [HVM_PARAM_NR_IOREQ_SERVER_PAGES, 8n],
+  ]);
   /** Called at every interrupt operation. */
   onIrq: ((irq: FakeIrq) => void) | undefined;
   /** Frames that are paged out, with how many attempts at mapping fail before they are back. */
@@ -227,6 +228,7 @@ export class FakeDomain {
   /** Sets a line; what the device model operations and irqfds do. */
   interrupt(irq: FakeIrq): void {
     this.irqs.push(irq);
+    this.interrupts.set(irq);
     this.onIrq?.(irq);
   }
 

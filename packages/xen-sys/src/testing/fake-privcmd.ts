@@ -16,6 +16,7 @@ import {
   viewOf,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
+import { HVMOP_get_param, XEN_HVM_PARAM } from '../abi/hvm.ts';
 import {
   XEN_MEMORY_DOMAIN,
   XENMEM_maximum_gpfn,
@@ -34,7 +35,12 @@ import {
   PRIVCMD_MMAPBATCH_V2,
 } from '../abi/privcmd.ts';
 import { XENVER_capabilities, XENVER_extraversion, XENVER_version } from '../abi/version.ts';
-import { __HYPERVISOR_memory_op, __HYPERVISOR_xen_version, XEN_PAGE_SIZE } from '../abi/xen.ts';
+import {
+  __HYPERVISOR_hvm_op,
+  __HYPERVISOR_memory_op,
+  __HYPERVISOR_xen_version,
+  XEN_PAGE_SIZE,
+} from '../abi/xen.ts';
 import { asDomId, asIoServId } from '../ids.ts';
 import { argument, FakeDevice, kernelError } from './fake-device.ts';
 import { fakeDmOp } from './fake-dm-op.ts';
@@ -105,6 +111,14 @@ export class FakePrivcmd extends FakeDevice {
     if (op === BigInt(__HYPERVISOR_memory_op) && arg0 === BigInt(XENMEM_maximum_gpfn)) {
       const bytes = new Uint8Array(memoryAt(arg1, XEN_MEMORY_DOMAIN.SIZE));
       return Number(this.#domain(name, XEN_MEMORY_DOMAIN.decode(bytes).domid).maximumGpfn);
+    }
+    if (op === BigInt(__HYPERVISOR_hvm_op) && arg0 === BigInt(HVMOP_get_param)) {
+      const view = new DataView(memoryAt(arg1, XEN_HVM_PARAM.SIZE));
+      const { domid, index } = XEN_HVM_PARAM.read(view);
+      const value = this.#domain(name, domid).hvmParams.get(index);
+      if (value === undefined) throw kernelError(name, EINVAL);
+      XEN_HVM_PARAM.set(view, 0, 'value', value);
+      return 0;
     }
     throw kernelError(name, ENOSYS);
   }

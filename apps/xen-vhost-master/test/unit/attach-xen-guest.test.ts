@@ -1,0 +1,64 @@
+import { MainPoller } from '@node-vmm/vmm-sys-util';
+import { HVM_PARAM_NR_IOREQ_SERVER_PAGES } from '@node-vmm/xen-sys';
+import { type FakeDomain, FakeXen } from '@node-vmm/xen-sys/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { attachXenGuest } from '../../src/attach-xen-guest.ts';
+import { LogBook } from '../support.ts';
+
+const X86 = process.arch === 'x64';
+
+describe('attachXenGuest', () => {
+  const open: Disposable[] = [];
+  afterEach(() => {
+    for (const it of open.splice(0).reverse()) it[Symbol.dispose]();
+  });
+
+  const setUp = (prepare: (domain: FakeDomain) => void = () => undefined) => {
+    const poller = new MainPoller();
+    const xen = new FakeXen({ arch: X86 ? 'x86_64' : 'arm64', guestType: 'PVH' });
+    open.push(poller, xen);
+    prepare(xen.addDomain(3));
+    const logger = new LogBook();
+    return { components: { xen: xen.host(), poller, logger }, logger, xen };
+  };
+  const warnings = (logger: LogBook): string[] =>
+    logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+
+  it('serves the guest before its memory is there, and tells who waits for that of failures', async () => {
+    const { components, logger } = setUp();
+    const { vm, memory } = attachXenGuest(components, 3, { notification: 'auto' });
+    open.push(vm);
+    expect(logger.saying('guest attached')).toHaveLength(1);
+    expect(() => vm.memory).toThrow(expect.objectContaining({ code: 'NOT_READY' }));
+    // This machine has no privcmd to give to back-ends.
+    await expect(memory).rejects.toMatchObject({ code: expect.any(String) });
+  });
+
+  it.skipIf(!X86)('warns once of saving and migrating a guest (only x86 has either)', () => {
+    const { components, logger } = setUp();
+    open.push(attachXenGuest(components, 3, { notification: 'auto' }).vm);
+    expect(warnings(logger)).toEqual([expect.stringContaining('nomigrate=1')]);
+  });
+
+  it.skipIf(!X86)('says of a PVH guest that no interrupt will reach it (only x86 has them)', () => {
+    const { components, logger } = setUp((domain) => {
+      domain.hvmParams.set(HVM_PARAM_NR_IOREQ_SERVER_PAGES, 0n);
+    });
+    open.push(attachXenGuest(components, 3, { notification: 'auto' }).vm);
+    expect(warnings(logger)).toContainEqual(expect.stringMatching(/PVH guest: it has no IO-APIC/));
+  });
+
+  it.skipIf(!X86)('attaches to a guest whose kind it may not ask for (only x86 asks)', () => {
+    const { components, logger } = setUp((domain) => domain.hvmParams.clear());
+    open.push(attachXenGuest(components, 3, { notification: 'user' }).vm);
+    expect(warnings(logger)).toHaveLength(1);
+  });
+
+  it.skipIf(!X86)('refuses to serve it by the kernel alone (Arm can be)', () => {
+    const { components, xen } = setUp();
+    expect(() => attachXenGuest(components, 3, { notification: 'kernel' })).toThrow(
+      expect.objectContaining({ code: 'NOT_SUPPORTED' }),
+    );
+    expect(xen.privcmd.openMappings).toBe(0);
+  });
+});
