@@ -68,6 +68,20 @@ describe('backend/virtio_disk', () => {
     expect(holds.of(1)).toBe(0);
   });
 
+  it('tells the toolstack, which waits, as soon as the window is claimed', async () => {
+    sink.auto = false;
+    await start(['xvda=i2c']);
+    toolstack.announce([disk(1)]);
+    await until(() => sink.adding.has(disk(1)));
+    await settle();
+    expect(state(disk(1))).toBe('1');
+    sink.adding.get(disk(1))?.place();
+    await until(() => state(disk(1)) === '2');
+    sink.adding.get(disk(1))?.succeed();
+    await settle();
+    expect(state(disk(1))).toBe('2');
+  });
+
   it("leaves another server's disks alone", async () => {
     await start(['xvdb=i2c', 'web:xvda=rng']);
     stored.write('/local/domain/1/name', 'web--incoming');
