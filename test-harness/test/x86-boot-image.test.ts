@@ -1,13 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BoxError } from '../src/box/errors.ts';
 import { hasProgram } from '../src/box/host-tools.ts';
-import { bootImage, commandLinePage, SHIM_BASE } from '../src/box/x86/boot-image.ts';
-import { hvmConfig, mmioKernelArgs } from '../src/box/x86/hvm-config.ts';
+import { bootImage, COMMAND_LINE_TAG, SHIM_BASE } from '../src/box/x86/boot-image.ts';
 import { readPvhKernel } from '../src/box/x86/pvh-kernel.ts';
 import { buildShim, shimSources } from '../src/box/x86/shim.ts';
+import { x86Machine } from '../src/box/xen-machines/x86.ts';
 
 interface Header {
   type: number;
@@ -112,41 +113,31 @@ describe('the boot image', () => {
   });
 });
 
-describe('the command line', () => {
-  it('is zero-terminated and no longer than Linux takes', () => {
-    const page = commandLinePage('a=b');
-    expect(page).toHaveLength(4096);
-    expect(page.toString('latin1', 0, 8)).toBe('NVMCa=b\0');
-    expect(commandLinePage('x'.repeat(2047)).toString('latin1', 2050, 2052)).toBe('x\0');
-    expect(codeOf(() => commandLinePage('x'.repeat(2048)))).toBe('BAD_OPTION');
-  });
-
-  it('tells Linux where its devices are', () => {
-    const devices = [
-      { base: 0xe0000000, irq: 5 },
-      { base: 0xe0000200, irq: 10 },
-    ];
-    expect(mmioKernelArgs(devices)).toBe(
-      'virtio_mmio.device=0x200@0xe0000000:5 virtio_mmio.device=0x200@0xe0000200:10',
-    );
-  });
-});
-
 describe('the configuration of an HVM guest', () => {
+  const guest = { name: 'one', memory: 128, vcpus: 2, cpu: 1, kernelArgs: 'quiet' };
+
   it('has no device model and boots by the shim', () => {
-    const lines = hvmConfig({
-      name: 'one',
-      vcpus: 2,
-      firmware: '/root/one.boot',
-      extraConfig: ['cpus = "1"'],
-    }).split('\n');
+    const lines = x86Machine.guestConfig(guest);
     expect(lines).toContain('name = "one"');
     expect(lines).toContain('memory = 128');
     expect(lines).toContain('vcpus = 2');
     expect(lines).toContain('device_model_version = "qemu-xen-traditional"');
     expect(lines).toContain('firmware_override = "/boot/guest/shim"');
     expect(lines).toContain('smbios_firmware = "/root/one.boot"');
-    expect(lines.slice(-2)).toEqual(['cpus = "1"', '']);
+  });
+
+  it('is made with a page that has the command line, ended by zeros, before the image', () => {
+    const root = mkdtempSync(join(tmpdir(), 'guest-test-'));
+    const command = x86Machine
+      .guestPrepare(guest)
+      .replaceAll('/root/', `${root}/`)
+      .replaceAll('/boot/guest/', `${root}/`);
+    writeFileSync(join(root, 'image'), 'image');
+    execFileSync('sh', ['-c', command]);
+    const file = readFileSync(join(root, 'one.boot'));
+    rmSync(root, { recursive: true });
+    expect(file.toString('latin1', 0, 38)).toBe('NVMCconsole=hvc0 loglevel=5 quiet\0\0\0\0\0');
+    expect(file.toString('latin1', 4096)).toBe('image');
   });
 });
 
@@ -158,7 +149,7 @@ describe('the shim', () => {
     const constant = (name: string): number =>
       Number(new RegExp(`#define ${name} (0x[0-9a-f]+)u`).exec(source)?.[1]);
     expect(constant('IMAGE_MAGIC')).toBe(Buffer.from('NVMI').readUInt32LE());
-    expect(constant('COMMAND_LINE_MAGIC')).toBe(Buffer.from('NVMC').readUInt32LE());
+    expect(constant('COMMAND_LINE_MAGIC')).toBe(Buffer.from(COMMAND_LINE_TAG).readUInt32LE());
   });
 
   it.skipIf(!hasProgram('gcc'))('compiles to one 32-bit segment without notes', async () => {

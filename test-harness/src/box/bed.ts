@@ -31,13 +31,16 @@ export interface Bed {
   readonly kernel: Artefact;
   readonly dom0: Artefact;
   readonly guest: Artefact;
+  /** What guests boot from besides, where xl does not load their kernel by itself. */
+  readonly boot?: Artefact;
   /** Node.js for dom0, and koffi's native code. */
   readonly node: Artefact;
 }
 
 /** Everything that a bed is made of, without what those need. */
 export function artefactsOf(bed: Bed): Artefact[] {
-  return [bed.node, bed.kernel, bed.xen, bed.dom0, bed.guest];
+  const boot = bed.boot === undefined ? [] : [bed.boot];
+  return [bed.node, bed.kernel, bed.xen, bed.dom0, bed.guest, ...boot];
 }
 
 /** True when `a` is of a newer series than `b`. */

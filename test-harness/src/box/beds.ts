@@ -3,6 +3,7 @@ import type { Artefact } from './artefact.ts';
 import {
   DOM0,
   GUESTS,
+  hvmBoot,
   KERNELS,
   NPM_NODE,
   XEN_ARM64,
@@ -49,7 +50,7 @@ function arm64(series: XenSeries): Bed {
 }
 
 function x86(series: XenSeries): Bed {
-  return bed('x86_64', series, XEN_X86, ['outer-i2c'], 'told');
+  return { ...bed('x86_64', series, XEN_X86, ['outer-i2c'], 'told'), boot: hvmBoot };
 }
 
 /** What setup tries to make. */

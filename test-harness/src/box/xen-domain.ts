@@ -130,6 +130,8 @@ export class XenDomain {
   async destroy(): Promise<void> {
     this.#destroyed = true;
     await this.#box.sh(`xl destroy ${this.name}`);
+    const cleanUp = MACHINES[this.#box.bed.architecture].guestCleanUp(this.name);
+    if (cleanUp !== '') await this.#box.sh(cleanUp);
     this.#agent.end(new BoxError('DOMAIN_GONE', `Cannot use ${this.name}: it was destroyed`));
   }
 
@@ -158,7 +160,7 @@ export class XenDomain {
     try {
       for (let failures = 0; !this.#destroyed && failures < MAX_REATTACH; failures += 1) {
         this.#console = this.#box.openChannel(
-          `exec xenconsole --interactive "$(xl domid ${this.name})"`,
+          `exec xenconsole --type pv --interactive "$(xl domid ${this.name})"`,
           {
             onData: (data) => {
               failures = 0;

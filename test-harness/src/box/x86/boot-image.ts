@@ -4,11 +4,14 @@ import type { PvhKernel } from './pvh-kernel.ts';
 /** Where `box/x86_64/shim.lds` puts the shim: kernels end below it. */
 export const SHIM_BASE = 0x3000000;
 
+/**
+ * What the page begins with that goes in front of a guest's copy of the boot image; the kernel's
+ * command line follows, at most 2047 ASCII characters, then zeros.
+ */
+export const COMMAND_LINE_TAG = 'NVMC';
+
 const PAGE_SIZE = 4096;
 const IMAGE_MAGIC = 0x494d564e;
-const COMMAND_LINE_MAGIC = 0x434d564e;
-/** `COMMAND_LINE_SIZE` of Linux on x86, zero included. */
-const COMMAND_LINE_SIZE = 2048;
 const HEADER_SIZE = 20;
 const SEGMENT_SIZE = 16;
 
@@ -17,7 +20,7 @@ const align = (size: number): number => Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
 /**
  * Makes the file from which the shim (`box/x86_64/shim.c`, which describes it) boots: a header page,
  * then the kernel's segments and the initramfs, each at a page boundary. It serves all guests: what
- * `smbios_firmware` names is a guest's {@link commandLinePage} and this, one after the other.
+ * `smbios_firmware` names is a guest's command line page and this, one after the other.
  *
  * @param kernel - see `readPvhKernel`
  * @param initramfs - as the kernel takes it
@@ -53,23 +56,4 @@ export function bootImage(kernel: PvhKernel, initramfs: Uint8Array): Buffer {
     image.writeUInt32LE(value, 4 * index);
   });
   return image;
-}
-
-/**
- * Makes the page that goes in front of a guest's copy of the boot image.
- *
- * @param text - the kernel's command line, at most 2047 ASCII characters
- * @throws {BoxError} `BAD_OPTION` when it is longer than Linux takes
- */
-export function commandLinePage(text: string): Buffer {
-  if (text.length >= COMMAND_LINE_SIZE) {
-    throw new BoxError(
-      'BAD_OPTION',
-      `Cannot use the kernel command line: ${text.length} characters, at most 2047 are possible`,
-    );
-  }
-  const page = Buffer.alloc(PAGE_SIZE);
-  page.writeUInt32LE(COMMAND_LINE_MAGIC);
-  page.write(text, 4, 'latin1');
-  return page;
 }

@@ -8,45 +8,30 @@ export const HVM_BOOT = {
   deviceModel: '/boot/guest/no-device-model',
 } as const;
 
-/** The window and interrupt line of a virtio-mmio device that a guest learns of from its kernel command line. */
-export interface MmioDevice {
-  /** Guest physical address of 512 bytes, where the guest has no memory: 0xe0000000 and up. */
-  readonly base: number;
-  /** ISA line; the shim makes 5, 10 and 11 level-triggered, all others are edge-triggered. */
-  readonly irq: number;
-}
-
 /** An HVM guest without a device model. */
 export interface HvmOptions {
   readonly name: string;
-  /** MiB; default 128, the least for the kernel, the shim and what the shim boots. */
-  readonly memory?: number;
-  readonly vcpus?: number;
+  /** MiB; 128 is the least for the kernel, the shim and what the shim boots. */
+  readonly memory: number;
+  readonly vcpus: number;
+  /** CPU that it runs on. */
+  readonly cpu: number;
   /** Path in dom0 of the guest's command line page and the boot image, one after the other. */
   readonly firmware: string;
-  /** Further lines of the configuration file. */
-  readonly extraConfig?: readonly string[];
-}
-
-/** What a Linux guest finds its devices by; the numbering of `/dev` follows the order. */
-export function mmioKernelArgs(devices: readonly MmioDevice[]): string {
-  return devices
-    .map(({ base, irq }) => `virtio_mmio.device=0x200@0x${base.toString(16)}:${irq}`)
-    .join(' ');
 }
 
 /**
- * Text of an xl configuration file for Xen 4.17 to 4.20 (4.21 has no `qemu-xen-traditional`, the
+ * Lines of an xl configuration file for Xen 4.17 to 4.20 (4.21 has no `qemu-xen-traditional`, the
  * only device model version for which libxl speaks no QMP). The guest's console is Xen's, `hvc0`:
  * `xenconsole --type pv`, as xenconsole looks for an emulated serial line by default.
  */
-export function hvmConfig(options: HvmOptions): string {
-  const { name, memory = 128, vcpus = 1, firmware, extraConfig = [] } = options;
-  return `${[
+export function hvmConfig({ name, memory, vcpus, cpu, firmware }: HvmOptions): string[] {
+  return [
     `name = "${name}"`,
     'type = "hvm"',
     `memory = ${memory}`,
     `vcpus = ${vcpus}`,
+    `cpus = "${cpu}"`,
     'device_model_version = "qemu-xen-traditional"',
     `device_model_override = "${HVM_BOOT.deviceModel}"`,
     `firmware_override = "${HVM_BOOT.shim}"`,
@@ -59,7 +44,5 @@ export function hvmConfig(options: HvmOptions): string {
     'usb = 0',
     'vkb_device = 0',
     'xen_platform_pci = 0',
-    'on_crash = "destroy"',
-    ...extraConfig,
-  ].join('\n')}\n`;
+  ];
 }

@@ -49,4 +49,5 @@ export const arm64Machine: XenMachine = {
   ],
 
   guestPrepare: () => '',
+  guestCleanUp: () => '',
 };

@@ -51,4 +51,6 @@ export interface XenMachine {
   guestConfig(options: GuestOptions): string[];
   /** Shell command that dom0 runs before `xl create`; empty for none. */
   guestPrepare(options: GuestOptions): string;
+  /** Shell command that dom0 runs when the guest is gone for good; empty for none. */
+  guestCleanUp(name: string): string;
 }
