@@ -26,6 +26,8 @@ export interface Bed {
   /** Release series of Xen, e.g. `4.20`; compared by numbers to find the newest. */
   readonly series: string;
   readonly announcement: Announcement;
+  /** Kind of dom0 on x86: its kernel notifies without the bridge only in a PVH one. */
+  readonly dom0Kind?: 'PV' | 'PVH';
   readonly features: readonly BedFeature[];
   readonly xen: Artefact;
   readonly kernel: Artefact;

@@ -6,6 +6,7 @@ import {
   hvmBoot,
   KERNELS,
   NPM_NODE,
+  XEN_4_17,
   XEN_ARM64,
   XEN_SERIES,
   XEN_X86,
@@ -49,8 +50,12 @@ function arm64(series: XenSeries): Bed {
   return bed('arm64', series, XEN_ARM64, features, announcement);
 }
 
+/** Both kinds of dom0 are in use: the older series has the older kind. */
 function x86(series: XenSeries): Bed {
-  return { ...bed('x86_64', series, XEN_X86, ['outer-i2c'], 'told'), boot: hvmBoot };
+  const dom0Kind = series === XEN_4_17 ? 'PV' : 'PVH';
+  // What QEMU's vhost-user devices read in memory does not pass a PVH dom0's IOMMU.
+  const features: BedFeature[] = dom0Kind === 'PV' ? ['outer-i2c'] : [];
+  return { ...bed('x86_64', series, XEN_X86, features, 'told'), dom0Kind, boot: hvmBoot };
 }
 
 /** What setup tries to make. */

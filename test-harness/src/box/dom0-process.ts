@@ -56,7 +56,7 @@ export class Dom0Process {
    *
    * @throws {BoxError} `TIMEOUT`, or `COMMAND_FAILED` when the process ends without saying it
    */
-  async waitFor(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpExecArray> {
+  async waitFor(pattern: RegExp, timeoutMs = 90_000): Promise<RegExpExecArray> {
     const found = deferred<RegExpExecArray>();
     const look = (): void => {
       const match = pattern.exec(this.#output);

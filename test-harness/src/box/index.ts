@@ -5,7 +5,7 @@ export type { ChannelListener, OpenChannel } from './dom0-channel.ts';
 export { Dom0Process } from './dom0-process.ts';
 export { BoxError, type BoxErrorCode } from './errors.ts';
 export { bridgeArguments, type DeviceType } from './guest-devices.ts';
-export { bootI2cBox, OuterDaemon } from './i2c-setup.ts';
+export { bootI2cBox, type I2cBox, OuterDaemon } from './i2c-setup.ts';
 export { DOM0_PACKAGES, DOM0_ROOT, type Payload } from './payload.ts';
 export { QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
 export { type SetupOptions, setupBox } from './setup.ts';

@@ -95,7 +95,7 @@ export class XenBox {
       const files = { bed, initrd, scratch: machine.scratch };
       machine.start(xenMachine.program, [
         ...xenMachine.qemuArguments(files, boot),
-        ...commonArguments(machine, boot),
+        ...commonArguments(machine, xenMachine.deviceOptions(bed), boot),
         ...(options.qemuArgs ?? []),
       ]);
       const up = async (): Promise<XenBox> => {
@@ -282,16 +282,25 @@ function buildInitrd(machine: Machine, bed: Bed, xenMachine: XenMachine, payload
 }
 
 /** What all machines have: shareable memory, the agent's port, an I2C adapter where one is served. */
-function commonArguments(machine: Machine, { memory, i2cSocket }: BootOptions): string[] {
+function commonArguments(
+  machine: Machine,
+  deviceOptions: string,
+  { memory, i2cSocket }: BootOptions,
+): string[] {
+  const device = (text: string): string[] => [
+    '-device',
+    deviceOptions === '' ? text : `${text},${deviceOptions}`,
+  ];
   return [
     ...['-object', `memory-backend-memfd,id=mem,size=${memory}M,share=on`],
     ...['-chardev', `socket,id=agent,path=${join(machine.scratch, 'agent')},server=on,wait=off`],
-    ...['-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=agent,name=node-vmm'],
+    ...device('virtio-serial-pci'),
+    ...['-device', 'virtserialport,chardev=agent,name=node-vmm'],
     ...(i2cSocket === undefined
       ? []
       : [
           ...['-chardev', `socket,id=i2c,path=${i2cSocket}`],
-          ...['-device', 'vhost-user-i2c-pci,chardev=i2c'],
+          ...device('vhost-user-i2c-pci,chardev=i2c'),
         ]),
   ];
 }

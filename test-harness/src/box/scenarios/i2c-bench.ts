@@ -50,7 +50,7 @@ export const i2cBench: Scenario = {
   description: 'transfers per second with kernel-assisted and with user-space notification',
   async run(context) {
     const { bed, say } = context;
-    const { box, outer } = await bootI2cBox('i2c-bench', { bed: bed.name });
+    const { box, stop } = await bootI2cBox('i2c-bench', { bed: bed.name });
     try {
       box.spawn('daemon', 'vhost-device-i2c -s /run/vhost/i2c.sock --simulate=24c02@0x50');
       const modes = bed.features.includes('kernel-notification')
@@ -67,8 +67,7 @@ export const i2cBench: Scenario = {
         kernel > 0 ? `, kernel ${kernel.toFixed(0)}/s, ratio ${(kernel / user).toFixed(2)}` : '';
       say(`median on ${bed.name}: user ${user.toFixed(0)}/s${ratio}`);
     } finally {
-      await box.stop();
-      await outer.stop();
+      await stop();
     }
   },
 };

@@ -10,10 +10,12 @@ export const i2c: Scenario = {
     say(
       `booting Xen (${bed.name}); dom0 gets an I2C adapter from a simulated DS1338 clock on this machine`,
     );
-    const { box, outer } = await bootI2cBox('i2c', { bed: bed.name });
+    const i2cBox = await bootI2cBox('i2c', { bed: bed.name });
+    const { box } = i2cBox;
     try {
       say(`dom0 is up; logs are in ${box.runDirectory}`);
-      const daemon = 'vhost-device-i2c -s /root/vi2c.sock -c 1 -l 0:32';
+      if (i2cBox.fullBus) say('its I2C adapter is served by a simulated DS1338 on this machine');
+      const daemon = `vhost-device-i2c -s /root/vi2c.sock -c 1 ${i2cBox.chips('32')}`;
       const told = bridgeArguments(bed, { i2c: ['i2c'] });
       const bridge = `xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c ${told}`.trim();
       say(`dom0 # ${daemon} &`);
@@ -36,8 +38,7 @@ export const i2c: Scenario = {
       await guest.destroy();
       say('the guest is destroyed');
     } finally {
-      await box.stop();
-      await outer.stop();
+      await i2cBox.stop();
     }
   },
 };

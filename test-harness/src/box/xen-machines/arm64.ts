@@ -32,6 +32,8 @@ export const arm64Machine: XenMachine = {
     ];
   },
 
+  deviceOptions: () => '',
+
   guestFiles: ({ bed }) => ({
     [KERNEL.slice(1)]: artefactFile(bed.kernel, 'Image'),
     [INITRD.slice(1)]: artefactFile(bed.guest, 'initramfs.cpio.gz'),

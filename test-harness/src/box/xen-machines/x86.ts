@@ -32,15 +32,22 @@ export const x86Machine: XenMachine = {
       `dom0_mem=${dom0Memory}M,max:${dom0Memory}M dom0_max_vcpus=${dom0Vcpus} dom0_vcpus_pin`,
       xenArgs,
     ];
+    const pvh = bed.dom0Kind === 'PVH';
+    // Xen takes no PVH dom0 without an IOMMU.
+    if (pvh) xen.push('dom0=pvh iommu=no-sharept');
     const kernel = `${artefactFile(bed.kernel, 'vmlinux')} console=hvc0 loglevel=5 ${kernelArgs}`;
     return [
-      ...['-machine', 'q35,memory-backend=mem', '-cpu', CPU],
+      ...['-machine', `q35,memory-backend=mem${pvh ? ',kernel-irqchip=split' : ''}`, '-cpu', CPU],
+      ...(pvh ? ['-device', 'intel-iommu,intremap=on,aw-bits=48'] : []),
       ...['-accel', 'tcg,thread=multi,tb-size=512', '-smp', String(dom0Vcpus + 1)],
       ...['-m', String(memory), '-nodefaults', '-no-user-config', '-nic', 'none'],
       ...['-kernel', artefactFile(bed.xen, 'xen'), '-append', xen.join(' ').trim()],
       ...['-initrd', `${kernel.trim()},${initrd}`],
     ];
   },
+
+  deviceOptions: ({ dom0Kind }) =>
+    dom0Kind === 'PVH' ? 'disable-legacy=on,iommu_platform=on' : '',
 
   guestFiles({ bed }) {
     const { boot } = bed;

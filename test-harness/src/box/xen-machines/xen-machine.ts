@@ -45,6 +45,8 @@ export interface XenMachine {
   readonly dom0Vcpus: number;
   /** Arguments of QEMU, without chardevs, consoles and ports that all machines have. */
   qemuArguments(files: BootFiles, options: BootOptions): string[];
+  /** Options of the virtio devices that QEMU gives dom0; empty for none. */
+  deviceOptions(bed: Bed): string;
   /** What dom0 needs to create guests: path in dom0 -> file of this machine. */
   guestFiles(files: Omit<BootFiles, 'initrd'>): Readonly<Record<string, string>>;
   /** Lines of xl's configuration file. */
