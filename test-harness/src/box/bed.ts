@@ -11,6 +11,8 @@ export type Announcement = 'virtio' | 'disk' | 'told';
 
 /** Something that tests ask a bed for. */
 export type BedFeature =
+  /** Guests whose memory can be mapped before their drivers give up. */
+  | 'guest-devices'
   /** `virtio = [ ... ]` of xl. */
   | 'xl-virtio'
   /** Notifications and interrupts without the bridge running. */

@@ -12,7 +12,7 @@ import { bridgeReady, busNumber, expectNoResidue, openFds, pidOf, repeat } from 
 import { onEveryBed } from './on-every-bed.ts';
 import { SCALE } from './scale.ts';
 
-onEveryBed('an I2C device of dom0 in a guest', [], (bed) => {
+onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   let i2c: I2cBox;
   let box: XenBox;
   let processes: Dom0Process[] = [];
@@ -78,13 +78,10 @@ onEveryBed('an I2C device of dom0 in a guest', [], (bed) => {
     );
   };
 
-  // On x86 interrupts always pass through the bridge; notifications do not where dom0 is PVH.
-  const help = { kernel: '"kernelAssisted":true', user: '"kernelAssisted":false' };
+  // On x86 interrupts always pass through the bridge, and with a PV dom0 notifications as well.
   const modes: Readonly<Record<string, string>> = bed.features.includes('kernel-notification')
-    ? help
-    : bed.dom0Kind === 'PVH'
-      ? { user: help.user, auto: '"notificationsAssisted":true,"interruptsAssisted":false' }
-      : { user: help.user, auto: '"notificationsAssisted":false,"interruptsAssisted":false' };
+    ? { kernel: '"kernelAssisted":true', user: '"kernelAssisted":false' }
+    : { auto: '"notificationsAssisted":false,"interruptsAssisted":false' };
   it.each(Object.entries(modes))(
     'serves every kind of transfer with %s notification',
     async (mode, logged) => {
