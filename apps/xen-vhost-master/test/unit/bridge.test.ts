@@ -289,16 +289,16 @@ describe('Bridge with a back-end that hangs', { timeout: TIMEOUT }, () => {
     const guest = bench.guest(other);
     await guest.ask('start');
     expect(await guest.ask('pairs', 0, 20)).toEqual({ done: 20, repeated: 0 });
-    expect(hanging.streams).toHaveLength(1);
-    await until(() => hanging.streams.length === 2);
+    await until(() => hanging.streams.length >= 2);
     const lines = bench.book.saying('waiting for back-end');
     const line = lines.find(({ context }) => context['device'] === '1/0');
     expect(line?.context['reason']).toMatch(/no reply within/);
     // Not only when the next request times out.
     await bench.bridge.remove('1/0');
     await stuck;
-    expect(hanging.streams).toHaveLength(2);
+    const connections = hanging.streams.length;
     expect(await guest.ask('pairs', 20, 20)).toEqual({ done: 20, repeated: 0 });
+    expect(hanging.streams).toHaveLength(connections);
   });
 
   it('answers the guest that resets, and serves it by the next back-end', async () => {
