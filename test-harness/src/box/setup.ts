@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Artefact } from './artefact.ts';
 import { ABI_HEADERS, vhostDeviceRng } from './artefacts/index.ts';
-import { artefactsOf } from './bed.ts';
+import { artefactsOf, type Bed } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { pruneCache } from './cache.ts';
 import { DebianArchive } from './debian-archive.ts';
@@ -38,13 +38,13 @@ function withNeeds(artefacts: readonly Artefact[]): Artefact[] {
 }
 
 /** What is made whenever it is missing; what those need is made on the way. */
-function wanted(): Artefact[] {
-  return [...new Set([...allBeds().flatMap(artefactsOf), ...OTHERS])];
+function wanted(beds: readonly Bed[]): Artefact[] {
+  return [...new Set([...beds.flatMap(artefactsOf), ...OTHERS])];
 }
 
 /** Everything that setup may make, what others need first. */
-export function allArtefacts(): Artefact[] {
-  return withNeeds(wanted());
+export function allArtefacts(beds: readonly Bed[] = allBeds()): Artefact[] {
+  return withNeeds(wanted(beds));
 }
 
 /**
@@ -65,7 +65,8 @@ export async function setupBox(options: SetupOptions = {}): Promise<SetupReport>
     if (xen !== undefined) rememberOwnXen(xen, tools);
     else if (tools !== undefined)
       throw new BoxError('BAD_OPTION', 'Cannot use --tools without --xen');
-    const artefacts = allArtefacts();
+    const beds = allBeds();
+    const artefacts = allArtefacts(beds);
     const unknown = rebuild.filter((name) => !artefacts.some((artefact) => artefact.name === name));
     if (unknown.length > 0) {
       throw new BoxError('BAD_OPTION', `Cannot rebuild ${unknown.join(', ')}: no such artefact`);
@@ -73,9 +74,9 @@ export async function setupBox(options: SetupOptions = {}): Promise<SetupReport>
     await prepareHost(progress, join(root, 'logs', 'host-packages.log'));
     const debian = new DebianArchive({ log: join(root, 'logs', 'apt.log') });
     const workshop = new Workshop(debian, progress, rebuild);
-    await Promise.all(wanted().map((artefact) => workshop.make(artefact)));
+    await Promise.all(wanted(beds).map((artefact) => workshop.make(artefact)));
     for (const name of pruneCache(artefacts)) progress.say(`${name}: unused for a month, removed`);
-    const report = await reportOf(workshop);
+    const report = await reportOf(beds, workshop);
     writeSetupReport(report);
     for (const [name, { state, reason }] of Object.entries(report.beds)) {
       progress.say(`bed ${name.padEnd(12)} ${state}${reason === '' ? '' : `: ${reason}`}`);
@@ -90,9 +91,9 @@ export async function setupBox(options: SetupOptions = {}): Promise<SetupReport>
   }
 }
 
-async function reportOf(workshop: Workshop): Promise<SetupReport> {
+async function reportOf(all: readonly Bed[], workshop: Workshop): Promise<SetupReport> {
   const beds: Record<string, Outcome> = {};
-  for (const bed of allBeds()) {
+  for (const bed of all) {
     const parts = await Promise.all(artefactsOf(bed).map((artefact) => workshop.make(artefact)));
     const missing = parts.filter(({ state }) => state !== 'ready');
     // What we did wrong is told before what nobody here can help.
@@ -100,7 +101,7 @@ async function reportOf(workshop: Workshop): Promise<SetupReport> {
     beds[bed.name] = worst ?? { state: 'ready', reason: '' };
   }
   const missing: Record<string, Outcome> = {};
-  for (const artefact of wanted()) {
+  for (const artefact of wanted(all)) {
     const outcome = await workshop.make(artefact);
     if (outcome.state !== 'ready') missing[artefact.name] = outcome;
   }
