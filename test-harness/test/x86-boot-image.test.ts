@@ -8,6 +8,7 @@ import { hasProgram } from '../src/box/host-tools.ts';
 import { bootImage, COMMAND_LINE_TAG, SHIM_BASE } from '../src/box/x86/boot-image.ts';
 import { readPvhKernel } from '../src/box/x86/pvh-kernel.ts';
 import { buildShim, shimSources } from '../src/box/x86/shim.ts';
+import type { GuestOptions } from '../src/box/xen-machines/index.ts';
 import { x86Machine } from '../src/box/xen-machines/x86.ts';
 
 interface Header {
@@ -114,7 +115,10 @@ describe('the boot image', () => {
 });
 
 describe('the configuration of an HVM guest', () => {
-  const guest = { name: 'one', memory: 128, vcpus: 2, cpu: 1, kernelArgs: 'quiet' };
+  const guest: GuestOptions = {
+    ...{ name: 'one', memory: 128, vcpus: 2, cpu: 1, kernelArgs: 'quiet' },
+    firmware: 'shim',
+  };
 
   it('has no device model and boots by the shim', () => {
     const lines = x86Machine.guestConfig(guest);

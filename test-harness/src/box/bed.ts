@@ -18,7 +18,9 @@ export type BedFeature =
   /** Notifications and interrupts without the bridge running. */
   | 'kernel-notification'
   /** dom0 can have an I2C adapter that this machine serves. */
-  | 'outer-i2c';
+  | 'outer-i2c'
+  /** Guests with hvmloader and QEMU as their device model. */
+  | 'hvmloader';
 
 /** Where a Xen of some release runs: architecture, hypervisor, tools, kernel, guests. */
 export interface Bed {
@@ -39,9 +41,11 @@ export interface Bed {
   readonly boot?: Artefact;
   /** Node.js for dom0, and koffi's native code. */
   readonly node: Artefact;
+  /** What dom0 needs for guests with hvmloader; the bed is there without it. */
+  readonly deviceModel?: Artefact;
 }
 
-/** Everything that a bed is made of, without what those need. */
+/** Everything that a bed cannot do without, without what those need. */
 export function artefactsOf(bed: Bed): Artefact[] {
   const boot = bed.boot === undefined ? [] : [bed.boot];
   return [bed.node, bed.kernel, bed.xen, bed.dom0, bed.guest, ...boot];

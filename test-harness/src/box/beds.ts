@@ -1,6 +1,7 @@
 import type { Architecture } from './architecture.ts';
 import type { Artefact } from './artefact.ts';
 import {
+  DEVICE_MODELS,
   DOM0,
   GUESTS,
   hvmBoot,
@@ -51,9 +52,10 @@ function arm64(series: XenSeries): Bed {
 }
 
 function x86(series: XenSeries): Bed {
-  const features: BedFeature[] = ['guest-devices', 'outer-i2c'];
+  const features: BedFeature[] = ['guest-devices', 'hvmloader', 'outer-i2c'];
   const machine = bed('x86_64', series, XEN_X86, features, 'told');
-  return { ...machine, dom0Kind: 'PV', boot: hvmBoot };
+  const deviceModel = DEVICE_MODELS[series.name] as Artefact;
+  return { ...machine, dom0Kind: 'PV', boot: hvmBoot, deviceModel };
 }
 
 /**

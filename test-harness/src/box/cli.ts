@@ -55,7 +55,8 @@ async function runScenario(argv: readonly string[]): Promise<number> {
     throw new BoxError('BAD_OPTION', `Cannot run "${name}": no such scenario`);
   }
   const progress = new Progress();
-  await scenario.run({ args, bed: findBed(bed), say: (text) => progress.say(text) });
+  const say = (text: string): void => progress.say(text);
+  await scenario.run({ args, bed: findBed(bed, scenario.needs), say });
   return 0;
 }
 

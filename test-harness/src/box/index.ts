@@ -13,10 +13,12 @@ export {
   type BedStatus,
   type BoxStatus,
   boxStatus,
+  deviceModelStatus,
   findBed,
+  lacking,
   qemuStatus,
   type Readiness,
   vhostDeviceRngPath,
 } from './status.ts';
 export { type ExecOptions, XenBox, type XenBoxOptions } from './xen-box.ts';
-export { type DomainOptions, XenDomain } from './xen-domain.ts';
+export { type DomainOptions, HVMLOADER_UP_MS, XenDomain } from './xen-domain.ts';

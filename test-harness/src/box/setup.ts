@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Artefact } from './artefact.ts';
-import { ABI_HEADERS, vhostDeviceRng } from './artefacts/index.ts';
+import { ABI_HEADERS, DEVICE_MODELS, vhostDeviceRng } from './artefacts/index.ts';
 import { artefactsOf, type Bed } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { pruneCache } from './cache.ts';
@@ -25,7 +25,11 @@ export interface SetupOptions {
 }
 
 /** What is made besides the beds. */
-const OTHERS: readonly Artefact[] = [...Object.values(ABI_HEADERS), vhostDeviceRng];
+const OTHERS: readonly Artefact[] = [
+  ...Object.values(ABI_HEADERS),
+  ...Object.values(DEVICE_MODELS),
+  vhostDeviceRng,
+];
 
 function withNeeds(artefacts: readonly Artefact[]): Artefact[] {
   const all = new Set<Artefact>();

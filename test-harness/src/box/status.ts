@@ -1,6 +1,6 @@
 import { type Artefact, artefactFile, isBuilt } from './artefact.ts';
 import { GUESTS, KERNELS, vhostDeviceRng } from './artefacts/index.ts';
-import { artefactsOf, type Bed, isNewer } from './bed.ts';
+import { artefactsOf, type Bed, type BedFeature, isNewer } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { BoxError } from './errors.ts';
 import { hasProgram } from './host-tools.ts';
@@ -69,14 +69,29 @@ export function qemuStatus(): Readiness {
   return readiness([KERNELS.x86_64, GUESTS.x86_64], emulator('x86_64'));
 }
 
+/** Whether a bed can have guests with hvmloader. */
+export function deviceModelStatus({ name, architecture, deviceModel }: Bed): Readiness {
+  return deviceModel === undefined
+    ? { state: 'unavailable', ready: false, reason: `${name} has no hvmloader` }
+    : readiness([deviceModel], emulator(architecture));
+}
+
+/** What of some features a bed does not have. */
+export function lacking(bed: Bed, needs: readonly BedFeature[]): BedFeature[] {
+  return needs.filter((feature) => !bed.features.includes(feature));
+}
+
 /**
  * A bed that can be booted.
  *
  * @param name - default: the newest there is; of two equally new ones the first in the list
- * @throws {BoxError} `BAD_OPTION` when there is no bed of that name, `MISSING_ARTEFACT`
+ * @param needs - what it must have
+ * @throws {BoxError} `BAD_OPTION` when there is no bed of that name or it lacks something,
+ * `MISSING_ARTEFACT`
  */
-export function findBed(name?: string): Bed {
-  const { beds, reason } = boxStatus();
+export function findBed(name?: string, needs: readonly BedFeature[] = []): Bed {
+  const { beds: all } = boxStatus();
+  const beds = all.filter(({ bed }) => lacking(bed, needs).length === 0);
   if (name === undefined) {
     const ready = beds.filter((status) => status.ready).map(({ bed }) => bed);
     const newest = ready.reduce<Bed | undefined>(
@@ -84,12 +99,17 @@ export function findBed(name?: string): Bed {
       undefined,
     );
     if (newest !== undefined) return newest;
-    throw new BoxError('MISSING_ARTEFACT', `Cannot boot the box: ${reason}`);
+    throw new BoxError('MISSING_ARTEFACT', `Cannot boot the box: ${beds[0]?.reason ?? ''}`);
   }
-  const status = beds.find(({ bed }) => bed.name === name);
+  const status = all.find(({ bed }) => bed.name === name);
   if (status === undefined) {
-    const names = beds.map(({ bed }) => bed.name).join(', ');
+    const names = all.map(({ bed }) => bed.name).join(', ');
     throw new BoxError('BAD_OPTION', `Cannot boot "${name}": no such bed; there are ${names}`);
+  }
+  if (!beds.includes(status)) {
+    const lacks = lacking(status.bed, needs).join(', ');
+    const others = beds.map(({ bed }) => bed.name).join(' or ');
+    throw new BoxError('BAD_OPTION', `Cannot use ${name}: it has no ${lacks}; use ${others}`);
   }
   if (status.ready) return status.bed;
   throw new BoxError('MISSING_ARTEFACT', `Cannot boot ${name}: ${status.reason}`);

@@ -1,16 +1,15 @@
-import { appendFileSync, copyFileSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Result } from './agent/frames.ts';
-import { artefactFile } from './artefact.ts';
 import { artefactsOf, type Bed } from './bed.ts';
 import { markUsed } from './cache.ts';
-import { CpioWriter } from './cpio.ts';
 import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import { type ChannelListener, Dom0Channel, type OpenChannel } from './dom0-channel.ts';
+import { deviceModelOf, writeInitrd } from './dom0-initrd.ts';
 import { Dom0Process } from './dom0-process.ts';
 import { BoxError } from './errors.ts';
 import { Machine, waitForSockets } from './machine.ts';
-import { type Payload, writePayload } from './payload.ts';
+import type { Payload } from './payload.ts';
 import { findBed } from './status.ts';
 import { type DomainOptions, domainConfig, XenDomain } from './xen-domain.ts';
 import { type BootOptions, MACHINES, type XenMachine } from './xen-machines/index.ts';
@@ -23,7 +22,7 @@ export interface XenBoxOptions {
   readonly name?: string;
   /** MiB of the whole machine; dom0 has `dom0Memory` of it, Xen needs about 128. */
   readonly memory?: number;
-  /** MiB; default 1024. */
+  /** MiB; default 1024, with a device model 1536. */
   readonly dom0Memory?: number;
   /** Default: as many as the emulated interrupt controller bears. */
   readonly dom0Vcpus?: number;
@@ -38,6 +37,8 @@ export interface XenBoxOptions {
   /** Further arguments of QEMU; its guest memory is shareable, object `mem`. */
   readonly qemuArgs?: readonly string[];
   readonly payload?: Payload;
+  /** True for guests with hvmloader: dom0 gets QEMU; only on beds with that feature. */
+  readonly deviceModel?: boolean;
   readonly timeoutMs?: number;
 }
 
@@ -68,29 +69,38 @@ export class XenBox {
   readonly #domains: XenDomain[] = [];
   /** CPU that guests run on. */
   readonly #guestCpu: number;
+  readonly #hasDeviceModel: boolean;
 
-  private constructor(bed: Bed, machine: Machine, channel: Dom0Channel, guestCpu: number) {
+  private constructor(
+    bed: Bed,
+    machine: Machine,
+    channel: Dom0Channel,
+    { dom0Vcpus, hasDeviceModel }: { dom0Vcpus: number; hasDeviceModel: boolean },
+  ) {
     this.bed = bed;
     this.#machine = machine;
     this.#channel = channel;
-    this.#guestCpu = guestCpu;
+    this.#guestCpu = dom0Vcpus;
+    this.#hasDeviceModel = hasDeviceModel;
   }
 
   /**
    * Boots Xen and dom0 and waits for xenstored, xenconsoled and the agent.
    *
-   * @throws {BoxError} `MISSING_ARTEFACT` without `box:setup`; `TIMEOUT`, `MACHINE_EXITED` with the
-   * ends of all logs
+   * @throws {BoxError} `MISSING_ARTEFACT` without `box:setup`; `BAD_OPTION` for a device model that
+   * the bed has not; `TIMEOUT`, `MACHINE_EXITED` with the ends of all logs
    */
   static async boot(options: XenBoxOptions = {}): Promise<XenBox> {
     const bed = findBed(options.bed);
     const { name = 'xen', timeoutMs = 120_000 } = options;
     const xenMachine = MACHINES[bed.architecture];
+    const deviceModel = options.deviceModel ? deviceModelOf(bed) : undefined;
     const boot = bootOptions(xenMachine, options);
     const machine = new Machine(`${bed.name}-${name}`);
     try {
       for (const artefact of artefactsOf(bed)) markUsed(artefact);
-      const initrd = buildInitrd(machine, bed, xenMachine, options.payload ?? {});
+      if (deviceModel !== undefined) markUsed(deviceModel);
+      const initrd = writeInitrd(machine.scratch, bed, options.payload ?? {}, deviceModel);
       await waitForSockets(options.i2cSocket === undefined ? [] : [options.i2cSocket], machine);
       const files = { bed, initrd, scratch: machine.scratch };
       machine.start(xenMachine.program, [
@@ -101,7 +111,10 @@ export class XenBox {
       const up = async (): Promise<XenBox> => {
         const channel = await Dom0Channel.connect(join(machine.scratch, 'agent'), machine.gone);
         // QEMU copies its images before it opens the socket's guest side.
-        const box = new XenBox(bed, machine, channel, boot.dom0Vcpus);
+        const box = new XenBox(bed, machine, channel, {
+          dom0Vcpus: boot.dom0Vcpus,
+          hasDeviceModel: deviceModel !== undefined,
+        });
         const said = (await box.sh(WAIT_FOR_STATUS, { timeoutMs })).trim();
         if (said !== 'up') throw machine.error('COMMAND_FAILED', `Cannot start dom0: ${said}`);
         rmSync(initrd);
@@ -230,6 +243,12 @@ export class XenBox {
 
   /** Text of xl's configuration file for a guest, and what dom0 runs before it can be created. */
   domainConfig(options: DomainOptions): { readonly text: string; readonly prepare: string } {
+    if (options.firmware === 'hvmloader' && !this.#hasDeviceModel) {
+      throw new BoxError(
+        'BAD_OPTION',
+        `Cannot create ${options.name} with hvmloader: the box was booted without deviceModel`,
+      );
+    }
     return domainConfig(this.bed, this.#guestCpu, options);
   }
 
@@ -252,7 +271,8 @@ export class XenBox {
 }
 
 function bootOptions(xenMachine: XenMachine, options: XenBoxOptions): BootOptions {
-  const { dom0Memory = 1024, preempt = 'full', xenArgs = '', kernelArgs = '' } = options;
+  const { preempt = 'full', xenArgs = '', kernelArgs = '' } = options;
+  const { dom0Memory = options.deviceModel ? 1536 : 1024 } = options;
   return {
     memory: options.memory ?? dom0Memory + 1536,
     dom0Memory,
@@ -261,24 +281,6 @@ function bootOptions(xenMachine: XenMachine, options: XenBoxOptions): BootOption
     kernelArgs: `preempt=${preempt} ${kernelArgs}`.trim(),
     i2cSocket: options.i2cSocket,
   };
-}
-
-/** dom0's initramfs: user space, kernel modules, guests, code under test, one after the other. */
-function buildInitrd(machine: Machine, bed: Bed, xenMachine: XenMachine, payload: Payload): string {
-  const extra = join(machine.scratch, 'payload.cpio');
-  const archive = new CpioWriter(extra);
-  const guestFiles = xenMachine.guestFiles({ bed, scratch: machine.scratch });
-  for (const [path, file] of Object.entries(guestFiles)) archive.copy(path, file);
-  const absent = writePayload(archive, bed, payload);
-  archive.close();
-  if (absent.length > 0) process.stderr.write(`box: without ${absent.join(', ')}: not built\n`);
-  const initrd = join(machine.scratch, 'initrd');
-  copyFileSync(artefactFile(bed.dom0, 'rootfs.cpio'), initrd);
-  for (const path of [artefactFile(bed.kernel, 'modules.cpio'), extra]) {
-    appendFileSync(initrd, readFileSync(path));
-  }
-  rmSync(extra);
-  return initrd;
 }
 
 /** What all machines have: shareable memory, the agent's port, an I2C adapter where one is served. */

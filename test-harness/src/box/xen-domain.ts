@@ -7,15 +7,17 @@ import type { OpenChannel } from './dom0-channel.ts';
 import { BoxError } from './errors.ts';
 import { announce, type DeviceType } from './guest-devices.ts';
 import type { XenBox } from './xen-box.ts';
-import { MACHINES } from './xen-machines/index.ts';
+import { type Firmware, MACHINES } from './xen-machines/index.ts';
 
 /** A guest to create. */
 export interface DomainOptions {
   /** Unique in the box; letters, digits, `-`. */
   readonly name: string;
-  /** MiB; default 128. */
+  /** MiB; default 128, with hvmloader 256. */
   readonly memory?: number;
   readonly vcpus?: number;
+  /** Default `shim`; `hvmloader` needs `deviceModel` of `XenBox.boot`. */
+  readonly firmware?: Firmware;
   /** Virtio devices, announced in the way of the bed. */
   readonly devices?: readonly DeviceType[];
   /** Added to the guest's kernel command line. */
@@ -26,6 +28,11 @@ export interface DomainOptions {
   readonly timeoutMs?: number;
 }
 
+/**
+ * How long a guest with hvmloader may take to come up: QEMU before version 10 lets it fetch its kernel
+ * through an I/O port, an emulated access for every few bytes.
+ */
+export const HVMLOADER_UP_MS = 300_000;
 const REATTACH_MS = 200;
 /** Attempts to find the console of a rebooting guest before it counts as gone. */
 const MAX_REATTACH = 50;
@@ -40,11 +47,12 @@ export function domainConfig(
   cpu: number,
   options: DomainOptions,
 ): { readonly text: string; readonly prepare: string } {
-  const { name, memory = 128, vcpus = 1, devices = [], extraConfig = [] } = options;
+  const { name, firmware = 'shim', vcpus = 1, devices = [], extraConfig = [] } = options;
+  const { memory = firmware === 'hvmloader' ? 256 : 128 } = options;
   const announced = announce(bed, devices);
   const machine = MACHINES[bed.architecture];
   const kernelArgs = [announced.kernelArgs, options.kernelArgs ?? ''].filter(Boolean).join(' ');
-  const guest = { name, memory, vcpus, cpu, kernelArgs };
+  const guest = { name, memory, vcpus, cpu, kernelArgs, firmware };
   const lines = [
     ...machine.guestConfig(guest),
     ...announced.config,

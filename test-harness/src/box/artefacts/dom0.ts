@@ -57,7 +57,7 @@ const PROGRAMS = [
 const SCRIPTS = { 'dom0/rc': 'etc/box/rc', 'dom0/inittab': 'etc/inittab' };
 
 /** Packages of Xen's tools and all that they need. */
-function packagesOf(series: XenSeries, architecture: Architecture): string[] {
+export function dom0Packages(series: XenSeries, architecture: Architecture): string[] {
   return [
     ...PACKAGES,
     ...(architecture === 'x86_64' ? X86_PACKAGES : []),
@@ -78,7 +78,7 @@ export interface ToolsOrigin {
 
 /** Debian's packages of a series. */
 export function debianTools(series: XenSeries, architecture: Architecture): ToolsOrigin {
-  const packages = packagesOf(series, architecture);
+  const packages = dom0Packages(series, architecture);
   const { suites } = series;
   return {
     name: series.name,

@@ -1,4 +1,5 @@
 export { ABI_HEADERS } from './abi-headers.ts';
+export { DEVICE_MODELS } from './device-model.ts';
 export { DOM0, debianTools, dom0RootFileSystem, type ToolsOrigin } from './dom0.ts';
 export { GUESTS } from './guest.ts';
 export { hvmBoot } from './hvm-boot.ts';

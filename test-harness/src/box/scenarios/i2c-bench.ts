@@ -48,6 +48,7 @@ const median = (values: readonly number[]): number =>
 export const i2cBench: Scenario = {
   name: 'i2c-bench',
   description: 'transfers per second with kernel-assisted and with user-space notification',
+  needs: ['guest-devices'],
   async run(context) {
     const { bed, say } = context;
     const { box, stop } = await bootI2cBox('i2c-bench', { bed: bed.name });

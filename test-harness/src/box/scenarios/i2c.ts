@@ -6,6 +6,7 @@ import type { Scenario } from './scenario.ts';
 export const i2c: Scenario = {
   name: 'i2c',
   description: 'a Linux guest on Xen reads an I2C clock of dom0 through xen-vhost-master',
+  needs: ['guest-devices'],
   async run({ bed, say }) {
     say(
       `booting Xen (${bed.name}); dom0 gets an I2C adapter from a simulated DS1338 clock on this machine`,

@@ -1,3 +1,4 @@
+import { hvmloader } from './hvmloader.ts';
 import { i2c } from './i2c.ts';
 import { i2cBench } from './i2c-bench.ts';
 import type { Scenario } from './scenario.ts';
@@ -7,4 +8,4 @@ import { smoke } from './smoke.ts';
 export type { Scenario, ScenarioContext } from './scenario.ts';
 
 /** All scenarios, in the order in which they are listed. */
-export const SCENARIOS: readonly Scenario[] = [i2c, i2cBench, smoke, shell];
+export const SCENARIOS: readonly Scenario[] = [i2c, hvmloader, i2cBench, smoke, shell];

@@ -1,4 +1,4 @@
-import type { Bed } from '../bed.ts';
+import type { Bed, BedFeature } from '../bed.ts';
 
 /** What a scenario works with. */
 export interface ScenarioContext {
@@ -15,6 +15,8 @@ export interface Scenario {
   readonly name: string;
   /** One line for the list of scenarios. */
   readonly description: string;
+  /** What a bed must have for it; default nothing. */
+  readonly needs?: readonly BedFeature[];
   /** Rejects when it does not work. */
   run(context: ScenarioContext): Promise<void>;
 }

@@ -34,7 +34,7 @@ export const arm64Machine: XenMachine = {
 
   deviceOptions: () => '',
 
-  guestFiles: ({ bed }) => ({
+  guestFiles: (bed) => ({
     [KERNEL.slice(1)]: artefactFile(bed.kernel, 'Image'),
     [INITRD.slice(1)]: artefactFile(bed.guest, 'initramfs.cpio.gz'),
   }),

@@ -3,7 +3,13 @@ import { arm64Machine } from './arm64.ts';
 import { x86Machine } from './x86.ts';
 import type { XenMachine } from './xen-machine.ts';
 
-export type { BootFiles, BootOptions, GuestOptions, XenMachine } from './xen-machine.ts';
+export type {
+  BootFiles,
+  BootOptions,
+  Firmware,
+  GuestOptions,
+  XenMachine,
+} from './xen-machine.ts';
 
 /** The emulated machines, by architecture. */
 export const MACHINES: Readonly<Record<Architecture, XenMachine>> = {

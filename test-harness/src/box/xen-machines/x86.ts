@@ -4,6 +4,7 @@ import { BoxError } from '../errors.ts';
 import { ASSETS } from '../paths.ts';
 import { COMMAND_LINE_TAG } from '../x86/boot-image.ts';
 import { HVM_BOOT, hvmConfig } from '../x86/hvm-config.ts';
+import { HVMLOADER_BOOT, hvmloaderConfig } from '../x86/hvmloader-config.ts';
 import type { GuestOptions, XenMachine } from './xen-machine.ts';
 
 /**
@@ -15,7 +16,7 @@ const CPU = [
   '-avx,-avx2,-fma,-f16c,-xsave,-xsaveopt,-xsavec,-xgetbv1',
 ].join(',');
 
-function firmware(name: string): string {
+function bootFile(name: string): string {
   return `/root/${name}.boot`;
 }
 
@@ -49,7 +50,7 @@ export const x86Machine: XenMachine = {
   deviceOptions: ({ dom0Kind }) =>
     dom0Kind === 'PVH' ? 'disable-legacy=on,iommu_platform=on' : '',
 
-  guestFiles({ bed }) {
+  guestFiles(bed, firmwares) {
     const { boot } = bed;
     if (boot === undefined) {
       throw new BoxError('MISSING_ARTEFACT', `Cannot boot guests of ${bed.name}: no boot image`);
@@ -58,13 +59,23 @@ export const x86Machine: XenMachine = {
       [HVM_BOOT.shim.slice(1)]: artefactFile(boot, 'shim'),
       [HVM_BOOT.image.slice(1)]: artefactFile(boot, 'image'),
       [HVM_BOOT.deviceModel.slice(1)]: join(ASSETS, 'x86_64/no-device-model'),
+      ...(firmwares.includes('hvmloader')
+        ? {
+            [HVMLOADER_BOOT.kernel.slice(1)]: artefactFile(bed.kernel, 'Image'),
+            [HVMLOADER_BOOT.initramfs.slice(1)]: artefactFile(bed.guest, 'initramfs.cpio.gz'),
+          }
+        : {}),
     };
   },
 
-  guestConfig: (guest) => hvmConfig({ ...guest, firmware: firmware(guest.name) }),
+  guestConfig: (guest) =>
+    guest.firmware === 'hvmloader'
+      ? hvmloaderConfig(guest)
+      : hvmConfig({ ...guest, firmware: bootFile(guest.name) }),
 
-  guestPrepare({ name, kernelArgs }: GuestOptions) {
-    const path = firmware(name);
+  guestPrepare({ name, kernelArgs, firmware }: GuestOptions) {
+    if (firmware === 'hvmloader') return '';
+    const path = bootFile(name);
     const text = `console=hvc0 loglevel=5 ${kernelArgs}`.trim();
     // A page with the command line, then what all guests have in common.
     return (
@@ -73,5 +84,5 @@ export const x86Machine: XenMachine = {
     );
   },
 
-  guestCleanUp: (name) => `rm -f ${firmware(name)}`,
+  guestCleanUp: (name) => `rm -f ${bootFile(name)}`,
 };

@@ -10,6 +10,9 @@ export interface BootFiles {
   readonly scratch: string;
 }
 
+/** What HVM guests of x86 start with: our own, without device model, or what users have. */
+export type Firmware = 'shim' | 'hvmloader';
+
 /** How it is to boot. */
 export interface BootOptions {
   /** MiB of the whole machine. */
@@ -34,6 +37,8 @@ export interface GuestOptions {
   /** CPU of the machine that guests run on. */
   readonly cpu: number;
   readonly kernelArgs: string;
+  /** Guests of arm64 need none. */
+  readonly firmware: Firmware;
 }
 
 /** What differs between the emulated machines of the architectures. */
@@ -48,7 +53,7 @@ export interface XenMachine {
   /** Options of the virtio devices that QEMU gives dom0; empty for none. */
   deviceOptions(bed: Bed): string;
   /** What dom0 needs to create guests: path in dom0 -> file of this machine. */
-  guestFiles(files: Omit<BootFiles, 'initrd'>): Readonly<Record<string, string>>;
+  guestFiles(bed: Bed, firmwares: readonly Firmware[]): Readonly<Record<string, string>>;
   /** Lines of xl's configuration file. */
   guestConfig(options: GuestOptions): string[];
   /** Shell command that dom0 runs before `xl create`; empty for none. */
