@@ -26,7 +26,13 @@ onEveryBed(
     let guest: XenDomain;
 
     beforeAll(async () => {
-      box = await XenBox.boot({ bed: bed.name, name: 'xen-hvmloader', deviceModel: true });
+      box = await XenBox.boot({
+        bed: bed.name,
+        name: 'xen-hvmloader',
+        deviceModel: true,
+        // The firmware's messages.
+        xenArgs: 'guest_loglvl=all',
+      });
       const chips = '--simulate=ds1338@0x20,24c02@0x50';
       box.spawn('daemon', `vhost-device-i2c -s /root/vi2c.sock ${chips}`);
       const told = bridgeArguments(bed, { hvm: ['i2c'] });
