@@ -10,10 +10,11 @@ import {
 } from '../../src/box/index.ts';
 import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
+import { notHere } from './scale.ts';
 
 function whyNot(bed: Bed): string {
   const { ready, state, reason } = deviceModelStatus(bed);
-  return ready ? '' : ` (skipped, ${state}: ${reason})`;
+  return ready ? notHere(bed) : ` (skipped, ${state}: ${reason})`;
 }
 
 onEveryBed(
