@@ -10,11 +10,11 @@ import {
 } from '../../src/box/index.ts';
 import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
-import { notHere } from './scale.ts';
+import { notThisSeries } from './scale.ts';
 
 function whyNot(bed: Bed): string {
   const { ready, state, reason } = deviceModelStatus(bed);
-  return ready ? notHere(bed) : ` (skipped, ${state}: ${reason})`;
+  return ready ? notThisSeries(bed) : ` (skipped, ${state}: ${reason})`;
 }
 
 onEveryBed(
