@@ -18,7 +18,7 @@ const count = (list, ...states) => list.filter((test) => states.includes(test.st
 // Box tests have their bed's name in brackets in front.
 const beds = new Map();
 for (const test of tests) {
-  const bed = /\[([\w.-]+)\]/.exec(test.fullName)?.[1];
+  const bed = /^\[((?:arm64|x86_64)-[\w.-]+)\]/.exec(test.fullName)?.[1];
   if (bed !== undefined) beds.set(bed, [...(beds.get(bed) ?? []), test]);
 }
 let bedsThere = 0;
