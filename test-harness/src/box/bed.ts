@@ -13,8 +13,6 @@ export type Announcement = 'virtio' | 'disk' | 'told';
 export type BedFeature =
   /** Guests whose memory can be mapped before their drivers give up. */
   | 'guest-devices'
-  /** `virtio = [ ... ]` of xl. */
-  | 'xl-virtio'
   /** Notifications and interrupts without the bridge running. */
   | 'kernel-notification'
   /** dom0 can have an I2C adapter that this machine serves. */

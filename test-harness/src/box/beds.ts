@@ -46,7 +46,6 @@ function bed(
 
 function arm64(series: XenSeries): Bed {
   const features: BedFeature[] = ['guest-devices', 'kernel-notification', 'outer-i2c'];
-  if (series.xlVirtio) features.push('xl-virtio');
   const announcement = series.xlVirtio ? 'virtio' : 'disk';
   return bed('arm64', series, XEN_ARM64, features, announcement);
 }

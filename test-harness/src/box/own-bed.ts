@@ -159,12 +159,7 @@ export function readOwnBed(): Bed | undefined {
     architecture: 'arm64',
     series: own.series,
     announcement: xlVirtio ? 'virtio' : 'disk',
-    features: [
-      'guest-devices',
-      'kernel-notification',
-      'outer-i2c',
-      ...(xlVirtio ? (['xl-virtio'] as const) : []),
-    ],
+    features: ['guest-devices', 'kernel-notification', 'outer-i2c'],
     xen: ownHypervisor(own),
     dom0: dom0RootFileSystem(tools, 'arm64'),
     kernel: KERNELS.arm64,
