@@ -16,14 +16,26 @@ import { VIRTIO_I2C_F_ZERO_LENGTH_REQUEST } from './virtio-i2c.ts';
 export const I2C_QUEUE_SIZE = 1024;
 
 /**
- * How long a group waits for its missing requests, milliseconds. A driver makes the requests of a
- * group available one by one, so we may see only the first of them; and a driver whose queue is
- * full never completes the group, yet waits for what it queued. Nothing is lost when the time is too
- * short but the repeated START.
+ * How long a group may stay incomplete, milliseconds: the patience. A driver makes the requests of a
+ * group available one by one, so we may see only the first of them; and a driver whose queue is full
+ * never completes the group, yet waits for what it queued. Linux sends as much of a transfer as fits
+ * into the queue, every request of it linked to the next, and drops the rest.
+ *
+ * What comes within the time goes on with the group, and fails when the group has failed: nothing
+ * tells it from an unrelated request, and to refuse one that is unrelated is better than to execute
+ * one that must not be. What comes later is unrelated. When the time is too short, the repeated START
+ * is lost, and what was linked to a failure is executed.
  */
 export const GROUP_PATIENCE_MS = 100;
 
 const FEATURES = 1n << BigInt(VIRTIO_I2C_F_ZERO_LENGTH_REQUEST);
+
+/** The group that the driver owes the rest of, and where it came from. */
+interface Waiting {
+  readonly queue: DeviceQueue;
+  /** Its number, from the executor. */
+  readonly group: number;
+}
 
 /** The virtio I2C adapter: VIRTIO 1.3 §5.17. */
 export class I2cDevice implements VhostUserDevice {
@@ -34,7 +46,7 @@ export class I2cDevice implements VhostUserDevice {
   readonly #executor: GroupExecutor;
   readonly #timer = new TimerFd();
   readonly #watch: Watch;
-  #waiting: DeviceQueue | undefined;
+  #waiting: Waiting | undefined;
   #refused = false;
   #live = true;
 
@@ -70,17 +82,17 @@ export class I2cDevice implements VhostUserDevice {
   process(queue: DeviceQueue, batch: ChainBatch): void {
     const complete = (chain: DescriptorChain, written: number): void =>
       queue.complete(chain, written);
+    const { transfers } = this.#executor.counters;
     for (let i = 0; i < batch.length; i++) {
       if (this.#refused) this.#executor.refuse(batch.at(i), complete);
       else this.#executor.push(batch.at(i), complete);
     }
-    if (this.#executor.pending > 0) this.#wait(queue);
-    else this.#stopWaiting();
+    this.#wait(queue, this.#executor.counters.transfers > transfers);
   }
 
   /** A group that waits for its rest is executed as far as it came. */
   queueStopping(queue: DeviceQueue): void {
-    this.#flushGroup(queue);
+    this.#endGroup(queue);
   }
 
   queueStopped(): void {
@@ -95,10 +107,19 @@ export class I2cDevice implements VhostUserDevice {
     this.#refused = false;
   }
 
-  /** Patience is counted from the group's first request: one that grows gets no more of it. */
-  #wait(queue: DeviceQueue): void {
-    if (!this.#executor.detach()) return;
-    this.#waiting = queue;
+  /**
+   * Starts the patience, or ends it. It is counted from the group's first request: one that grows
+   * gets no more of it. Only the time of transfers does not count, which is ours and not the driver's.
+   */
+  #wait(queue: DeviceQueue, transferred: boolean): void {
+    const group = this.#executor.openGroup;
+    if (group === undefined) {
+      this.#stopWaiting();
+      return;
+    }
+    this.#executor.detach();
+    if (this.#waiting?.group === group && !transferred) return;
+    this.#waiting = { queue, group };
     this.#timer.set(GROUP_PATIENCE_MS);
   }
 
@@ -109,15 +130,15 @@ export class I2cDevice implements VhostUserDevice {
   }
 
   readonly #onTimer = (): void => {
-    const queue = this.#waiting;
-    if (this.#timer.drain() && queue !== undefined) this.#flushGroup(queue);
+    const queue = this.#waiting?.queue;
+    if (this.#timer.drain() && queue !== undefined) this.#endGroup(queue);
   };
 
-  #flushGroup(queue: DeviceQueue): void {
+  #endGroup(queue: DeviceQueue): void {
     if (this.#waiting === undefined) return;
     this.#stopWaiting();
     this.#executor.counters.splitGroups++;
-    this.#executor.flush((chain, written) => queue.complete(chain, written));
+    this.#executor.end((chain, written) => queue.complete(chain, written));
     queue.flush();
   }
 

@@ -18,7 +18,7 @@ export interface I2cCounters {
   transfers: number;
   /** Of these, failed. */
   failedTransfers: number;
-  /** Groups that were executed in parts because the driver did not complete them in time. */
+  /** Groups that ended incomplete because the driver did not send their rest in time. */
   splitGroups: number;
 }
 

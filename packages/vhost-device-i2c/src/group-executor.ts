@@ -28,9 +28,12 @@ const INITIAL_SCRATCH = 4096;
  * transfer got, all its messages fail: a driver that retries must not be told that a write happened
  * when it may not have.
  *
- * Three cases need more than one transfer for a group, with a STOP between them: more than
- * {@link I2C_TRANSFER_MAX} messages, addresses on several host buses, and `flush` of a group that is
- * not complete.
+ * A group ends with its first request that links no other, or by `end`, which is for groups whose
+ * rest does not come. Nothing of a group outlives it: what comes afterwards is another group, and
+ * does not fail because this one did.
+ *
+ * Two cases need more than one transfer for a group, with a STOP between them: more than
+ * {@link I2C_TRANSFER_MAX} messages, and addresses on several host buses.
  */
 export class GroupExecutor {
   readonly counters: I2cCounters = newCounters();
@@ -41,6 +44,10 @@ export class GroupExecutor {
   readonly #pending: I2cRequest[] = [];
   /** How many of them are detached from their batch. */
   #detached = 0;
+  /** The last request linked the next one: its group is not complete. */
+  #open = false;
+  /** Groups begun so far. */
+  #groups = 0;
   /** A request of the open group failed. */
   #failed = false;
   /** One buffer for all the data of a transfer. */
@@ -53,9 +60,12 @@ export class GroupExecutor {
     this.#logger = logger;
   }
 
-  /** Requests that wait for the rest of their group. */
-  get pending(): number {
-    return this.#pending.length;
+  /**
+   * Number of the group that the driver has begun and not completed, undefined when there is none.
+   * Its requests wait, or were executed, or have failed already.
+   */
+  get openGroup(): number | undefined {
+    return this.#open ? this.#groups : undefined;
   }
 
   /**
@@ -64,18 +74,22 @@ export class GroupExecutor {
    */
   push(chain: DescriptorChain, complete: Complete): void {
     const request = this.#parser.parse(chain);
+    if (!this.#open) {
+      this.#open = true;
+      this.#groups++;
+    }
     if (this.#failed) {
       this.counters.skipped++;
       this.#fail(request.chain, complete);
     } else if (!this.#admit(request)) {
-      this.flush(complete);
+      this.#flush(complete);
       this.#fail(request.chain, complete);
       this.#failed = true;
     } else {
       this.#pending.push(request);
-      if (!request.failNext || this.#pending.length === I2C_TRANSFER_MAX) this.flush(complete);
+      if (!request.failNext || this.#pending.length === I2C_TRANSFER_MAX) this.#flush(complete);
     }
-    if (!request.failNext) this.#failed = false;
+    if (!request.failNext) this.#endGroup();
   }
 
   /** Fails a request without looking at what it asks. */
@@ -83,8 +97,22 @@ export class GroupExecutor {
     this.#fail(chain, complete);
   }
 
-  /** Executes what there is of the open group. What the driver adds to the group later follows. */
-  flush(complete: Complete): void {
+  /**
+   * Ends the open group, whose rest does not come: what there is of it is executed, and its failure
+   * is over.
+   */
+  end(complete: Complete): void {
+    this.#flush(complete);
+    this.#endGroup();
+  }
+
+  #endGroup(): void {
+    this.#open = false;
+    this.#failed = false;
+  }
+
+  /** Executes what there is of the open group. */
+  #flush(complete: Complete): void {
     const requests = this.#pending;
     let at = 0;
     while (at < requests.length) {
@@ -102,26 +130,20 @@ export class GroupExecutor {
     this.#detached = 0;
   }
 
-  /**
-   * Makes the chains that wait outlive the batch that they came in.
-   *
-   * @returns true when the first of them is one that this call saw for the first time
-   */
-  detach(): boolean {
-    const from = this.#detached;
-    for (let i = from; i < this.#pending.length; i++) {
+  /** Makes the chains that wait outlive the batch that they came in. */
+  detach(): void {
+    for (let i = this.#detached; i < this.#pending.length; i++) {
       const request = this.#pending[i] as I2cRequest;
       request.chain = request.chain.detach();
     }
     this.#detached = this.#pending.length;
-    return from === 0;
   }
 
   /** Forgets the open group; its chains are not completed. */
   drop(): void {
     this.#pending.length = 0;
     this.#detached = 0;
-    this.#failed = false;
+    this.#endGroup();
     this.#reported.clear();
   }
 

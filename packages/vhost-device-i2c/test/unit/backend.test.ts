@@ -58,6 +58,11 @@ function send(...shapes: RequestShape[]): (number | undefined)[] {
   return submit(...shapes.map(chainOf));
 }
 
+/** Blocks this thread, as a slow transfer does. */
+function sleep(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
 /** Sleeps until the device's timer fires, or for certain longer than it would take. */
 function patienceEnds(): void {
   poller.turn(GROUP_PATIENCE_MS * 2);
@@ -305,13 +310,76 @@ describe('groups that come in parts', () => {
     expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
   });
 
-  it('still fail together when they were executed in parts', () => {
-    host.answer = () => 0;
-    const first = chainOf({ address: 0x50, write: [5], failNext: true });
-    submit(first);
+  it('get no more time by growing', () => {
+    const chains = [1, 2].map((byte) =>
+      chainOf({ address: 0x50, write: [byte], failNext: true }),
+    ) as [FakeChain, FakeChain];
+    submit(chains[0]);
+    sleep(GROUP_PATIENCE_MS * 1.2);
+    submit(chains[1]);
+    poller.turn(0);
+    expect(chains.map(statusOf)).toEqual([OK, OK]);
+  });
+
+  // Linux sends four requests of a transfer of six into a queue of four, each linked to the next,
+  // and drops the others.
+  // Linux sends four requests of a transfer of six into a queue of four, each linked to the next,
+  // and drops the others.
+  it.each([
+    ['by the bus', 0x51],
+    ['by the allow-list', 0x52],
+  ])('whose end never comes and that failed %s harm no later transfer', (_, absent) => {
+    host.answer = (messages) => {
+      const at = messages.findIndex(({ address }) => address === absent);
+      return at < 0 ? messages.length : at;
+    };
+    const chains = [0x50, 0x50, absent, 0x50].map((address, i) =>
+      chainOf({ address, write: [i], failNext: true }),
+    );
+    submit(...chains);
+    patienceEnds();
+    expect(chains.map(statusOf)).toEqual([OK, OK, ERR, ERR]);
+    expect(send({ address: 0x50, write: [9], failNext: true }, { address: 0x50, read: 1 })).toEqual(
+      [OK, OK],
+    );
+    expect(host.transfers.map((messages) => messages.length)).toHaveLength(2);
+    expect(device.counters).toMatchObject({ splitGroups: 1, errors: 2 });
+  });
+
+  it('go on failing within their time, however they come', () => {
+    expect(send({ address: 0x52, write: [1], failNext: true })).toEqual([ERR]);
+    expect(send({ address: 0x50, write: [2], failNext: true })).toEqual([ERR]);
+    expect(send({ address: 0x50, write: [3] }, { address: 0x50, write: [4] })).toEqual([ERR, OK]);
+    expect(host.transfers).toEqual([[{ address: 0x50, read: false, data: [4] }]]);
+    expect(device.counters.splitGroups).toBe(0);
+  });
+
+  it('are timed each by itself', () => {
+    expect(send({ address: 0x52, write: [1], failNext: true })).toEqual([ERR]);
+    sleep(GROUP_PATIENCE_MS * 1.2);
+    // Its end and the start of the next, in one batch, in the moment in which its time is over.
+    expect(
+      send({ address: 0x50, write: [2] }, { address: 0x52, write: [3], failNext: true }),
+    ).toEqual([ERR, ERR]);
+    poller.turn(0);
+    expect(send({ address: 0x50, write: [4] })).toEqual([ERR]);
+    expect(device.counters.splitGroups).toBe(0);
+  });
+
+  it('do not pay for the time that their transfers take', () => {
+    const shape = { address: 0x50, write: [1], failNext: true };
+    host.answer = () => {
+      sleep(GROUP_PATIENCE_MS * 1.2);
+      return 0;
+    };
+    submit(chainOf(shape));
+    const rest = Array.from({ length: I2C_TRANSFER_MAX - 1 }, () => chainOf(shape));
+    expect(submit(...rest)).toEqual(rest.map(() => ERR));
+    poller.turn(0);
+    expect(send(shape)).toEqual([ERR]);
     patienceEnds();
     host.answer = () => 1;
-    expect(send({ address: 0x50, read: 1 }, { address: 0x50, read: 1 })).toEqual([ERR, OK]);
+    expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
   });
 
   it('are executed as far as they came when the queue is about to stop', () => {
@@ -333,6 +401,13 @@ describe('groups that come in parts', () => {
     expect(queue.flushes).toBe(0);
     expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
     expect(host.transfers).toHaveLength(1);
+  });
+
+  it('take their failure with them when the queue stops', () => {
+    expect(send({ address: 0x7, write: [5], failNext: true })).toEqual([ERR]);
+    device.queueStopping(queue);
+    device.queueStopped();
+    expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
   });
 
   it('are forgotten by a reset, and so is their failure', () => {
