@@ -18,7 +18,13 @@ export interface At24c02Options {
 
 /**
  * 24C02: 256 bytes of EEPROM. A write fills a buffer of one page of 8 bytes, in which the address
- * wraps, and is programmed at the STOP; reads go on through the whole memory and wrap at its end.
+ * wraps, and is programmed at the STOP that ends it; reads go on through the whole memory and wrap at
+ * its end.
+ *
+ * Atmel's data sheet of the AT24C02B (5126), "Write Operations" and "Read Operations": a write must be
+ * terminated by a STOP, which starts the write cycle. A repeated START in its place, this chip's
+ * address after it or another, abandons the write ("Device Addressing": the chip returns to standby);
+ * the address counter stays where the bytes moved it.
  */
 export class At24c02 implements I2cChip {
   /** The memory's contents. */
@@ -27,7 +33,7 @@ export class At24c02 implements I2cChip {
   readonly #writeCycle: number;
   readonly #now: () => number;
   #address = 0;
-  /** Bytes of the current write message, the word address included. */
+  /** Bytes of the write that no STOP or START has ended yet, the word address included. */
   #received = 0;
   #busyUntil = Number.NEGATIVE_INFINITY;
 
@@ -38,9 +44,12 @@ export class At24c02 implements I2cChip {
   }
 
   start(): boolean {
-    // A repeated START in place of the STOP abandons a write.
     this.#received = 0;
     return this.#now() >= this.#busyUntil;
+  }
+
+  otherStart(): void {
+    this.#received = 0;
   }
 
   write(byte: number): void {

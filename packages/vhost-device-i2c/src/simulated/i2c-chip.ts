@@ -4,7 +4,8 @@ export type Acknowledgement = boolean | void;
 
 /**
  * A simulated chip: what happens on the bus, as its data sheet tells it. Everything is synchronous,
- * and one transfer at a time.
+ * and one transfer at a time. Like a real one it sees every START and every STOP, and bytes only
+ * after a START with its own address.
  *
  * @example a chip with one register that counts how often it was read
  * ```ts
@@ -19,12 +20,17 @@ export type Acknowledgement = boolean | void;
  */
 export interface I2cChip {
   /**
-   * START, or repeated START, with this chip's address.
+   * START, or repeated START, with this chip's address: a message to it begins.
    *
    * @param read - the master is going to read
    * @returns false while the chip is busy
    */
   start?(read: boolean): Acknowledgement;
+  /**
+   * START, or repeated START, with another address. A message to this chip that had no STOP is over
+   * without one: what waits for the STOP does not happen.
+   */
+  otherStart?(): void;
   /**
    * The master writes a byte.
    *
@@ -38,6 +44,6 @@ export interface I2cChip {
    * @returns 0..255; of larger values the low byte counts
    */
   read(): number;
-  /** STOP at the end of a transfer that this chip took part in. */
+  /** STOP: the transfer is over, whether this chip took part in it or not. */
   stop?(): void;
 }

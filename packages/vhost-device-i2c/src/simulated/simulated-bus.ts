@@ -3,12 +3,15 @@ import { I2cError } from '../errors.ts';
 import { I2C_ADDRESS_MAX, type I2cHost, type I2cMessage } from '../i2c-host.ts';
 import type { I2cChip } from './i2c-chip.ts';
 
-/** A bus of simulated chips. */
+/**
+ * A bus of simulated chips. All of them see each START and STOP, whoever is addressed, and however a
+ * chip fails.
+ */
 export class SimulatedBus implements I2cHost {
   readonly name: string;
   readonly #chips = new Map<number, I2cChip>();
-  /** Chips addressed since the last STOP. */
-  readonly #active = new Set<I2cChip>();
+  /** Each chip once, at however many addresses it is. */
+  readonly #all = new Set<I2cChip>();
 
   constructor(name = 'simulated') {
     this.name = name;
@@ -30,6 +33,7 @@ export class SimulatedBus implements I2cHost {
       throw new RangeError(`"address" expected a free one, got ${address}, where there is a chip`);
     }
     this.#chips.set(address, chip);
+    this.#all.add(chip);
     return this;
   }
 
@@ -48,9 +52,10 @@ export class SimulatedBus implements I2cHost {
   /** @returns true when everything was acknowledged */
   #message({ address, read, data }: I2cMessage): boolean {
     const chip = this.#chips.get(address);
-    if (chip === undefined) return false;
-    this.#active.add(chip);
-    if (chip.start?.(read) === false) return false;
+    this.#tell((other) => {
+      if (other !== chip) other.otherStart?.();
+    });
+    if (chip === undefined || chip.start?.(read) === false) return false;
     for (let i = 0; i < data.length; i++) {
       if (read) data[i] = chip.read();
       else if (chip.write(data[i] as number) === false) return false;
@@ -59,13 +64,7 @@ export class SimulatedBus implements I2cHost {
   }
 
   #stop(): void {
-    try {
-      for (const chip of this.#active) chip.stop?.();
-    } catch (error) {
-      throw chipFailed(error);
-    } finally {
-      this.#active.clear();
-    }
+    this.#tell((chip) => chip.stop?.());
   }
 
   #stopAfterFailure(): void {
@@ -76,8 +75,22 @@ export class SimulatedBus implements I2cHost {
     }
   }
 
+  /** Tells every chip, the others too when one throws. */
+  #tell(what: (chip: I2cChip) => void): void {
+    const failures: unknown[] = [];
+    for (const chip of this.#all) {
+      try {
+        what(chip);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw chipFailed(failures[0]);
+  }
+
   [Symbol.dispose](): void {
     this.#chips.clear();
+    this.#all.clear();
   }
 }
 
