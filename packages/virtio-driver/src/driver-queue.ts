@@ -58,6 +58,22 @@ export class DriverQueue {
     this.#timeout = options.timeout ?? 10_000;
   }
 
+  /**
+   * To be called before the memory of earlier chains is used again: after a `run` that failed the
+   * device may hold some of them, and would execute them with other bytes.
+   *
+   * @throws {DriverError} BROKEN
+   */
+  checkIdle(): void {
+    const { outstanding } = this.ring;
+    if (outstanding === 0) return;
+    throw new DriverError(
+      'BROKEN',
+      `Cannot use queue ${this.index}: the device still holds ${outstanding} requests; reset it`,
+      { guestAddr: this.#transport.base, queue: this.index },
+    );
+  }
+
   /** Adds a chain for `run`. @returns its head, -1 when the queue is full */
   add(buffers: readonly MockBuffer[]): number {
     return this.ring.add(buffers);

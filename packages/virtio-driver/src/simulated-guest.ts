@@ -67,6 +67,8 @@ export class SimulatedGuest implements GuestPlatform, Disposable {
   readonly #answer: Line;
   readonly #lines = new Map<number, Line>();
   readonly #owned: Disposable[] = [];
+  /** The page holds an access whose answer was not collected: it was given up. */
+  #unanswered = false;
   readonly #access = { ...emptyRequest(), count: 1, type: IOREQ_TYPE_COPY };
 
   /**
@@ -152,8 +154,15 @@ export class SimulatedGuest implements GuestPlatform, Disposable {
     access.addrLow = Number(guestAddr & 0xffff_ffffn);
     access.addrHigh = Number(guestAddr >> 32n);
     access.size = size;
+    // The answer of an access that was given up comes first, and is nobody's.
+    if (this.#unanswered) this.#collect(guestAddr);
     this.#page.submit(this.#vcpu, access);
+    this.#unanswered = true;
     this.#request.signal();
+    return this.#collect(guestAddr);
+  }
+
+  #collect(guestAddr: bigint): bigint {
     while (this.#page.state(this.#vcpu) !== STATE_IORESP_READY) {
       if (this.#answer.wait(this.#timeout)) continue;
       throw new DriverError(
@@ -163,6 +172,7 @@ export class SimulatedGuest implements GuestPlatform, Disposable {
         { guestAddr },
       );
     }
+    this.#unanswered = false;
     return this.#page.collect(this.#vcpu);
   }
 

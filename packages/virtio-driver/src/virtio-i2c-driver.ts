@@ -86,9 +86,10 @@ export class VirtioI2cDriver {
    * Carries out messages as one transfer.
    *
    * @returns one result for each message, in order; after a failure the rest has failed too
-   * @throws {DriverError} TOO_LARGE, TIMEOUT, BROKEN
+   * @throws {DriverError} TOO_LARGE, TIMEOUT; BROKEN, also ever after a TIMEOUT
    */
   transfer(messages: readonly I2cMessage[]): I2cResult[] {
+    this.#queue.checkIdle();
     const placed = this.#place(messages);
     for (const one of placed) this.#add(one, one !== placed.at(-1));
     this.#queue.run(() => undefined);

@@ -69,6 +69,15 @@ describe('VirtioI2cDriver', () => {
     expect(() => driver.read(0x50, 1)).toThrow(coded('TIMEOUT'));
   });
 
+  it('does not use the memory of a request again that the device still holds', () => {
+    const { device, driver } = setUp();
+    device.deaf = true;
+    expect(() => driver.write(0x50, Uint8Array.of(8, 1))).toThrow(coded('TIMEOUT'));
+    device.deaf = false;
+    expect(() => driver.write(0x50, Uint8Array.of(9, 2))).toThrow(coded('BROKEN'));
+    expect(device.seen).toEqual([]);
+  });
+
   it('§5.20.4 does not drive an adapter without zero-length requests, as Linux', () => {
     const platform = new DirectPlatform();
     const device = new TestI2cDevice(platform.memory);

@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { emptyRequest, IoreqPage } from '@node-vmm/ioreq-eventfd';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import { VIRTIO_MMIO_QUEUE_NOTIFY, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { SimulatedGuest } from '@node-vmm/virtio-driver';
-import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
+import { asFd, EventFd, MainPoller, Mapping, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestI2cDevice } from '../i2c-device.ts';
 
@@ -94,6 +95,33 @@ describe('SimulatedGuest', () => {
     expect(() => guest.read(DEVICE.base, 4)).toThrow(expect.objectContaining({ code: 'TIMEOUT' }));
     expect(guest.waitInterrupt(33, 1)).toBe(false);
     expect(() => guest.waitInterrupt(99, 1)).toThrow(RangeError);
+  });
+
+  it('does not take the late answer of an access that it gave up for that of the next', () => {
+    machine = new Machine();
+    const { machine: description, fds } = machine.vm.guestResources();
+    using guest = new SimulatedGuest(description, fds, { timeout: 20 });
+    const fd = asFd(fds[description.ioreqPageFd] as number);
+    using mapping = Mapping.create({ length: PAGE_SIZE, fd });
+    const page = new IoreqPage(mapping.buffer(), description.vcpus.length);
+    const access = emptyRequest();
+    const late = (value: bigint): void => {
+      expect(page.take(0, access)).toBe(true);
+      page.setData(0, value);
+      page.complete(0);
+    };
+    expect(() => guest.read(DEVICE.base, 4)).toThrow(expect.objectContaining({ code: 'TIMEOUT' }));
+    // Not answered yet: the next must not take its place in the page.
+    expect(() => guest.read(DEVICE.base + 8n, 4)).toThrow(
+      expect.objectContaining({ code: 'TIMEOUT' }),
+    );
+    late(0x1111n);
+    expect(access.addrLow).toBe(Number(DEVICE.base));
+    expect(() => guest.read(DEVICE.base + 8n, 4)).toThrow(
+      expect.objectContaining({ code: 'TIMEOUT' }),
+    );
+    late(0x2222n);
+    expect(access.addrLow).toBe(Number(DEVICE.base) + 8);
   });
 
   it('leaves nothing open when it cannot be made', () => {
