@@ -1,14 +1,14 @@
 // The counters of a real-time clock, as registers of binary-coded decimals.
 
 export const SECONDS = 0;
-export const MINUTES = 1;
-export const HOURS = 2;
-export const DAY = 3;
-export const DATE = 4;
-export const MONTH = 5;
-export const YEAR = 6;
+const MINUTES = 1;
+const HOURS = 2;
+const DAY = 3;
+const DATE = 4;
+const MONTH = 5;
+const YEAR = 6;
 /** How many there are. */
-export const TIME_REGISTERS = 7;
+export const TIME_REGISTERS = YEAR + 1;
 
 /** Clock halt, in the seconds register: not part of the count. */
 export const CH = 0x80;
