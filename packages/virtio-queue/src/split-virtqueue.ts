@@ -1,7 +1,12 @@
 import { type GuestAddress, type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
 import type { ChainBatch } from './chain-batch.ts';
 import { ChainReader, NO_ROOM, TAKEN } from './chain-reader.ts';
-import { VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_USED_F_NO_NOTIFY, vring_used } from './defs.ts';
+import {
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_USED_F_NO_NOTIFY,
+  vring_avail,
+  vring_used,
+} from './defs.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { VirtioQueueError } from './errors.ts';
 import { hasFeature, VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from './features.ts';
@@ -95,6 +100,15 @@ export class SplitVirtqueue implements Virtqueue {
    */
   static usedIndex(memory: GuestMemory, usedRing: GuestAddress): number {
     return memory.readU16((usedRing + BigInt(vring_used.OFFSETS.idx)) as GuestAddress);
+  }
+
+  /**
+   * `avail.idx` as it stands in guest memory: how far the driver has come.
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  static availIndex(memory: GuestMemory, availRing: GuestAddress): number {
+    return memory.readU16((availRing + BigInt(vring_avail.OFFSETS.idx)) as GuestAddress);
   }
 
   get broken(): VirtioQueueError | undefined {
@@ -228,7 +242,13 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   saveState(): QueueState {
-    if (this.#live) Atomics.store(this.#ring.used, IDX_WORD, this.#nextUsed);
+    if (this.#live) {
+      const { used } = this.#ring;
+      Atomics.store(used, IDX_WORD, this.#nextUsed);
+      // A device that stops in the middle of its work must not leave the driver told to be quiet:
+      // whoever goes on here is to be notified.
+      Atomics.store(used, FLAGS_WORD, 0);
+    }
     return { nextAvail: this.#nextAvail, nextUsed: this.#nextUsed };
   }
 
@@ -256,6 +276,8 @@ export class SplitVirtqueue implements Virtqueue {
 
   [Symbol.dispose](): void {
     if (!this.#live) return;
+    // A device that failed with its ring in hand owes the driver the same as one that stops.
+    Atomics.store(this.#ring.used, FLAGS_WORD, 0);
     this.#live = false;
     this.completeRest();
     this.#ring[Symbol.dispose]();

@@ -81,7 +81,7 @@ export interface Virtqueue extends Disposable {
 
   /**
    * What another queue object needs to go on from here. Completed chains are published, without the
-   * notification that `flush` decides on.
+   * notification that `flush` decides on, and notifications of the driver are asked for again.
    */
   saveState(): QueueState;
 }

@@ -146,6 +146,19 @@ describe('stopping and going on', () => {
     expect(used).toEqual([1, 1, 1, 1, 2, 2, undefined]);
   });
 
+  it.each(['saveState', 'dispose'] as const)(
+    'does not leave the driver told to be quiet: %s',
+    (how) => {
+      const { queue, driver } = new Rig({ features: [] });
+      queue.disableNotification();
+      expect(driver.raw.usedFlags).toBe(1);
+      if (how === 'saveState') queue.saveState();
+      else queue[Symbol.dispose]();
+      expect(driver.raw.usedFlags).toBe(0);
+      queue[Symbol.dispose]();
+    },
+  );
+
   it('serves again what a predecessor that died had in flight', () => {
     const rig = new Rig();
     const heads = [0, 1, 2].map((i) => rig.driver.add([writable(i * 8, 8)]));

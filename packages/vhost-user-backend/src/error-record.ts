@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { execPath } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { errorMessage } from '@node-vmm/vmm-sys-util';
+import { VhostUserBackendError, type VhostUserBackendErrorCode } from './errors.ts';
+import type { ErrorRecord } from './worker-protocol.ts';
+
+/** How long Node may take to find a module's syntax error again, milliseconds. */
+const SYNTAX_TIMEOUT_MS = 5_000;
+
+/** Where our own frames are: an author wants to see the line of the device. */
+const HERE = new URL('.', import.meta.url).href;
+
+/**
+ * An error as the main thread is told it.
+ *
+ * @param module - URL of the module whose code threw: file and line, which its author needs, are in the
+ * message then
+ */
+export function errorRecord(
+  error: unknown,
+  code: VhostUserBackendErrorCode,
+  module?: string,
+): ErrorRecord {
+  const message = errorMessage(error);
+  const stack = error instanceof Error ? error.stack : undefined;
+  const place = module === undefined || saysEnough(error) ? undefined : placeOf(stack, module);
+  return { code, message: place === undefined ? message : `${message} (${place})`, stack };
+}
+
+/** Errors with a code of their own are meant for users, and say what to do. Node's are for authors. */
+function saysEnough(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return VhostUserBackendError.is(error) || (typeof code === 'string' && !code.startsWith('ERR_'));
+}
+
+/** As {@link errorRecord}, for an error of `import`: V8 does not say where a syntax error is. */
+export async function importErrorRecord(
+  error: unknown,
+  code: VhostUserBackendErrorCode,
+  module: string,
+): Promise<ErrorRecord> {
+  const record = errorRecord(error, code, module);
+  if (!(error instanceof SyntaxError) || record.message !== errorMessage(error)) return record;
+  const place = await syntaxErrorPlace(module);
+  return place === undefined ? record : { ...record, message: `${record.message} (${place})` };
+}
+
+/** The innermost line of a stack in the module's own directory, or else outside of this package. */
+function placeOf(stack: string | undefined, module: string): string | undefined {
+  const places = [...(stack ?? '').matchAll(/file:\/\/[^\s()]+?:\d+(?=[:\s)]|$)/g)]
+    .map(([place]) => place)
+    .filter((place) => !place.startsWith(HERE));
+  const home = new URL('.', module).href;
+  const place = places.find((candidate) => candidate.startsWith(home)) ?? places[0];
+  return place === undefined ? undefined : shown(place);
+}
+
+/** Node itself names the line when it dies of the error. Nothing of the module runs before. */
+function syntaxErrorPlace(module: string): Promise<string | undefined> {
+  const args = ['--input-type=module', '--eval', `await import(${JSON.stringify(module)})`];
+  return new Promise((resolve) => {
+    execFile(execPath, args, { timeout: SYNTAX_TIMEOUT_MS }, (_error, _stdout, stderr) => {
+      const place = /^(?:file:\/\/)?\/.*:\d+$/m.exec(stderr)?.[0];
+      resolve(place === undefined ? undefined : shown(place));
+    });
+  });
+}
+
+function shown(place: string): string {
+  const [, url = place, line = ''] = /^(.*)(:\d+)$/.exec(place) ?? [];
+  return `${url.startsWith('file:') ? fileURLToPath(url) : url}${line}`;
+}
