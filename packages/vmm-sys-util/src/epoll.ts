@@ -34,16 +34,19 @@ export class Epoll implements Disposable {
   readonly #control = new Uint32Array(EVENT_WORDS);
   readonly #events: Uint32Array;
   readonly #capacity: number;
+  readonly #owned: boolean;
   #live = true;
 
   /**
    * @param capacity - most events that one `wait` returns
+   * @param fd - an epoll set that another thread made and closes; default a new one
    * @throws {SysError}
    */
-  constructor(capacity = 64) {
+  constructor(capacity = 64, fd?: Fd) {
     this.#capacity = capacity;
     this.#events = new Uint32Array(EVENT_WORDS * capacity);
-    this.fd = asFd(check(sys.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'));
+    this.#owned = fd === undefined;
+    this.fd = fd ?? asFd(check(sys.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'));
   }
 
   /** Adds a descriptor. @throws {SysError} EEXIST, or EPERM for a file that cannot be polled */
@@ -92,7 +95,7 @@ export class Epoll implements Disposable {
   close(): void {
     if (!this.#live) return;
     this.#live = false;
-    closeFd(this.fd);
+    if (this.#owned) closeFd(this.fd);
   }
 
   [Symbol.dispose](): void {

@@ -29,7 +29,7 @@ const SIGNALLED: Readiness = { readable: true, writable: false, disconnected: fa
  * Nothing outside can interrupt a blocked thread: `stop` must be signalled before the process ends.
  */
 export class EventLoop implements Poller, Disposable {
-  readonly #epoll = new Epoll();
+  readonly #epoll: Epoll;
   readonly #entries: (Entry | undefined)[] = [];
   readonly #free: number[] = [];
   // Tokens freed while a batch of events is being dispatched may still be named in that batch.
@@ -39,9 +39,12 @@ export class EventLoop implements Poller, Disposable {
 
   /**
    * @param stop - ends `run` when signalled, from any thread; stays the caller's
+   * @param epollFd - an epoll set that outlives this thread, which may be ended without a chance to
+   * close one of its own; stays the caller's
    * @throws {SysError}
    */
-  constructor(stop: EventFd) {
+  constructor(stop: EventFd, epollFd?: Fd) {
+    this.#epoll = new Epoll(undefined, epollFd);
     this.#stop = stop;
     this.watch(stop.fd, { readable: true }, () => {
       this.#stopped = true;

@@ -1,5 +1,5 @@
 import { asFd, type Fd } from './brand.ts';
-import { EAGAIN } from './errno.ts';
+import { EAGAIN, EINTR } from './errno.ts';
 import { closeFd, dupFd } from './fd.ts';
 import { check, errno, retry, sys } from './libc.ts';
 
@@ -49,6 +49,25 @@ export class EventFd implements Disposable {
   signal(): void {
     const n = retry(() => sys.write(this.fd, this.#one, 8));
     if (n < 0 && errno() !== EAGAIN) check(n, 'write', 'eventfd');
+  }
+
+  /**
+   * Adds 1 to the counter of an eventfd that somebody else has too, who may have made it blocking and
+   * filled it: then this call waits, and another thread can end that by a `ThreadInterrupt`.
+   *
+   * @param giveUp - asked after each interruption: true when it was meant for this call
+   * @returns false when it gave up, and the counter is as it was
+   * @throws {SysError} when the descriptor is no eventfd
+   */
+  signalUnless(giveUp: () => boolean): boolean {
+    for (;;) {
+      const n = sys.write(this.fd, this.#one, 8);
+      if (n >= 0) return true;
+      const error = errno();
+      if (error === EAGAIN) return true;
+      if (error !== EINTR) check(n, 'write', 'eventfd');
+      if (giveUp()) return false;
+    }
   }
 
   /**

@@ -56,6 +56,16 @@ export const sys = {
   shutdown: raw<[number, number]>('int shutdown(int fd, int how)'),
   sendmsg: raw<[number, MemoryArg, number]>('intptr_t sendmsg(int fd, void *msg, int flags)'),
   recvmsg: raw<[number, MemoryArg, number]>('intptr_t recvmsg(int fd, void *msg, int flags)'),
+  sigaction: raw<[number, MemoryArg, MemoryArg]>('int sigaction(int signum, void *act, void *old)'),
+  /** System calls that libc has no function for everywhere: gettid, tgkill. */
+  syscall: raw<[number, number, number, number]>(
+    'long syscall(long number, long a, long b, long c)',
+  ),
+  clockGettime: raw<[number, MemoryArg]>('int clock_gettime(int clockid, void *tp)'),
+  /** Address of a function that every libc has, as a number. */
+  dlsym: raw<[null, string], number | bigint>('uintptr_t dlsym(void *handle, const char *symbol)'),
+  alarm: raw<[number]>('unsigned int alarm(unsigned int seconds)'),
+  exit: raw<[number], undefined>('void _exit(int status)'),
 } as const;
 
 /** `errno` of the last failed call on this thread. */
