@@ -10,7 +10,7 @@ import {
 } from '@node-vmm/vmm-sys-util';
 import { VhostUserError } from './errors.ts';
 import { type Framed, InputFramer } from './input-framer.ts';
-import { MessageCodec } from './message-codec.ts';
+import { MessageCodec, unknownRequest } from './message-codec.ts';
 import type { MessageName, MessageTable } from './message-table.ts';
 import type { Reply, ReplyPayload, Request, RequestPayload } from './message-types.ts';
 import { OutputQueue } from './output-queue.ts';
@@ -45,6 +45,12 @@ export interface VhostUserConnectionOptions<T extends MessageTable> {
    * thrown from it closes the connection as a protocol error.
    */
   readonly onRequest?: (message: Request<T>, fds: ReceivedFds) => void;
+  /**
+   * A request that no table knows, whose sender waits for an answer: `acknowledge` gives it.
+   * Where it is not called, and without this callback, such a request is a protocol
+   * error. What came with the request is gone.
+   */
+  readonly onUnknown?: (request: number, acknowledge: (result: bigint) => void) => void;
   /** Replies of the peer, in order. Without it a reply is a protocol error. */
   readonly onReply?: (message: Reply<T>, fds: ReceivedFds) => void;
   /** The connection ended, once, and not by `close`. Everything is released already. */
@@ -194,7 +200,8 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
         if (ready.disconnected) throw hungUp();
         return;
       }
-      this.#dispatch(framed);
+      if (framed.known) this.#dispatch(framed);
+      else this.#dispatchUnknown(framed.request);
       if (!this.#live || this.#paused) return;
     }
   }
@@ -225,6 +232,19 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
       closeFds(left);
       left = [];
     }
+  }
+
+  #dispatchUnknown(request: number): void {
+    let answered = false;
+    this.#options.onUnknown?.(request, (result) => {
+      answered = true;
+      this.#send(
+        `the answer to request ${request}`,
+        this.codec.encodeUnknownReply(request, result),
+        [],
+      );
+    });
+    if (!answered) throw unknownRequest(request);
   }
 
   #refreshWatch(): void {

@@ -1,14 +1,21 @@
 import { closeFds, type Fd, type UnixStream } from '@node-vmm/vmm-sys-util';
 import { VhostUserError } from './errors.ts';
 import { VHOST_USER_HEADER, VHOST_USER_MAX_FDS, VHOST_USER_MAX_PAYLOAD } from './header.ts';
-import type { MessageCodec, MessageHeader } from './message-codec.ts';
+import type { MessageCodec, MessageHeader, UnknownHeader } from './message-codec.ts';
 import type { MessageTable } from './message-table.ts';
 import type { Decoded } from './message-types.ts';
 
 /** A whole message with its descriptors, which the holder owns. */
 export interface Framed<T extends MessageTable> {
+  readonly known: true;
   readonly message: Decoded<T>;
   readonly fds: Fd[];
+}
+
+/** A request that no table knows, whose sender waits for an answer. */
+export interface FramedUnknown {
+  readonly known: false;
+  readonly request: number;
 }
 
 /**
@@ -21,7 +28,7 @@ export class InputFramer<T extends MessageTable> {
   readonly #codec: MessageCodec<T>;
   readonly #buffer = new Uint8Array(VHOST_USER_HEADER.SIZE + VHOST_USER_MAX_PAYLOAD);
   #filled = 0;
-  #header: MessageHeader<T> | undefined;
+  #header: MessageHeader<T> | UnknownHeader | undefined;
   #fds: Fd[] = [];
 
   constructor(stream: UnixStream, codec: MessageCodec<T>) {
@@ -41,7 +48,7 @@ export class InputFramer<T extends MessageTable> {
    * @throws {VhostUserError} whatever is wrong with the message; PEER_CLOSED
    * @throws {SysError} ECONNRESET ...
    */
-  next(): Framed<T> | undefined {
+  next(): Framed<T> | FramedUnknown | undefined {
     for (;;) {
       const lacking = this.#target() - this.#filled;
       if (lacking === 0) {
@@ -71,18 +78,23 @@ export class InputFramer<T extends MessageTable> {
   }
 
   /** Checks the header as soon as it is there, decodes once the payload is. */
-  #complete(): Framed<T> | undefined {
+  #complete(): Framed<T> | FramedUnknown | undefined {
     if (this.#header === undefined) {
       this.#header = this.#codec.decodeHeader(this.#buffer);
       if (this.#header.size > 0) return undefined;
     }
+    const header = this.#header;
+    if (!header.known) {
+      this.clear();
+      return { known: false, request: header.request };
+    }
     const payload = this.#buffer.subarray(VHOST_USER_HEADER.SIZE, this.#filled);
-    const message = this.#codec.decode(this.#header, payload, this.#fds.length);
+    const message = this.#codec.decode(header, payload, this.#fds.length);
     const fds = this.#fds;
     this.#fds = [];
     this.#filled = 0;
     this.#header = undefined;
-    return { message, fds };
+    return { known: true, message, fds };
   }
 
   #takeFds(fds: Fd[], truncated: boolean): void {
@@ -98,7 +110,7 @@ export class InputFramer<T extends MessageTable> {
   #closed(): VhostUserError {
     const where = this.partial ? 'in the middle of a message' : 'the connection';
     return new VhostUserError('PEER_CLOSED', `Cannot read a message: the peer closed ${where}`, {
-      ...(this.#header === undefined ? {} : { message: this.#header.name }),
+      ...(this.#header?.known === true ? { message: this.#header.name } : {}),
     });
   }
 }

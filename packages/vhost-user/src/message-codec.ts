@@ -17,10 +17,20 @@ import { PAYLOADS } from './payloads.ts';
 
 /** A header that has been checked against its table. */
 export interface MessageHeader<T extends MessageTable> {
+  readonly known: true;
   readonly name: MessageName<T>;
   readonly spec: MessageSpec;
   readonly reply: boolean;
   readonly needReply: boolean;
+  /** Payload bytes that follow. */
+  readonly size: number;
+}
+
+/** The header of a request that no table knows, whose sender waits for an answer. */
+export interface UnknownHeader {
+  readonly known: false;
+  /** Its number. */
+  readonly request: number;
   /** Payload bytes that follow. */
   readonly size: number;
 }
@@ -31,15 +41,15 @@ function replyKinds(spec: MessageSpec): readonly PayloadKind[] {
   return spec.postcopyReply === undefined ? ['u64'] : ['u64', spec.postcopyReply];
 }
 
-function fits(kind: PayloadKind, size: number, options: CodecOptions): boolean {
-  const [min, max] = PAYLOADS[kind].size(options);
+function fits(kind: PayloadKind, size: number): boolean {
+  const [min, max] = PAYLOADS[kind].size();
   return size >= min && size <= max;
 }
 
-function describeSizes(kinds: readonly PayloadKind[], options: CodecOptions): string {
+function describeSizes(kinds: readonly PayloadKind[]): string {
   return kinds
     .map((kind) => {
-      const [min, max] = PAYLOADS[kind].size(options);
+      const [min, max] = PAYLOADS[kind].size();
       return min === max ? `${min}` : `${min}..${max}`;
     })
     .join(' or ');
@@ -93,9 +103,10 @@ export class MessageCodec<T extends MessageTable> {
    * Checks a header.
    *
    * @param bytes - at least the 12 bytes of the header
+   * @returns an unknown header only when the sender says that it waits for an answer
    * @throws {VhostUserError} UNSUPPORTED_VERSION, RESERVED_FLAGS, UNKNOWN_REQUEST, INVALID_SIZE
    */
-  decodeHeader(bytes: Uint8Array): MessageHeader<T> {
+  decodeHeader(bytes: Uint8Array): MessageHeader<T> | UnknownHeader {
     const { request, flags, size } = VHOST_USER_HEADER.decode(bytes);
     const name = this.#names.get(request);
     const message = name ?? `request ${request}`;
@@ -114,18 +125,18 @@ export class MessageCodec<T extends MessageTable> {
         { message, actual: `0x${(flags >>> 0).toString(16)}` },
       );
     }
+    const reply = (flags & VHOST_USER_REPLY) !== 0;
+    const needReply = (flags & VHOST_USER_NEED_REPLY) !== 0;
     if (name === undefined) {
-      throw new VhostUserError('UNKNOWN_REQUEST', `Cannot read ${message}: no such request`, {
-        message,
-      });
+      if (reply || !needReply || size > VHOST_USER_MAX_PAYLOAD) throw unknownRequest(request);
+      return { known: false, request, size };
     }
     const spec = this.#spec(name);
-    const reply = (flags & VHOST_USER_REPLY) !== 0;
     const kinds = reply ? replyKinds(spec) : [spec.payload];
-    if (size > VHOST_USER_MAX_PAYLOAD || !kinds.some((kind) => fits(kind, size, this.options))) {
+    if (size > VHOST_USER_MAX_PAYLOAD || !kinds.some((kind) => fits(kind, size))) {
       throw this.#wrongSize(name, kinds, size);
     }
-    return { name, spec, reply, needReply: (flags & VHOST_USER_NEED_REPLY) !== 0, size };
+    return { known: true, name, spec, reply, needReply, size };
   }
 
   /**
@@ -138,10 +149,10 @@ export class MessageCodec<T extends MessageTable> {
   decode(header: MessageHeader<T>, payload: Uint8Array, fdCount: number): Decoded<T> {
     const { name, spec, reply, needReply } = header;
     const kinds = reply ? replyKinds(spec) : [spec.payload];
-    const kind = kinds.find((candidate) => fits(candidate, payload.length, this.options));
+    const kind = kinds.find((candidate) => fits(candidate, payload.length));
     if (kind === undefined) throw this.#wrongSize(name, kinds, payload.length);
     const codec = PAYLOADS[kind] as PayloadCodec<unknown>;
-    const value = codec.decode(payload, this.options);
+    const value = codec.decode(payload);
     if (typeof value === 'string') {
       throw new VhostUserError(
         'INVALID_SIZE',
@@ -149,7 +160,7 @@ export class MessageCodec<T extends MessageTable> {
         { message: name, actual: `${payload.length}` },
       );
     }
-    this.#check('read', name, codec, value);
+    this.#check('read', name, codec.check?.(value));
     this.#checkFds('read', name, this.#fdRule(spec, reply), kind, value, fdCount);
     return { name, spec, reply, needReply, payload: value } as Decoded<T>;
   }
@@ -188,6 +199,17 @@ export class MessageCodec<T extends MessageTable> {
     return this.#encode(name, kind, payload, flags, this.#fdRule(spec, true), fdCount);
   }
 
+  /**
+   * Encodes the acknowledgement of a request that has no name here.
+   *
+   * @param request - its number
+   * @param result - 0 for success
+   */
+  encodeUnknownReply(request: number, result: bigint): Uint8Array {
+    const body = PAYLOADS.u64.encode(result, this.options);
+    return frame(request, VHOST_USER_VERSION | VHOST_USER_REPLY, body);
+  }
+
   #encode(
     name: MessageName<T>,
     kind: PayloadKind,
@@ -197,17 +219,10 @@ export class MessageCodec<T extends MessageTable> {
     fdCount: number,
   ): Uint8Array {
     const codec = PAYLOADS[kind] as PayloadCodec<unknown>;
-    this.#check('send', name, codec, payload);
+    this.#check('send', name, codec.check?.(payload) ?? codec.checkSent?.(payload, this.options));
     this.#checkFds('send', name, rule, kind, payload, fdCount);
     const body = codec.encode(payload, this.options);
-    const out = new Uint8Array(VHOST_USER_HEADER.SIZE + body.length);
-    VHOST_USER_HEADER.write(viewOfBytes(out), 0, {
-      request: this.#spec(name).id,
-      flags,
-      size: body.length,
-    });
-    out.set(body, VHOST_USER_HEADER.SIZE);
-    return out;
+    return frame(this.#spec(name).id, flags, body);
   }
 
   #spec(name: MessageName<T>): MessageSpec {
@@ -220,8 +235,7 @@ export class MessageCodec<T extends MessageTable> {
     return reply ? (spec.reply?.fds ?? 'none') : spec.fds;
   }
 
-  #check(action: string, name: string, codec: PayloadCodec<unknown>, value: unknown): void {
-    const text = codec.check?.(value, this.options);
+  #check(action: string, name: string, text: string | undefined): void {
     if (text === undefined) return;
     throw new VhostUserError('INVALID_PAYLOAD', `Cannot ${action} ${name}: ${text}`, {
       message: name,
@@ -247,13 +261,28 @@ export class MessageCodec<T extends MessageTable> {
   }
 
   #wrongSize(name: string, kinds: readonly PayloadKind[], size: number): VhostUserError {
-    const expected = describeSizes(kinds, this.options);
+    const expected = describeSizes(kinds);
     return new VhostUserError(
       'INVALID_SIZE',
       `Cannot read ${name}: payload of ${size} bytes, expected ${expected}`,
       { message: name, expected, actual: `${size}` },
     );
   }
+}
+
+/** A request that no table of this channel knows. */
+export function unknownRequest(request: number): VhostUserError {
+  const message = `request ${request}`;
+  return new VhostUserError('UNKNOWN_REQUEST', `Cannot read ${message}: no such request`, {
+    message,
+  });
+}
+
+function frame(request: number, flags: number, body: Uint8Array): Uint8Array {
+  const out = new Uint8Array(VHOST_USER_HEADER.SIZE + body.length);
+  VHOST_USER_HEADER.write(viewOfBytes(out), 0, { request, flags, size: body.length });
+  out.set(body, VHOST_USER_HEADER.SIZE);
+  return out;
 }
 
 /** Tells the layouts apart that one reply may have. */

@@ -3,13 +3,18 @@ import type { CodecOptions } from './payload-values.ts';
 
 /** Layout of one payload kind. */
 export interface PayloadCodec<V> {
-  /** Shortest and longest payload in bytes. */
-  size(options: CodecOptions): readonly [min: number, max: number];
+  /** Shortest and longest payload in bytes that a peer may send. */
+  size(): readonly [min: number, max: number];
   /** Decodes `source`, whose length is within `size`. Returns a text when the length is wrong. */
-  decode(source: Uint8Array, options: CodecOptions): V | string;
+  decode(source: Uint8Array): V | string;
   encode(value: V, options: CodecOptions): Uint8Array;
   /** What the specification excludes in this value ("message syntax only"), or undefined. */
-  check?(value: V, options: CodecOptions): string | undefined;
+  check?(value: V): string | undefined;
+  /**
+   * What must not be sent, or undefined. What is received may have it: a layout that was not negotiated,
+   * and what a guest chose for its ring, which is no fault of the front-end that passes it on.
+   */
+  checkSent?(value: V, options: CodecOptions): string | undefined;
 }
 
 /** A payload that is exactly one struct, with the mapping between wire and decoded names. */
@@ -18,12 +23,14 @@ export function structPayload<F extends Fields, V>(
   fromWire: (wire: Values<F>) => V,
   toWire: (value: V) => Partial<Values<F>>,
   check?: (value: V) => string | undefined,
+  checkSent?: (value: V) => string | undefined,
 ): PayloadCodec<V> {
   return {
     size: () => [layout.SIZE, layout.SIZE],
     decode: (source) => fromWire(layout.decode(source)),
     encode: (value) => layout.encode(toWire(value)),
     ...(check === undefined ? {} : { check }),
+    ...(checkSent === undefined ? {} : { checkSent }),
   };
 }
 

@@ -138,8 +138,11 @@ export interface PayloadValues {
 /** Name of a payload's layout. */
 export type PayloadKind = keyof PayloadValues;
 
-/** What both sides have agreed on that changes layouts. */
+/** What both sides have agreed on that changes the layouts of what is sent. */
 export interface CodecOptions {
-  /** XEN_MMAP has been negotiated: memory regions have 40 bytes instead of 32. */
+  /**
+   * XEN_MMAP has been negotiated: memory regions are sent with 40 bytes instead of 32. What is received
+   * is read by its size: QEMU 8.2 to 11.1 accept the bit and go on sending 32.
+   */
   xenMmap: boolean;
 }

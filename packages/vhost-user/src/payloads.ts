@@ -50,19 +50,17 @@ const LOG_AREA = structPayload(
 
 const LOG_PAYLOAD: PayloadCodec<LogArea | bigint> = {
   size: () => [8, VHOST_USER_LOG.SIZE],
-  decode: (source, options) => {
-    if (source.length === 8) return U64_PAYLOAD.decode(source, options);
-    if (source.length === VHOST_USER_LOG.SIZE) return LOG_AREA.decode(source, options);
+  decode: (source) => {
+    if (source.length === 8) return U64_PAYLOAD.decode(source);
+    if (source.length === VHOST_USER_LOG.SIZE) return LOG_AREA.decode(source);
     return 'neither an address nor an area';
   },
   encode: (value, options) =>
     typeof value === 'bigint'
       ? U64_PAYLOAD.encode(value, options)
       : LOG_AREA.encode(value, options),
-  check: (value, options) =>
-    typeof value === 'bigint'
-      ? U64_PAYLOAD.check?.(value, options)
-      : LOG_AREA.check?.(value, options),
+  check: (value) =>
+    typeof value === 'bigint' ? U64_PAYLOAD.check?.(value) : LOG_AREA.check?.(value),
 };
 
 // rust-vmm numbers the flags 1 and 2, the specification 0 and 1: all of them are tolerated.

@@ -19,21 +19,24 @@ const VIRTQ_SIZE_MAX = 32768;
 /** One bit is defined: VHOST_VRING_F_LOG. */
 const VRING_ADDR_KNOWN_FLAGS = 0x1;
 
-function statePayload(checkNum: (num: number) => string | undefined): PayloadCodec<VringState> {
+type CheckNum = (num: number) => string | undefined;
+
+function statePayload(checkNum?: CheckNum, checkSentNum?: CheckNum): PayloadCodec<VringState> {
   return structPayload(
     VHOST_VRING_STATE,
     ({ index, num }) => ({ index, num }),
     ({ index, num }) => ({ index, num }),
     ({ index, num }) =>
-      firstOf(checkUint('vring index', index, 32), checkUint('num', num, 32), checkNum(num)),
+      firstOf(checkUint('vring index', index, 32), checkUint('num', num, 32), checkNum?.(num)),
+    ({ num }) => checkSentNum?.(num),
   );
 }
 
 /** `vhost_vring_state` with any number. */
-export const VRING_STATE_PAYLOAD: PayloadCodec<VringState> = statePayload(() => undefined);
+export const VRING_STATE_PAYLOAD: PayloadCodec<VringState> = statePayload();
 
 /** `vhost_vring_state` whose number is a queue size. */
-export const VRING_SIZE_PAYLOAD: PayloadCodec<VringState> = statePayload((num) =>
+export const VRING_SIZE_PAYLOAD: PayloadCodec<VringState> = statePayload(undefined, (num) =>
   num >= 1 && num <= VIRTQ_SIZE_MAX ? undefined : `queue size ${num}, not 1..${VIRTQ_SIZE_MAX}`,
 );
 
@@ -74,6 +77,9 @@ export const VRING_ADDR_PAYLOAD: PayloadCodec<VringAddr> = structPayload(
       checkUint64('available ring', value.availRing),
       checkUint64('used ring', value.usedRing),
       checkUint64('log address', value.log),
+    ),
+  (value) =>
+    firstOf(
       checkAligned('descriptor table', value.descTable, 16n),
       checkAligned('available ring', value.availRing, 2n),
       checkAligned('used ring', value.usedRing, 4n),
