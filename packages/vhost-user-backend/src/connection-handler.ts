@@ -2,6 +2,7 @@ import {
   type ConfigWindow,
   type FRONTEND_REQUESTS,
   hasProtocolFeature,
+  type MemoryRegion,
   type Request,
   type VringFd,
 } from '@node-vmm/vhost-user';
@@ -29,9 +30,9 @@ export interface ConnectionHandlerOptions {
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
+  /** Offer XEN_MMAP. */
+  readonly xenMmap: boolean;
   readonly nextGeneration: () => number;
-  /** XEN_MMAP has been negotiated or given up: takes effect from the next message on. */
-  readonly setXenMmap: (on: boolean) => void;
 }
 
 const FD_KINDS = {
@@ -51,6 +52,7 @@ export class ConnectionHandler {
   readonly #offered: bigint;
   readonly #protocolOffered: bigint;
   #protocolFeatures = 0n;
+  #excessLogged = false;
   #status = 0n;
   #channel: BackendChannel | undefined;
 
@@ -58,7 +60,7 @@ export class ConnectionHandler {
     this.#options = options;
     const { description, device, logger } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
-    this.#protocolOffered = protocolFeaturesFor(description.configSize);
+    this.#protocolOffered = protocolFeaturesFor(description.configSize, options.xenMmap);
     this.memory = new MemoryControl(device, options.nextGeneration);
     this.#rings = new RingControl(description.queueMaxSizes, device, MemoryTable.EMPTY, logger);
   }
@@ -96,10 +98,12 @@ export class ConnectionHandler {
       case 'VHOST_USER_GET_QUEUE_NUM':
         return BigInt(description.queueMaxSizes.length);
       case 'VHOST_USER_SET_MEM_TABLE':
+        this.#checkXenMmap(request.payload);
         return this.memory.setTable(request.payload, fds, this.#rings);
       case 'VHOST_USER_GET_MAX_MEM_SLOTS':
         return BigInt(MAX_MEM_SLOTS);
       case 'VHOST_USER_ADD_MEM_REG':
+        this.#checkXenMmap([request.payload]);
         return this.memory.add(request.payload, fds[0] as Fd, this.#rings);
       case 'VHOST_USER_REM_MEM_REG':
         return this.memory.remove(request.payload, this.#rings);
@@ -174,11 +178,21 @@ export class ConnectionHandler {
     if ((features & PROTOCOL_FEATURES_BIT) === 0n) await this.#rings.setEnableAll(true);
   }
 
+  /** QEMU accepts every bit that it has a number for: what was not offered is as if it were not there. */
   #setProtocolFeatures(features: bigint): void {
     const excess = features & ~this.#protocolOffered;
-    if (excess !== 0n) throw refuse(`protocol features ${hex(excess)} were not offered`);
-    this.#protocolFeatures = features;
-    this.#options.setXenMmap(hasProtocolFeature(features, 'VHOST_USER_PROTOCOL_F_XEN_MMAP'));
+    if (excess !== 0n && !this.#excessLogged) {
+      this.#excessLogged = true;
+      const { logger } = this.#options;
+      logger.warn({ excess: hex(excess) }, 'accepted protocol features ignored: not offered');
+    }
+    this.#protocolFeatures = features & this.#protocolOffered;
+  }
+
+  #checkXenMmap(regions: readonly MemoryRegion[]): void {
+    if (regions.every(({ xen }) => xen === undefined)) return;
+    if (hasProtocolFeature(this.#protocolFeatures, 'VHOST_USER_PROTOCOL_F_XEN_MMAP')) return;
+    throw refuse('its memory regions have Xen fields, but XEN_MMAP was not negotiated');
   }
 
   async #setRingFd(kind: RingFdKind, { index }: VringFd, fds: Fd[]): Promise<void> {

@@ -1,11 +1,15 @@
+import { existsSync } from 'node:fs';
 import process from 'node:process';
 import {
   asFd,
   checkInteger,
+  exitNow,
+  exitWithin,
   type Logger,
   MainPoller,
   type Poller,
   silentLogger,
+  ThreadInterrupt,
   UnixListener,
 } from '@node-vmm/vmm-sys-util';
 import type { DeviceSpec } from './device-spec.ts';
@@ -13,6 +17,7 @@ import { VhostUserBackendError } from './errors.ts';
 import { ServedDevice } from './served-device.ts';
 import type { DeviceStatus } from './status.ts';
 import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
+import { WATCH_INTERVAL_MS, type WatchdogEvents } from './worker-watchdog.ts';
 
 /** What a daemon is made of. */
 export interface VhostUserDaemonOptions {
@@ -22,6 +27,16 @@ export interface VhostUserDaemonOptions {
   readonly logger?: Logger;
   /** Most threads that serve vrings, 1..256, default 1. Each serves any number of devices. */
   readonly workers?: number;
+  /**
+   * Offer XEN_MMAP, by which a front-end lends memory of a Xen domain. Default: whether this machine
+   * has Xen's privcmd device.
+   */
+  readonly xenMmap?: boolean;
+  /**
+   * How long `close` may take, milliseconds, default 5000. A thread that is still in a system call of
+   * its device then cannot be ended but with the process, which ends with status 1.
+   */
+  readonly closeTimeout?: number;
 }
 
 interface WorkerSlot {
@@ -30,6 +45,16 @@ interface WorkerSlot {
 }
 
 const MAX_WORKERS = 256;
+const CLOSE_TIMEOUT_MS = 5_000;
+/** Longest timer that JavaScript has. */
+const MAX_TIMEOUT_MS = 0x7fff_ffff;
+/** Where Linux has Xen's privcmd (xenfs had it elsewhere before 2012). */
+const PRIVCMD_PATH = '/dev/xen/privcmd';
+/** How long other stalls are looked for more often after one, milliseconds. */
+const ALERT_MS = 2_000;
+const ALERT_INTERVAL_MS = 20;
+/** How long a logger has for the last line of a process that is ended, milliseconds. */
+const LAST_WORDS_MS = 100;
 
 /**
  * Serves virtio devices to vhost-user front-ends: sockets and messages on the main thread, vrings in
@@ -47,6 +72,12 @@ export class VhostUserDaemon {
   readonly #ownPoller: MainPoller | undefined;
   readonly #logger: Logger;
   readonly #maxWorkers: number;
+  readonly #xenMmap: boolean;
+  readonly #closeTimeout: number;
+  #interrupt: ThreadInterrupt | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #alertUntil = 0;
+  readonly #hanging = new WeakSet<WorkerThread>();
   readonly #slots: WorkerSlot[] = [];
   readonly #devices = new Map<number, ServedDevice>();
   #nextDevice = 0;
@@ -55,8 +86,9 @@ export class VhostUserDaemon {
 
   /** @throws {RangeError} when `workers` is out of range */
   constructor(options: VhostUserDaemonOptions = {}) {
-    const { workers = 1 } = options;
+    const { workers = 1, closeTimeout = CLOSE_TIMEOUT_MS } = options;
     checkInteger('workers', workers, 1, MAX_WORKERS);
+    checkInteger('closeTimeout', closeTimeout, 1, MAX_TIMEOUT_MS);
     this.#ownPoller = options.poller === undefined ? new MainPoller() : undefined;
     this.#poller = options.poller ?? (this.#ownPoller as MainPoller);
     this.#logger = options.logger ?? silentLogger;
@@ -64,8 +96,9 @@ export class VhostUserDaemon {
       this.#fail = resolve;
     });
     this.#maxWorkers = workers;
-    // A thread in a blocking system call cannot be ended from outside: without this, exit() hangs.
-    process.on('exit', this.#stopWorkers);
+    this.#closeTimeout = closeTimeout;
+    this.#xenMmap = options.xenMmap ?? existsSync(PRIVCMD_PATH);
+    process.on('exit', this.#onExit);
   }
 
   /**
@@ -80,10 +113,19 @@ export class VhostUserDaemon {
     const listener = listen(spec);
     const slot = this.#leastLoaded();
     const id = this.#nextDevice++;
-    const device = new ServedDevice(id, spec, slot.thread, this.#poller, this.#logger, (gone) => {
+    const onClosed = (gone: ServedDevice): void => {
       slot.devices.delete(gone);
       this.#devices.delete(id);
-    });
+    };
+    const device = new ServedDevice(
+      id,
+      spec,
+      slot.thread,
+      this.#poller,
+      this.#logger,
+      this.#xenMmap,
+      onClosed,
+    );
     slot.devices.add(device);
     this.#devices.set(id, device);
     try {
@@ -102,7 +144,10 @@ export class VhostUserDaemon {
     return Promise.all([...this.#devices.values()].map((device) => device.status()));
   }
 
-  /** Drops connections, removes sockets, ends the threads and waits for all that. Idempotent. */
+  /**
+   * Drops connections, removes sockets, ends the threads and waits for all that. Idempotent. Where a
+   * thread cannot be ended within `closeTimeout`, the process ends.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -113,19 +158,68 @@ export class VhostUserDaemon {
   }
 
   async #close(): Promise<void> {
+    const half = setTimeout(() => {
+      for (const { thread } of this.#slots) thread.terminate();
+    }, this.#closeTimeout / 2);
+    const end = setTimeout(() => this.#giveUp(), this.#closeTimeout);
     await Promise.all([...this.#devices.values()].map((device) => device.close()));
-    this.#stopWorkers();
+    for (const { thread } of this.#slots) thread.stop();
     await Promise.all(this.#slots.map(({ thread }) => thread.ended));
-    process.off('exit', this.#stopWorkers);
+    clearTimeout(half);
+    clearTimeout(end);
+    clearTimeout(this.#watch);
+    process.off('exit', this.#onExit);
     this.#ownPoller?.close();
   }
 
-  readonly #stopWorkers = (): void => {
-    for (const { thread } of this.#slots) thread.stop();
+  #giveUp(): void {
+    const names = [...this.#devices.values()].map(({ name }) => name);
+    this.#logger.error(
+      { devices: names },
+      `process ended: a device did not come back within ${this.#closeTimeout} ms of being closed`,
+    );
+    setTimeout(() => exitNow(1), LAST_WORDS_MS);
+  }
+
+  /** Node waits for threads at its exit, also for those that it cannot end. */
+  readonly #onExit = (): void => {
+    const busy = this.#slots.filter(({ thread }) => thread.exiting(this.#closeTimeout));
+    if (busy.length > 0) exitWithin(this.#closeTimeout / 1000);
   };
 
+  /** Looks at all workers, again and again: what holds one up is to be noticed within a second. */
+  readonly #look = (): void => {
+    const now = performance.now();
+    for (const { thread } of this.#slots) thread.look(now);
+    const pause = now < this.#alertUntil ? ALERT_INTERVAL_MS : WATCH_INTERVAL_MS;
+    this.#watch = setTimeout(this.#look, pause).unref();
+  };
+
+  #watchdogEvents(slot: () => WorkerSlot): WatchdogEvents {
+    return {
+      notifyStalled: (device) => {
+        this.#alertUntil = performance.now() + ALERT_MS;
+        this.#devices.get(device)?.notifyStalled();
+      },
+      deviceWaits: (device, call) => this.#devices.get(device)?.waits(call),
+      deviceHangs: (id, call) => {
+        const { thread } = slot();
+        if (this.#hanging.has(thread)) return;
+        this.#hanging.add(thread);
+        const error = this.#devices.get(id)?.hangs(call);
+        thread.terminate(error);
+        if (error !== undefined) this.#fail(error);
+      },
+    };
+  }
+
   #startWorker(name: string): WorkerSlot {
-    const thread = new WorkerThread(name, (event) => this.#onEvent(event));
+    this.#interrupt ??= ThreadInterrupt.install();
+    if (this.#watch === undefined) this.#look();
+    const watchdog = this.#watchdogEvents(() => slot);
+    const thread = new WorkerThread(name, this.#interrupt, watchdog, (event) =>
+      this.#onEvent(event),
+    );
     const slot: WorkerSlot = { thread, devices: new Set() };
     void thread.ended.then((error) => {
       if (error === undefined) return;

@@ -12,6 +12,10 @@ import type { DeviceDescription } from './worker-protocol.ts';
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
 const ACCEPT_PAUSE_MS = 100;
 
+/** How long not to listen after a hostile front-end, milliseconds, doubled each time in a row. */
+const HOSTILE_PAUSE_MS = 1_000;
+const HOSTILE_PAUSE_MAX_MS = 60_000;
+
 export interface DeviceServerOptions {
   /** Becomes the server's. */
   readonly listener: UnixListener;
@@ -19,6 +23,7 @@ export interface DeviceServerOptions {
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
+  readonly xenMmap: boolean;
 }
 
 /**
@@ -32,6 +37,8 @@ export class DeviceServer {
   #pause: NodeJS.Timeout | undefined;
   #generation = 0;
   #connections = 0;
+  #hostile = false;
+  #hostileInRow = 0;
   #live = true;
 
   constructor(options: DeviceServerOptions) {
@@ -60,6 +67,12 @@ export class DeviceServer {
     this.#connection?.memoryReleased(generation);
   }
 
+  /** Drops a front-end that harmed others, and lets it wait before it can do so again. */
+  dropHostile(): void {
+    this.#hostile = true;
+    this.#connection?.close();
+  }
+
   /** Stops listening and drops the connection; resolves when everything is released. Idempotent. */
   async close(): Promise<void> {
     this.#live = false;
@@ -82,7 +95,7 @@ export class DeviceServer {
   }
 
   #accept(): void {
-    const { listener, logger, description, device, poller } = this.#options;
+    const { listener, logger, description, device, poller, xenMmap } = this.#options;
     try {
       const stream = listener.accept();
       if (stream === undefined) return;
@@ -91,6 +104,7 @@ export class DeviceServer {
         device,
         poller,
         logger,
+        xenMmap,
         nextGeneration: () => ++this.#generation,
       });
       this.#unwatch();
@@ -99,13 +113,28 @@ export class DeviceServer {
       logger.info({}, 'front-end connected');
       void connection.ended.then(() => {
         this.#connection = undefined;
-        this.#listen();
+        this.#listenAfter(this.#takePenalty());
       });
     } catch (error) {
       // Level-triggered: without a pause this would spin until somebody frees a descriptor.
       logger.error({ err: error }, `connection not accepted: ${errorMessage(error)}`);
       this.#unwatch();
-      this.#pause = setTimeout(() => this.#listen(), ACCEPT_PAUSE_MS);
+      this.#listenAfter(ACCEPT_PAUSE_MS);
     }
+  }
+
+  #listenAfter(pause: number): void {
+    if (pause === 0) this.#listen();
+    else if (this.#live) this.#pause = setTimeout(() => this.#listen(), pause);
+  }
+
+  /** @returns milliseconds */
+  #takePenalty(): number {
+    if (!this.#hostile) {
+      this.#hostileInRow = 0;
+      return 0;
+    }
+    this.#hostile = false;
+    return Math.min(HOSTILE_PAUSE_MS * 2 ** this.#hostileInRow++, HOSTILE_PAUSE_MAX_MS);
   }
 }

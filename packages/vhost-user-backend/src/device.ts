@@ -34,7 +34,10 @@ export interface DeviceContext {
 export interface VhostUserDevice extends Disposable {
   /** Device-specific feature bits (0..23 and 50..63 by VIRTIO 1.3 §2.2). */
   readonly features: bigint;
-  /** Largest size of each queue, a power of two up to 32768; the length is the number of queues. */
+  /**
+   * Size of each queue that the device recommends, a power of two up to 32768; the length is the
+   * number of queues. vhost-user cannot tell it to the front-end: any legal size is served.
+   */
   readonly queueMaxSizes: readonly number[];
   /** Configuration space, read by the driver; empty when there is none. Read at every access. */
   readonly config?: Uint8Array;

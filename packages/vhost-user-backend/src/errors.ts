@@ -4,21 +4,25 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vhost-user-backend/VhostUserBa
  * What went wrong:
  * - `INVALID_DEVICE`: a device module or the device that it made breaks the contract
  * - `DEVICE_FAILED`: device code threw; `cause` has its stack. The device serves nothing any more
+ * - `DEVICE_HANGS`: device code did not come back, and its worker was ended with all devices on it
  * - `WORKER_FAILED`: a worker thread ended by itself, and all its devices with it
  * - `CLOSED`: the daemon, or the device, has been closed
  * - `UNSUPPORTED`: a request that this back-end does not serve
  * - `INVALID_REQUEST`: a request that is wrong by itself (index, size, descriptor)
  * - `INVALID_STATE`: a request that is wrong now (not negotiated, ring not configured)
+ * - `RING_FAULT`: what the guest chose for a ring cannot be; that ring alone is not served
  * - `INVALID_MEMORY`: a memory region that cannot be mapped, or an address outside all of them
  */
 export type VhostUserBackendErrorCode =
   | 'INVALID_DEVICE'
   | 'DEVICE_FAILED'
+  | 'DEVICE_HANGS'
   | 'WORKER_FAILED'
   | 'CLOSED'
   | 'UNSUPPORTED'
   | 'INVALID_REQUEST'
   | 'INVALID_STATE'
+  | 'RING_FAULT'
   | 'INVALID_MEMORY';
 
 /** Names and numbers that go with an error. */
@@ -46,8 +50,9 @@ export class VhostUserBackendError extends Error {
     this.context = context;
   }
 
-  /** True for a `VhostUserBackendError` of any copy of this package. */
-  static is(error: unknown): error is VhostUserBackendError {
-    return typeof error === 'object' && error !== null && MARK in error;
+  /** True for a `VhostUserBackendError` of any copy of this package, with this code when one is given. */
+  static is(error: unknown, code?: VhostUserBackendErrorCode): error is VhostUserBackendError {
+    if (typeof error !== 'object' || error === null || !(MARK in error)) return false;
+    return code === undefined || (error as VhostUserBackendError).code === code;
   }
 }

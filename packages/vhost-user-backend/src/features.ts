@@ -25,8 +25,14 @@ export const PROTOCOL_FEATURES_BIT: bigint = featureMask(VHOST_USER_F_PROTOCOL_F
 export const FRAMEWORK_FEATURES: bigint =
   featureWord(VIRTIO_F_VERSION_1) | RING_FEATURES | PROTOCOL_FEATURES_BIT;
 
-/** Protocol features for a device, with CONFIG when it has configuration space. */
-export function protocolFeaturesFor(configSize: number): bigint {
+/**
+ * Protocol features for a device.
+ *
+ * @param configSize - CONFIG is offered when it is over 0
+ * @param xenMmap - offer XEN_MMAP: front-ends may lend memory of Xen domains. QEMU 8.2 to 11.1 accepts
+ * the bit whenever it is offered, on machines without Xen as well
+ */
+export function protocolFeaturesFor(configSize: number, xenMmap: boolean): bigint {
   const always = protocolFeatureMask(
     'VHOST_USER_PROTOCOL_F_MQ',
     'VHOST_USER_PROTOCOL_F_REPLY_ACK',
@@ -34,7 +40,8 @@ export function protocolFeaturesFor(configSize: number): bigint {
     'VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS',
     'VHOST_USER_PROTOCOL_F_RESET_DEVICE',
     'VHOST_USER_PROTOCOL_F_STATUS',
-    'VHOST_USER_PROTOCOL_F_XEN_MMAP',
   );
-  return configSize > 0 ? always | protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG') : always;
+  const config = configSize > 0 ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG') : 0n;
+  const xen = xenMmap ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_XEN_MMAP') : 0n;
+  return always | config | xen;
 }

@@ -2,7 +2,9 @@ import type { ChainBatch, DescriptorChain } from '@node-vmm/virtio-queue';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import {
   asFd,
+  type EventFd,
   type EventLoop,
+  errorMessage,
   type Fd,
   type Interest,
   type Logger,
@@ -14,6 +16,7 @@ import type { CreateDevice, DeviceQueue, VhostUserDevice } from './device.ts';
 import { describeDevice } from './device-description.ts';
 import { VhostUserBackendError } from './errors.ts';
 import { LentMemory } from './lent-memory.ts';
+import type { DeviceCall, WorkerPulse } from './pulse.ts';
 import { Vring, type VringOwner } from './vring.ts';
 import type {
   DeviceDescription,
@@ -31,9 +34,11 @@ const MAX_RETIRING = 16;
 
 /** What a hosted device needs of its worker. */
 export interface DeviceEnvironment {
+  readonly id: number;
   readonly name: string;
   readonly logger: Logger;
   readonly loop: EventLoop;
+  readonly pulse: WorkerPulse;
   schedule(ring: Vring): void;
   configChanged(): void;
   memoryReleased(generation: number): void;
@@ -50,6 +55,7 @@ export class HostedDevice implements VringOwner {
   #memory = new LentMemory(0, []);
   #retiring: LentMemory[] = [];
   #failed = false;
+  #muted = false;
 
   /** @throws {VhostUserBackendError} INVALID_DEVICE; and whatever the device's constructor throws */
   constructor(create: CreateDevice<unknown>, options: unknown, environment: DeviceEnvironment) {
@@ -59,7 +65,7 @@ export class HostedDevice implements VringOwner {
     const context = { logger, poller, configChanged: () => environment.configChanged() };
     let device: VhostUserDevice | undefined;
     try {
-      device = create(options, context);
+      device = this.#run('createDevice', () => create(options, context));
       this.description = describeDevice(environment.name, device);
     } catch (error) {
       device?.[Symbol.dispose]?.();
@@ -75,23 +81,23 @@ export class HostedDevice implements VringOwner {
   }
 
   negotiated(features: bigint): void {
-    this.#guard(() => this.#device.negotiated?.(features));
+    this.#guard('negotiated', () => this.#device.negotiated?.(features));
   }
 
   /** All rings stop, the memory goes, the device is as after power-on. */
   reset(): void {
     for (const ring of this.#rings) this.stopRing(ring.index);
-    this.#guard(() => this.#device.reset?.());
+    this.#muted = false;
+    this.#guard('reset', () => this.#device.reset?.());
   }
 
   readConfig(offset: number, length: number): Uint8Array {
-    return (
-      this.#guard(() => this.#device.config?.slice(offset, offset + length)) ?? new Uint8Array(0)
-    );
+    const read = (): Uint8Array | undefined => this.#device.config?.slice(offset, offset + length);
+    return this.#guard('config', read) ?? new Uint8Array(0);
   }
 
   writeConfig(offset: number, data: Uint8Array): void {
-    this.#guard(() => this.#device.writeConfig?.(offset, data));
+    this.#guard('writeConfig', () => this.#device.writeConfig?.(offset, data));
   }
 
   /**
@@ -119,7 +125,6 @@ export class HostedDevice implements VringOwner {
       const ring = this.#ring(index);
       if (!ring.started) continue;
       try {
-        if (placement === undefined) throw new Error('its addresses are in no region');
         ring.move(placement, memory);
       } catch (error) {
         this.#environment.logger.warn({ ring: index, err: error }, 'ring stops: not in new memory');
@@ -139,10 +144,10 @@ export class HostedDevice implements VringOwner {
   stopRing(index: number): number | undefined {
     const ring = this.#ring(index);
     if (!ring.started) return undefined;
-    this.#guard(() => this.#device.queueStopping?.(ring));
+    this.#guard('queueStopping', () => this.#device.queueStopping?.(ring));
     const nextAvail = ring.stop();
     // The device lets go of the chains that it holds before anybody may unmap what they point at.
-    this.#guard(() => this.#device.queueStopped?.(index));
+    this.#guard('queueStopped', () => this.#device.queueStopped?.(index));
     if (this.#rings.every((other) => !other.started)) this.#releaseRetiring(() => true);
     return nextAvail;
   }
@@ -168,15 +173,27 @@ export class HostedDevice implements VringOwner {
   }
 
   process(queue: DeviceQueue, batch: ChainBatch): void {
+    const { id, pulse } = this.#environment;
+    pulse.enter(id, 'process');
     try {
       this.#device.process(queue, batch);
     } catch (error) {
       this.#fail(error);
+    } finally {
+      pulse.leave();
     }
   }
 
   watchKick(fd: number, callback: () => void): Watch {
     return this.#environment.loop.watchSignals(asFd(fd), callback);
+  }
+
+  notify(event: EventFd): boolean {
+    if (this.#muted) return false;
+    if (this.#environment.pulse.notify(this.#environment.id, event)) return true;
+    // The front-end's connection is being closed; until then none of its descriptors is trusted.
+    this.#muted = true;
+    return false;
   }
 
   schedule(ring: Vring): void {
@@ -193,7 +210,7 @@ export class HostedDevice implements VringOwner {
   ringBroken(ring: number, reason: Error): void {
     this.#environment.logger.error(
       { ring, err: reason },
-      'the driver broke its ring, which is idle until it is set up anew',
+      `the ring cannot be served until the driver mends it: ${errorMessage(reason)}`,
     );
   }
 
@@ -210,7 +227,7 @@ export class HostedDevice implements VringOwner {
   close(): void {
     for (const ring of this.#rings) ring.stop();
     try {
-      this.#device[Symbol.dispose]();
+      this.#run('Symbol.dispose', () => this.#device[Symbol.dispose]());
     } finally {
       this.#closeWatches();
       this.#retire(new LentMemory(-1, []));
@@ -227,7 +244,7 @@ export class HostedDevice implements VringOwner {
   #watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
     const guarded = (ready: Readiness): void => {
       try {
-        callback(ready);
+        this.#run('a callback of its poller', () => callback(ready));
       } catch (error) {
         this.#fail(error);
       }
@@ -273,10 +290,14 @@ export class HostedDevice implements VringOwner {
     );
   }
 
-  #guard<T>(call: () => T): T {
+  #run<T>(call: DeviceCall, body: () => T): T {
+    return this.#environment.pulse.run(this.#environment.id, call, body);
+  }
+
+  #guard<T>(call: DeviceCall, body: () => T): T {
     this.#checkAlive();
     try {
-      return call();
+      return this.#run(call, body);
     } catch (error) {
       this.#fail(error);
       throw error;

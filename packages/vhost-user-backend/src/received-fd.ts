@@ -7,7 +7,7 @@ import { VhostUserBackendError } from './errors.ts';
  * terminal, a write into a full pipe.
  *
  * The file description is shared with the peer, so we make it non-blocking. A peer that clears the
- * flag again and fills the counter stalls the worker's next notification: that much trust remains.
+ * flag again and fills the counter holds up a worker until the main thread frees it (`WorkerWatchdog`).
  *
  * @param what - for the message
  * @throws {VhostUserBackendError} INVALID_REQUEST; the descriptor is closed

@@ -1,5 +1,5 @@
 import type { VringAddr } from '@node-vmm/vhost-user';
-import { splitRingSizes } from '@node-vmm/virtio-queue';
+import { splitRingSizes, VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-queue';
 import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
 import type { DeviceLink } from './device-link.ts';
 import { VhostUserBackendError } from './errors.ts';
@@ -10,7 +10,8 @@ import type { RingConfig, RingMove, RingPlacement, StoppedRing } from './worker-
 export type RingFdKind = 'kick' | 'call' | 'err';
 
 class RingState {
-  readonly maxSize: number;
+  /** What the device recommends; a front-end cannot learn it, and may set any other size. */
+  readonly usualSize: number;
   size: number;
   addr: VringAddr | undefined;
   nextAvail = 0;
@@ -23,19 +24,18 @@ class RingState {
     err: undefined,
   };
 
-  constructor(maxSize: number) {
-    this.maxSize = maxSize;
-    this.size = maxSize;
+  constructor(usualSize: number) {
+    this.usualSize = usualSize;
+    this.size = usualSize;
   }
 }
 
 /**
  * The rings of one connection: what the front-end said about each, and whether the worker serves it.
  *
- * A ring starts once it has addresses in guest memory and a kick descriptor, and takes chains while
- * it is enabled. The specification starts it at the first kick; one that was given before, even
- * before we knew the descriptor, is not lost this way, and looking at a ring without a kick is
- * harmless.
+ * A ring starts once it has addresses and a kick descriptor, and takes chains while it is enabled.
+ * Only messages that are wrong by themselves are refused here; whether what the guest chose (size,
+ * addresses, indices) makes a ring, the worker finds out when it serves it.
  */
 export class RingControl {
   readonly #rings: readonly RingState[];
@@ -66,13 +66,13 @@ export class RingControl {
 
   async setNum(index: number, size: number): Promise<void> {
     const ring = this.#ring(index);
-    if (!isPowerOfTwo(size) || size > ring.maxSize) {
-      throw invalid(index, `size ${size} is no power of two up to ${ring.maxSize}`);
+    if (ring.size !== size) {
+      await this.#change(index, () => {
+        ring.size = size;
+      });
     }
-    if (ring.size === size) return;
-    await this.#change(index, () => {
-      ring.size = size;
-    });
+    if (isPowerOfTwo(size) && size <= VIRTQUEUE_MAX_SIZE) return;
+    throw ringFault(index, `size ${size} is no power of two up to ${VIRTQUEUE_MAX_SIZE}`);
   }
 
   async setAddr(addr: VringAddr): Promise<void> {
@@ -86,16 +86,12 @@ export class RingControl {
     ) {
       return;
     }
-    if (this.#table.entries.length > 0 && this.#place(ring, addr) === undefined) {
-      throw new VhostUserBackendError(
-        'INVALID_MEMORY',
-        `Cannot use ring ${addr.index}: its addresses are not within one memory region`,
-        { ring: addr.index },
-      );
-    }
     await this.#change(addr.index, () => {
       ring.addr = addr;
     });
+    if (this.#table.entries.length > 0 && this.#place(ring, addr) === undefined) {
+      throw ringFault(addr.index, 'its addresses are not within one memory region');
+    }
   }
 
   async setBase(index: number, base: number): Promise<void> {
@@ -145,7 +141,7 @@ export class RingControl {
   forget(): void {
     for (const ring of this.#rings) {
       closeFdsOf(ring, ['kick', 'call', 'err']);
-      ring.size = ring.maxSize;
+      ring.size = ring.usualSize;
       ring.addr = undefined;
       ring.nextAvail = 0;
       ring.enabled = false;
@@ -201,10 +197,8 @@ export class RingControl {
     const ring = this.#ring(index);
     const { kick, call, err } = ring.fds;
     if (ring.running || kick === undefined || ring.addr === undefined) return;
-    const placement = this.#place(ring, ring.addr);
-    if (placement === undefined) return;
     const config: RingConfig = {
-      ...placement,
+      placement: this.#place(ring, ring.addr),
       size: ring.size,
       features: this.#features,
       nextAvail: ring.nextAvail,
@@ -243,6 +237,14 @@ export class RingControl {
 
 function invalid(ring: number, why: string): VhostUserBackendError {
   return new VhostUserBackendError('INVALID_REQUEST', `Cannot use ring ${ring}: ${why}`, { ring });
+}
+
+/**
+ * What the guest chose for its ring cannot be. That is the ring's own fault: where the front-end does
+ * not wait for an answer, the worker says so when the driver kicks, and everything else goes on.
+ */
+function ringFault(ring: number, why: string): VhostUserBackendError {
+  return new VhostUserBackendError('RING_FAULT', `Cannot use ring ${ring}: ${why}`, { ring });
 }
 
 function noKick(ring: number): VhostUserBackendError {

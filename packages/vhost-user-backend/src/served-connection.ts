@@ -10,6 +10,7 @@ import {
   type ConnectionHandlerOptions,
   type FrontendRequest,
 } from './connection-handler.ts';
+import { VhostUserBackendError } from './errors.ts';
 
 /** A front-end's connection: messages in, one at a time; replies out; everything undone at its end. */
 export class ServedConnection {
@@ -25,16 +26,18 @@ export class ServedConnection {
    * @param stream - becomes the connection's
    * @throws {SysError} when the socket cannot be polled
    */
-  constructor(stream: UnixStream, options: Omit<ConnectionHandlerOptions, 'setXenMmap'>) {
-    const setXenMmap = (on: boolean): void => {
-      this.#connection.codec.options.xenMmap = on;
-    };
-    this.#options = { ...options, setXenMmap };
+  constructor(stream: UnixStream, options: ConnectionHandlerOptions) {
+    this.#options = options;
     this.#connection = new VhostUserConnection({
       stream,
       poller: options.poller,
       table: FRONTEND_REQUESTS,
       onRequest: (message, fds) => this.#onRequest(message, fds),
+      onUnknown: (request, acknowledge) => {
+        if (!this.#handler.replyAck) return;
+        options.logger.warn({ request }, 'unknown request refused');
+        acknowledge(1n);
+      },
       onClose: (reason) => {
         this.#logEnd(reason);
         this.#end();
@@ -88,8 +91,9 @@ export class ServedConnection {
   #refuse(message: FrontendRequest, error: unknown): void {
     const { logger } = this.#options;
     const request = message.name;
-    if (message.spec.reply === undefined && this.#acknowledge(message, 1n)) {
-      logger.warn({ request, err: error }, 'request refused');
+    const ring = VhostUserBackendError.is(error, 'RING_FAULT');
+    if ((message.spec.reply === undefined && this.#acknowledge(message, 1n)) || ring) {
+      logger.warn({ request, err: error }, `request refused: ${errorMessage(error)}`);
       return;
     }
     if (!this.#connection.live) return;

@@ -3,6 +3,7 @@ import type { DeviceLink } from './device-link.ts';
 import { DeviceServer } from './device-server.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import { VhostUserBackendError } from './errors.ts';
+import type { DeviceCall } from './pulse.ts';
 import type { DeviceStatus } from './status.ts';
 import type { ErrorRecord, Params, Result, WorkerCallName } from './worker-protocol.ts';
 import { errorOf, type WorkerThread } from './worker-thread.ts';
@@ -16,6 +17,7 @@ export class ServedDevice {
   readonly #thread: WorkerThread;
   readonly #poller: Poller;
   readonly #logger: Logger;
+  readonly #xenMmap: boolean;
   readonly #onClosed: (device: ServedDevice) => void;
   #server: DeviceServer | undefined;
   #failure: VhostUserBackendError | undefined;
@@ -27,6 +29,7 @@ export class ServedDevice {
     thread: WorkerThread,
     poller: Poller,
     logger: Logger,
+    xenMmap: boolean,
     onClosed: (device: ServedDevice) => void,
   ) {
     this.name = spec.name;
@@ -36,6 +39,7 @@ export class ServedDevice {
     this.#thread = thread;
     this.#poller = poller;
     this.#logger = logger.child({ device: spec.name });
+    this.#xenMmap = xenMmap;
     this.#onClosed = onClosed;
   }
 
@@ -61,6 +65,7 @@ export class ServedDevice {
       device,
       poller: this.#poller,
       logger,
+      xenMmap: this.#xenMmap,
     });
     logger.info(
       { socket: this.socketPath, queues: description.queueMaxSizes.length },
@@ -98,6 +103,31 @@ export class ServedDevice {
   /** @internal */
   memoryReleased(generation: number): void {
     this.#server?.memoryReleased(generation);
+  }
+
+  /** @internal The front-end's eventfd blocked the worker. */
+  notifyStalled(): void {
+    this.#logger.error(
+      {},
+      'front-end dropped: it made a notification descriptor blocking and filled it, which holds up all devices of a worker',
+    );
+    this.#server?.dropHostile();
+  }
+
+  /** @internal Device code has been waiting for long. */
+  waits(call: DeviceCall): void {
+    this.#logger.warn({ call }, `device ${this.name} has not come back from ${call} for a second`);
+  }
+
+  /** @internal Device code does not come back. */
+  hangs(call: DeviceCall): VhostUserBackendError {
+    const error = new VhostUserBackendError(
+      'DEVICE_HANGS',
+      `Cannot go on with device ${this.name}: ${call} does not come back; look there for a loop or a wait without end`,
+      { device: this.name },
+    );
+    this.#logger.error({ err: error }, error.message);
+    return error;
   }
 
   /** @internal Device code threw in the worker. */

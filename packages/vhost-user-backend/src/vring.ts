@@ -1,4 +1,9 @@
-import { type ChainBatch, type DescriptorChain, SplitVirtqueue } from '@node-vmm/virtio-queue';
+import {
+  type ChainBatch,
+  type DescriptorChain,
+  type SplitQueueConfig,
+  SplitVirtqueue,
+} from '@node-vmm/virtio-queue';
 import type { GuestAddress } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
 import type { DeviceQueue } from './device.ts';
@@ -18,6 +23,8 @@ export interface VringOwner {
   process(queue: DeviceQueue, batch: ChainBatch): void;
   /** Watches a kick eventfd. */
   watchKick(fd: number, callback: () => void): Watch;
+  /** Signals an eventfd of the front-end's. @returns false when that must not be tried again */
+  notify(event: EventFd): boolean;
   /** Puts the ring on the list of those to be served in this turn. */
   schedule(ring: Vring): void;
   /** A chain was returned while an older memory is still on loan. */
@@ -48,8 +55,14 @@ export class Vring implements DeviceQueue {
   };
   #queue: SplitVirtqueue | undefined;
   #config: RingConfig | undefined;
+  #memory: LentMemory | undefined;
   #enabled = false;
+  /** The driver kicked since the ring was started. */
+  #kicked = false;
+  /** The driver broke the ring while it was served: idle until it is started anew. */
   #broken = false;
+  /** The ring could not be opened, which has been said. */
+  #faulty = false;
   #kick: Watch | undefined;
   #call: EventFd | undefined;
   #err: EventFd | undefined;
@@ -60,7 +73,7 @@ export class Vring implements DeviceQueue {
   }
 
   get started(): boolean {
-    return this.#queue !== undefined;
+    return this.#config !== undefined;
   }
 
   /** Chains that the device holds. */
@@ -69,26 +82,21 @@ export class Vring implements DeviceQueue {
   }
 
   /**
-   * @throws {VirtioQueueError} when the ring cannot be where the front-end put it
+   * From now on kicks are heard. Nothing in guest memory is looked at or written to before the ring
+   * is first served: until then it may hold what firmware left behind.
+   *
    * @throws {SysError} when the kick descriptor cannot be watched
    */
   start(config: RingConfig, memory: LentMemory): void {
     this.stop();
-    this.#broken = false;
-    const { view } = memory;
-    const queue = SplitVirtqueue.create(view, queueConfig(config), {
-      nextAvail: config.nextAvail,
-      // The used ring itself says how far the device has come: vhost-user does not carry it.
-      nextUsed: SplitVirtqueue.usedIndex(view, config.usedRing as GuestAddress),
-    });
+    this.#config = config;
+    this.#memory = memory;
     try {
       this.setKick(config.kickFd);
     } catch (error) {
-      queue[Symbol.dispose]();
+      this.stop();
       throw error;
     }
-    this.#queue = queue;
-    this.#config = config;
     this.setCall(config.callFd);
     this.setErr(config.errFd);
     this.setEnabled(config.enabled);
@@ -96,31 +104,41 @@ export class Vring implements DeviceQueue {
 
   /** @returns where to go on, undefined when the ring did not run */
   stop(): number | undefined {
+    const config = this.#config;
+    if (config === undefined) return undefined;
     const queue = this.#queue;
-    if (queue === undefined) return undefined;
-    const { nextAvail } = queue.saveState();
-    this.#keepCounters(queue);
+    const nextAvail = queue === undefined ? config.nextAvail : queue.saveState().nextAvail;
+    if (queue !== undefined) addCounters(this.#past, queue);
     this.#kick?.close();
-    queue[Symbol.dispose]();
+    queue?.[Symbol.dispose]();
     this.#queue = undefined;
     this.#config = undefined;
+    this.#memory = undefined;
     this.#kick = undefined;
     this.#call = undefined;
     this.#err = undefined;
     this.#enabled = false;
+    this.#kicked = false;
+    this.#broken = false;
+    this.#faulty = false;
     return nextAvail;
   }
 
   /**
    * Goes on in other memory, perhaps at another place, with the chains that the device holds.
    *
-   * @throws {VirtioQueueError} when the ring cannot be there; it is as it was then
+   * @throws {VirtioQueueError} when a ring that is being served cannot be there; it is as it was then
    */
-  move(placement: RingPlacement, memory: LentMemory): void {
-    if (this.#queue === undefined || this.#config === undefined) return;
-    const config = { ...this.#config, ...placement };
-    this.#queue.relocate(memory.view, queueConfig(config));
+  move(placement: RingPlacement | undefined, memory: LentMemory): void {
+    if (this.#config === undefined) return;
+    const config = { ...this.#config, placement };
+    if (this.#queue !== undefined) {
+      if (placement === undefined) throw new Error(NO_PLACE);
+      this.#queue.relocate(memory.view, queueConfig(config, placement));
+    }
     this.#config = config;
+    this.#memory = memory;
+    this.#faulty = false;
     if (this.#enabled) this.#owner.schedule(this);
   }
 
@@ -143,12 +161,12 @@ export class Vring implements DeviceQueue {
   /** Signals at once: a notification may have been due between two descriptors. */
   setCall(fd: number | undefined): void {
     this.#call = fd === undefined ? undefined : EventFd.fromFd(asFd(fd));
-    this.#call?.signal();
+    this.#notify();
   }
 
   setErr(fd: number | undefined): void {
     this.#err = fd === undefined ? undefined : EventFd.fromFd(asFd(fd));
-    if (this.#broken) this.#err?.signal();
+    if (this.#broken || this.#faulty) this.#tellFault();
   }
 
   /** What was counted since the device was made. */
@@ -159,6 +177,7 @@ export class Vring implements DeviceQueue {
   }
 
   readonly #onKick = (): void => {
+    this.#kicked = true;
     this.#owner.schedule(this);
   };
 
@@ -168,8 +187,9 @@ export class Vring implements DeviceQueue {
    * @returns true when there is more, which no kick will announce
    */
   serve(): boolean {
-    const queue = this.#queue;
-    if (queue === undefined || !this.#enabled || this.#broken) return false;
+    if (!this.#enabled || this.#broken) return false;
+    const queue = this.#queue ?? this.#open();
+    if (queue === undefined) return false;
     this.#past.wakeups++;
     queue.disableNotification();
     for (let i = 0; i < TURN_BATCHES; i++) {
@@ -201,21 +221,77 @@ export class Vring implements DeviceQueue {
   }
 
   flush(): void {
-    if (this.#queue?.flush() === true) this.#call?.signal();
+    if (this.#queue?.flush() === true) this.#notify();
+  }
+
+  #notify(): void {
+    if (this.#call !== undefined && !this.#owner.notify(this.#call)) this.#call = undefined;
+  }
+
+  #tellFault(): void {
+    if (this.#err !== undefined && !this.#owner.notify(this.#err)) this.#err = undefined;
+  }
+
+  /**
+   * Takes the ring into service. Without a kick that is right only for a ring that plainly waits for
+   * us, because its kick went to a predecessor; a kick is the driver's word that the ring is ready.
+   *
+   * @returns undefined when it is not, or cannot be: the next kick tries again
+   */
+  #open(): SplitVirtqueue | undefined {
+    const { view } = this.#memory ?? {};
+    const config = this.#config;
+    if (config === undefined || view === undefined) return undefined;
+    try {
+      const { placement, size, nextAvail } = config;
+      if (placement === undefined) throw new Error(NO_PLACE);
+      // The used ring itself says how far the device has come: vhost-user does not carry it.
+      const nextUsed = SplitVirtqueue.usedIndex(view, placement.usedRing as GuestAddress);
+      if (!this.#kicked && nextUsed !== nextAvail) {
+        const avail = SplitVirtqueue.availIndex(view, placement.availRing as GuestAddress);
+        if (!waitsForUs(avail, nextAvail, nextUsed, size)) return undefined;
+      }
+      const queue = SplitVirtqueue.create(view, queueConfig(config, placement), {
+        nextAvail,
+        nextUsed,
+      });
+      this.#queue = queue;
+      this.#faulty = false;
+      return queue;
+    } catch (error) {
+      if (this.#kicked && !this.#faulty) {
+        this.#faulty = true;
+        this.#fault(error as Error);
+      }
+      return undefined;
+    }
   }
 
   #break(reason: Error): void {
     this.#broken = true;
-    this.#past.broken++;
     this.#kick?.close();
     this.#kick = undefined;
-    this.#err?.signal();
-    this.#owner.ringBroken(this.index, reason);
+    this.#fault(reason);
   }
 
-  #keepCounters(queue: SplitVirtqueue): void {
-    addCounters(this.#past, queue);
+  #fault(reason: Error): void {
+    this.#past.broken++;
+    this.#tellFault();
+    this.#owner.ringBroken(this.index, reason);
   }
+}
+
+const NO_PLACE = 'its addresses are not within one memory region';
+
+/** Chains are available, and the three indices are those of one ring. */
+function waitsForUs(avail: number, nextAvail: number, nextUsed: number, size: number): boolean {
+  const waiting = (avail - nextAvail) & 0xffff;
+  return (
+    waiting > 0 &&
+    waiting <= size &&
+    ((nextAvail - nextUsed) & 0xffff) <= size &&
+    ((avail - nextUsed) & 0xffff) <= size
+  );
 }
 
 function addCounters(sum: RingCounters, queue: SplitVirtqueue): void {
@@ -226,18 +302,12 @@ function addCounters(sum: RingCounters, queue: SplitVirtqueue): void {
   sum.suppressedNotifications += counters.suppressedNotifications;
 }
 
-function queueConfig(config: RingConfig): {
-  size: number;
-  features: bigint;
-  descTable: GuestAddress;
-  availRing: GuestAddress;
-  usedRing: GuestAddress;
-} {
+function queueConfig(config: RingConfig, placement: RingPlacement): SplitQueueConfig {
   return {
     size: config.size,
     features: config.features,
-    descTable: config.descTable as GuestAddress,
-    availRing: config.availRing as GuestAddress,
-    usedRing: config.usedRing as GuestAddress,
+    descTable: placement.descTable as GuestAddress,
+    availRing: placement.availRing as GuestAddress,
+    usedRing: placement.usedRing as GuestAddress,
   };
 }

@@ -1,13 +1,14 @@
 import type { MessagePort } from 'node:worker_threads';
-import { asFd, EventFd, EventLoop, errorMessage, watchControlPort } from '@node-vmm/vmm-sys-util';
+import { asFd, EventFd, EventLoop, threadId, watchControlPort } from '@node-vmm/vmm-sys-util';
 import type { CreateDevice } from './device.ts';
+import { errorRecord, importErrorRecord } from './error-record.ts';
 import { VhostUserBackendError } from './errors.ts';
 import { HostedDevice } from './hosted-device.ts';
 import { PortLogger } from './port-logger.ts';
+import { WorkerPulse } from './pulse.ts';
 import type { Vring } from './vring.ts';
 import type {
   DeviceDescription,
-  ErrorRecord,
   Params,
   WorkerData,
   WorkerMessage,
@@ -21,6 +22,7 @@ import type {
 export class WorkerHost {
   readonly #port: MessagePort;
   readonly #loop: EventLoop;
+  readonly #pulse: WorkerPulse;
   readonly #devices = new Map<number, HostedDevice>();
   /** Requests that need JavaScript's own event loop, which does not turn while ours does. */
   readonly #imports: WorkerRequest<'addDevice'>[] = [];
@@ -29,7 +31,9 @@ export class WorkerHost {
 
   constructor(data: WorkerData) {
     this.#port = data.port;
-    this.#loop = new EventLoop(EventFd.fromFd(asFd(data.stopFd)));
+    this.#pulse = new WorkerPulse(data.pulse, threadId());
+    this.#pulse.loading(false);
+    this.#loop = new EventLoop(EventFd.fromFd(asFd(data.stopFd)), asFd(data.epollFd));
     const wake = EventFd.fromFd(asFd(data.wakeFd));
     watchControlPort(this.#loop, data.port, wake, (message) =>
       this.#onRequest(message as WorkerRequest),
@@ -82,10 +86,21 @@ export class WorkerHost {
 
   async #addDevice({ id, params }: WorkerRequest<'addDevice'>): Promise<void> {
     try {
-      const module = (await import(params.module)) as { createDevice?: unknown };
+      const module = await this.#import(params.module);
       this.#answer(id, this.#create(params, module.createDevice));
     } catch (error) {
-      this.#refuse(id, error);
+      const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
+      const record = await importErrorRecord(error, code, params.module);
+      this.#post({ type: 'refusal', id, error: record });
+    }
+  }
+
+  async #import(url: string): Promise<{ createDevice?: unknown }> {
+    this.#pulse.loading(true);
+    try {
+      return (await import(url)) as { createDevice?: unknown };
+    } finally {
+      this.#pulse.loading(false);
     }
   }
 
@@ -102,6 +117,8 @@ export class WorkerHost {
       name,
       logger: new PortLogger(this.#port, { device: name }),
       loop: this.#loop,
+      id,
+      pulse: this.#pulse,
       schedule: this.#schedule,
       configChanged: () => this.#post({ type: 'configChanged', device: id }),
       memoryReleased: (generation) =>
@@ -110,7 +127,7 @@ export class WorkerHost {
         this.#post({
           type: 'deviceFailed',
           device: id,
-          error: errorRecord(error, 'DEVICE_FAILED'),
+          error: errorRecord(error, 'DEVICE_FAILED', module),
         }),
     });
     this.#devices.set(id, hosted);
@@ -188,14 +205,6 @@ export class WorkerHost {
   #post(message: WorkerMessage): void {
     this.#port.postMessage(message);
   }
-}
-
-function errorRecord(error: unknown, code: ErrorRecord['code']): ErrorRecord {
-  return {
-    code,
-    message: errorMessage(error),
-    stack: error instanceof Error ? error.stack : undefined,
-  };
 }
 
 function closeQuietly(device: HostedDevice): void {

@@ -11,6 +11,10 @@ export interface WorkerData {
   readonly stopFd: number;
   /** Eventfd that announces messages on `port`. */
   readonly wakeFd: number;
+  /** Epoll set of the thread's loop. */
+  readonly epollFd: number;
+  /** What the thread is doing, for the main thread to look at; see `PULSE`. */
+  readonly pulse: Int32Array;
   readonly port: MessagePort;
 }
 
@@ -29,8 +33,10 @@ export interface RingPlacement {
   readonly usedRing: bigint;
 }
 
-/** All that a worker needs to serve a ring. */
-export interface RingConfig extends RingPlacement {
+/** All that a worker needs to serve a ring. What the guest chose in it is checked when it is served. */
+export interface RingConfig {
+  /** Undefined while the ring is not within one memory region. */
+  readonly placement: RingPlacement | undefined;
   readonly size: number;
   /** Negotiated feature word. */
   readonly features: bigint;
@@ -62,7 +68,7 @@ export interface RingCounters {
   suppressedNotifications: number;
   /** Kicks and other occasions on which the ring was looked at. */
   wakeups: number;
-  /** Times that the driver broke the ring. */
+  /** Times that the ring could not be served: its place, its size or its indices cannot be. */
   broken: number;
 }
 

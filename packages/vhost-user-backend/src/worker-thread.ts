@@ -1,7 +1,8 @@
 import { execArgv } from 'node:process';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { EventFd, errorMessage } from '@node-vmm/vmm-sys-util';
+import { Epoll, EventFd, errorMessage, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from './errors.ts';
+import { createPulse, PULSE } from './pulse.ts';
 import type {
   ErrorRecord,
   Params,
@@ -10,6 +11,7 @@ import type {
   WorkerData,
   WorkerMessage,
 } from './worker-protocol.ts';
+import { type WatchdogEvents, WorkerWatchdog } from './worker-watchdog.ts';
 
 const FROM_SOURCE = import.meta.url.endsWith('.ts');
 
@@ -33,20 +35,39 @@ export class WorkerThread {
   readonly ended: Promise<VhostUserBackendError | undefined>;
   readonly #stop = EventFd.create();
   readonly #wake = EventFd.create();
+  readonly #epoll = new Epoll();
+  readonly #worker: Worker;
+  readonly #pulse = createPulse();
+  readonly #watchdog: WorkerWatchdog;
   readonly #port: MessagePort;
   readonly #pending = new Map<number, Pending>();
   #nextId = 0;
   #stopping = false;
+  #live = true;
   #failure: VhostUserBackendError | undefined;
 
   /**
    * @param name - for messages
+   * @param interrupt - frees the thread when a front-end blocks it
+   * @param watchdog - told what `look` finds
    * @param onEvent - called on the main thread
    */
-  constructor(name: string, onEvent: (event: WorkerEvent) => void) {
+  constructor(
+    name: string,
+    interrupt: ThreadInterrupt,
+    watchdog: WatchdogEvents,
+    onEvent: (event: WorkerEvent) => void,
+  ) {
+    this.#watchdog = new WorkerWatchdog(this.#pulse, interrupt, watchdog);
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    const data: WorkerData = { stopFd: this.#stop.fd, wakeFd: this.#wake.fd, port: port2 };
+    const data: WorkerData = {
+      stopFd: this.#stop.fd,
+      wakeFd: this.#wake.fd,
+      epollFd: this.#epoll.fd,
+      pulse: this.#pulse,
+      port: port2,
+    };
     const worker = new Worker(ENTRY, {
       name,
       workerData: data,
@@ -55,6 +76,7 @@ export class WorkerThread {
       // Descriptors belong to the process, not to the thread that happens to close them.
       trackUnmanagedFds: false,
     });
+    this.#worker = worker;
     port1.on('message', (message: WorkerMessage) => this.#onMessage(message, onEvent));
     // The thread itself keeps the process alive.
     port1.unref();
@@ -64,7 +86,8 @@ export class WorkerThread {
     });
     this.ended = new Promise((resolve) => {
       worker.on('exit', (code) => {
-        if (!this.#stopping) this.#failure = endedByItself(name, code, cause);
+        if (!this.#stopping) this.#failure ??= endedByItself(name, code, cause);
+        this.#live = false;
         this.#finish();
         resolve(this.#failure);
       });
@@ -98,6 +121,42 @@ export class WorkerThread {
     if (this.#stop.live) this.#stop.signal();
   }
 
+  /** Looks at what the thread is doing. */
+  look(now: number): void {
+    if (this.#live) this.#watchdog.look(now);
+  }
+
+  /**
+   * Ends the thread wherever it is, except in a system call that no signal ends. `ended` tells when it
+   * is gone: until then it may use what it was given.
+   *
+   * @param failure - what `ended` resolves with when the thread was not asked to stop before
+   */
+  terminate(failure?: VhostUserBackendError): void {
+    if (!this.#live) return;
+    if (!this.#stopping) this.#failure ??= failure;
+    void this.#worker.terminate();
+    this.#watchdog.interrupt();
+  }
+
+  /**
+   * For a process that is about to exit: waits for a thread that is loading modules, during which the
+   * process would be aborted, and frees one that a front-end blocks.
+   *
+   * @param timeout - milliseconds
+   * @returns true when the thread may go on holding up the process
+   */
+  exiting(timeout: number): boolean {
+    if (!this.#live) return false;
+    this.stop();
+    Atomics.wait(this.#pulse, PULSE.LOADING, 1, timeout);
+    const busy = [PULSE.DEVICE_TURN, PULSE.NOTIFY_TURN].some(
+      (turn) => Atomics.load(this.#pulse, turn) % 2 !== 0,
+    );
+    if (busy) this.#watchdog.interrupt();
+    return busy;
+  }
+
   #onMessage(message: WorkerMessage, onEvent: (event: WorkerEvent) => void): void {
     if (message.type !== 'answer' && message.type !== 'refusal') {
       onEvent(message);
@@ -113,6 +172,7 @@ export class WorkerThread {
     this.#port.close();
     this.#stop.close();
     this.#wake.close();
+    this.#epoll.close();
     const error =
       this.#failure ?? new VhostUserBackendError('CLOSED', 'Cannot ask a worker: it has ended');
     for (const { reject } of this.#pending.values()) reject(error);

@@ -208,7 +208,9 @@ describe('Ring errors', () => {
     expect(await other.collect(frontEnd.poller, 1)).toEqual([2]);
     const [status] = await bench().daemon.status();
     expect(status?.rings.map(({ broken }) => broken)).toEqual([1, 0]);
-    const lines = bench().logger.lines.filter(({ message }) => message.includes('broke its ring'));
+    const lines = bench().logger.lines.filter(({ message }) =>
+      message.includes('cannot be served'),
+    );
     expect(lines).toHaveLength(1);
     // Set up anew it works again.
     await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
@@ -217,4 +219,143 @@ describe('Ring errors', () => {
     fresh.submit([5]);
     expect(await fresh.collect(frontEnd.poller, 1)).toEqual([1]);
   });
+});
+
+describe('What the guest owns is looked at when a ring is first served', () => {
+  const bench = useBench();
+
+  it.each([
+    [1, 1],
+    [3, 3],
+    [3, 0],
+    [65_530, 65_530],
+    [65_530, 0],
+  ])(
+    'used.idx %i and avail.idx %i of firmware, zeroed before the first kick',
+    async (used, avail) => {
+      const frontEnd = bench().connect();
+      await negotiate(frontEnd, bench().guest);
+      const ring = bench().ring();
+      const { raw } = ring.driver;
+      raw.usedIndex = used;
+      raw.availIndex = avail;
+      ring.setUp(frontEnd);
+      expect(await ring.enable(frontEnd)).toBe(0);
+      await bench().daemon.status();
+      raw.usedIndex = 0;
+      raw.availIndex = 0;
+      for (const data of [[1], [2, 3]]) {
+        ring.submit(data);
+        expect(await ring.collect(frontEnd.poller, 1)).toEqual([data.length]);
+      }
+      expect(ring.err.drain()).toBe(false);
+    },
+  );
+
+  it('a ring that was not kicked is not written to', async () => {
+    const frontEnd = bench().connect();
+    await negotiate(frontEnd, bench().guest);
+    const ring = bench().ring();
+    const { raw } = ring.driver;
+    raw.usedIndex = 7;
+    raw.usedFlags = 0x5a5a;
+    raw.availEvent = 0xa5a5;
+    ring.setUp(frontEnd);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    const { num } = await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+    expect(num).toBe(0);
+    expect([raw.usedIndex, raw.usedFlags, raw.availEvent]).toEqual([7, 0x5a5a, 0xa5a5]);
+  });
+
+  it('a ring that stopped is not written to by what the device returns later', async () => {
+    const { frontEnd, ring } = await bench().running();
+    ring.submit([0xfe]);
+    ring.submit([1]);
+    await ring.collect(frontEnd.poller, 1);
+    await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+    const used = (): Uint8Array => {
+      const bytes = new Uint8Array(512);
+      bench().guest.memory.read(ring.layout.usedRing, bytes);
+      return bytes;
+    };
+    const before = used();
+    const other = bench().ring(1);
+    other.setUp(frontEnd);
+    expect(await other.enable(frontEnd)).toBe(0);
+    other.submit([0xfd]);
+    await other.collect(frontEnd.poller, 1);
+    expect(used()).toEqual(before);
+  });
+
+  it("indices that do not fit are the ring's error, not the connection's", async () => {
+    const { frontEnd } = await bench().running();
+    const other = bench().ring(1);
+    other.setUp(frontEnd, 65);
+    expect(await other.enable(frontEnd)).toBe(0);
+    expect(other.err.drain()).toBe(false);
+    other.kick.signal();
+    while (!other.err.drain()) await bench().daemon.status();
+    const [status] = await bench().daemon.status();
+    expect(status?.rings.map(({ broken }) => broken)).toEqual([0, 1]);
+    expect(bench().logger.find('cannot be served')?.message).toContain('65');
+    // The driver puts its ring right, kicks, and is served.
+    other.driver.raw.usedIndex = 65;
+    const mended = bench().ring(1, EVENT_IDX, 64, 65);
+    mended.setUp(frontEnd, 65);
+    mended.submit([1, 2, 3]);
+    expect(await mended.collect(frontEnd.poller, 1)).toEqual([3]);
+  });
+
+  it.each([
+    ['a size that is none', 12, {}],
+    ['a size of 0', 0, {}],
+    ['a size beyond all', 65_536, {}],
+    ['addresses in no region', 64, { descTable: 0x10n }],
+    ['an odd address', 64, { usedRing: 0x7f00_0000_2002n }],
+  ])("%s is the ring's error, not the connection's", async (_, num, place) => {
+    const { frontEnd, ring } = await bench().running();
+    const other = bench().ring(1);
+    const index = 1;
+    // As a front-end sends it that passes on what its guest chose.
+    const state = new Uint8Array(Uint32Array.of(8, 0x1, 8, index, num).buffer);
+    frontEnd.stream.send(state);
+    const addr = { ...other.addr, ...place };
+    frontEnd.stream.send(
+      Buffer.concat([
+        Buffer.from(Uint32Array.of(9, 0x1, 40, index, 0).buffer),
+        Buffer.from(BigUint64Array.of(addr.descTable, addr.usedRing, addr.availRing, 0n).buffer),
+      ]),
+    );
+    frontEnd.send('VHOST_USER_SET_VRING_ERR', { index, hasFd: true }, [other.err.fd]);
+    frontEnd.send('VHOST_USER_SET_VRING_KICK', { index, hasFd: true }, [other.kick.fd]);
+    expect(await other.enable(frontEnd)).toBe(0);
+    other.kick.signal();
+    while (!other.err.drain()) await bench().daemon.status();
+    other.kick.signal();
+    ring.submit([1]);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    expect((await bench().daemon.status())[0]?.rings.map(({ broken }) => broken)).toEqual([0, 1]);
+    // Put right it works.
+    const base = await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index, num: 0 });
+    expect(base).toEqual({ index, num: 0 });
+    other.kick.drain();
+    other.setUp(frontEnd);
+    other.submit([1, 2]);
+    expect(await other.collect(frontEnd.poller, 1)).toEqual([2]);
+  });
+
+  it.each([2, 2048, 4096, 32_768])(
+    'a ring of %i is served, whatever the device recommends',
+    async (size) => {
+      const frontEnd = bench().connect();
+      await negotiate(frontEnd, bench().guest);
+      const ring = bench().ring(0, EVENT_IDX, size);
+      ring.setUp(frontEnd);
+      expect(await ring.enable(frontEnd)).toBe(0);
+      for (let i = 0; i < 3; i++) {
+        ring.submit([1, 2, 3, 4]);
+        expect(await ring.collect(frontEnd.poller, 1)).toEqual([4]);
+      }
+    },
+  );
 });

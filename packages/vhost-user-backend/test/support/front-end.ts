@@ -15,6 +15,8 @@ type Answer = { payload: unknown } | { error: unknown };
 /** The front-end's end of a vhost-user socket, with requests as promises. */
 export class FrontEnd {
   readonly poller = new MainPoller();
+  /** For bytes that are no message. */
+  readonly stream: UnixStream;
   readonly connection: VhostUserConnection<Table>;
   /** Resolves with the reason when the back-end ends the connection. */
   readonly closed: Promise<string>;
@@ -22,11 +24,12 @@ export class FrontEnd {
 
   constructor(path: string) {
     let onClosed: (reason: string) => void;
+    this.stream = UnixStream.connect(path);
     this.closed = new Promise((resolve) => {
       onClosed = resolve;
     });
     this.connection = new VhostUserConnection({
-      stream: UnixStream.connect(path),
+      stream: this.stream,
       poller: this.poller,
       table: FRONTEND_REQUESTS,
       onReply: (reply: Reply<Table>) => this.#waiting.shift()?.({ payload: reply.payload }),
@@ -56,6 +59,24 @@ export class FrontEnd {
   ): Promise<number> {
     this.connection.sendRequest(name, payload, fds, true);
     return Number(await this.#reply());
+  }
+
+  /**
+   * The next answer to a request that this side's own table does not know either: it is read from the
+   * socket, past the connection, which must not be waiting for anything else.
+   */
+  async unknownReply(): Promise<{ request: number; result: bigint }> {
+    this.connection.pause();
+    const bytes = new Uint8Array(20);
+    let filled = 0;
+    while (filled < bytes.length) {
+      const received = this.stream.receive(bytes.subarray(filled));
+      if (received === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+      else filled += received.bytes;
+    }
+    this.connection.resume();
+    const view = new DataView(bytes.buffer);
+    return { request: view.getUint32(0, true), result: view.getBigUint64(12, true) };
   }
 
   close(): void {

@@ -131,9 +131,7 @@ export async function negotiate(
   frontEnd.send('VHOST_USER_SET_OWNER', undefined);
   const offered = await frontEnd.ask('VHOST_USER_GET_FEATURES', undefined);
   const protocol = await frontEnd.ask('VHOST_USER_GET_PROTOCOL_FEATURES', undefined);
-  // Without XEN_MMAP: regions have their usual layout.
-  const wanted = options.protocolFeatures ?? protocol & ~(1n << 17n);
-  frontEnd.send('VHOST_USER_SET_PROTOCOL_FEATURES', wanted);
+  frontEnd.send('VHOST_USER_SET_PROTOCOL_FEATURES', options.protocolFeatures ?? protocol);
   frontEnd.send('VHOST_USER_SET_FEATURES', options.features ?? offered);
   frontEnd.send('VHOST_USER_SET_MEM_TABLE', guest.regions, guest.fds);
 }

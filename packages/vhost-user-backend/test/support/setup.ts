@@ -1,5 +1,10 @@
 import { afterEach, beforeEach, expect } from 'vitest';
-import { type DeviceSpec, type ServedDevice, VhostUserDaemon } from '../../src/index.ts';
+import {
+  type DeviceSpec,
+  type ServedDevice,
+  VhostUserDaemon,
+  type VhostUserDaemonOptions,
+} from '../../src/index.ts';
 import { ECHO, MemoryLogger, openFds, Sockets, until } from './daemon.ts';
 import { FrontEnd } from './front-end.ts';
 import { Guest, GuestRing, negotiate } from './guest.ts';
@@ -8,10 +13,14 @@ import { Guest, GuestRing, negotiate } from './guest.ts';
 export class Bench {
   readonly sockets = new Sockets();
   readonly logger = new MemoryLogger();
-  readonly daemon = new VhostUserDaemon({ logger: this.logger });
+  readonly daemon: VhostUserDaemon;
   readonly guest = new Guest();
   device!: ServedDevice;
   readonly #closeables: { close(): void }[] = [];
+
+  constructor(options: VhostUserDaemonOptions = {}) {
+    this.daemon = new VhostUserDaemon({ logger: this.logger, ...options });
+  }
 
   async addDevice(options: unknown = {}, spec: Partial<DeviceSpec> = {}): Promise<ServedDevice> {
     return this.daemon.addDevice({
@@ -61,12 +70,15 @@ export class Bench {
 }
 
 /** Registers set-up and clean-up; the returned function gives the bench of the running test. */
-export function useBench(options: unknown = {}): () => Bench {
+export function useBench(
+  options: unknown = {},
+  daemonOptions: VhostUserDaemonOptions = {},
+): () => Bench {
   let bench: Bench;
   let before: number;
   beforeEach(async () => {
     before = openFds();
-    bench = new Bench();
+    bench = new Bench(daemonOptions);
     bench.device = await bench.addDevice(options);
   });
   afterEach(async () => {

@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { VhostUserDaemon } from '../../src/index.ts';
 import { ECHO, until } from '../support/daemon.ts';
@@ -61,6 +63,36 @@ describe('a device that cannot be made', () => {
     });
     const missing = new URL('./missing.mjs', ECHO);
     await expect(bench().addDevice({}, { module: missing })).rejects.toThrow('missing.mjs');
+  });
+
+  it('a syntax error is told with file and line, also one in what the module imports', async () => {
+    const { directory } = bench().sockets;
+    // Not among the fixtures: no tool can read them.
+    writeFileSync(
+      join(directory, 'broken.mjs'),
+      'export const createDevice = () => ({\n  a: = 1\n});',
+    );
+    writeFileSync(join(directory, 'imports.mjs'), "export * from './broken.mjs';");
+    for (const file of ['broken.mjs', 'imports.mjs']) {
+      const module = pathToFileURL(join(directory, file));
+      await expect(bench().addDevice({}, { module })).rejects.toThrow('broken.mjs:2');
+    }
+  });
+
+  it.each([
+    ['at its top', 'import', 'throws.mjs:5'],
+    ['in createDevice', 'createDevice', 'throws.mjs:8'],
+  ])('an error %s is told with file and line', async (_, how, place) => {
+    const module = new URL(`../fixtures/throws.mjs?${how}`, import.meta.url);
+    await expect(bench().addDevice({}, { module })).rejects.toThrow(place);
+  });
+
+  it('an error in process is told with file and line', async () => {
+    const module = new URL('../fixtures/throws.mjs?process', import.meta.url);
+    const device = await bench().addDevice({}, { module });
+    const { ring } = await bench().running(device);
+    ring.submit([1]);
+    expect((await bench().daemon.failure).message).toContain('throws.mjs:13');
   });
 
   it('options that cannot be cloned', async () => {

@@ -21,13 +21,18 @@ describe('Vring', () => {
       schedule: () => {
         scheduled++;
       },
+      notify: (event) => {
+        event.signal();
+        return true;
+      },
       chainReturned: () => undefined,
       retiring: false,
       ringBroken: () => undefined,
       chainsForgotten: () => undefined,
     });
     const config = {
-      ...layout,
+      placement: layout,
+      size: layout.size,
       features: FEATURES,
       nextAvail: 0,
       enabled: true,
