@@ -11,7 +11,7 @@ export const WATCH_INTERVAL_MS = 200;
 const DEVICE_CPU_MS = 600;
 
 /** How long device code may wait in one call before that is said, milliseconds. */
-const DEVICE_WAIT_WARNING_MS = 1_000;
+const DEVICE_WAIT_WARNING_MS = 600;
 
 /**
  * How long it may at all, milliseconds. A bus may be slow (the kernel's limit for a group of I2C
