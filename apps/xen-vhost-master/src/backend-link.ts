@@ -101,6 +101,16 @@ export class BackendLink {
     this.#lost(reason);
   }
 
+  /**
+   * Ends the connection and makes another: what resets a back-end that has no message for it. The
+   * device goes on at once, what it hands over waits.
+   */
+  renew(): void {
+    this.#options.logger.info({ socket: this.#options.path }, 'connecting again to reset back-end');
+    this.#frontend?.close();
+    this.#replace();
+  }
+
   /** Ends the connection for good. Idempotent. */
   close(): void {
     this.#abort.abort();
@@ -110,11 +120,16 @@ export class BackendLink {
 
   #lost(reason: string): void {
     if (this.#frontend === undefined || this.#abort.signal.aborted) return;
-    this.#frontend = undefined;
     this.#options.logger.warn(
       { socket: this.#options.path, reason },
       'back-end lost, reconnecting',
     );
+    this.#replace();
+  }
+
+  #replace(): void {
+    if (this.#frontend === undefined || this.#abort.signal.aborted) return;
+    this.#frontend = undefined;
     this.#events?.onDown();
     void this.#reestablish();
   }
@@ -158,7 +173,9 @@ export class BackendLink {
   async #connect(): Promise<void> {
     const { path, poller, logger, memory } = this.#options;
     const { signal } = this.#abort;
-    const frontend = await VhostUserFrontend.connect({ path, poller, logger, signal });
+    // Connecting again is up to this class.
+    const options = { path, poller, logger, signal, reconnect: false };
+    const frontend = await VhostUserFrontend.connect(options);
     try {
       await frontend.negotiate(
         { features: OFFERED_FEATURES, protocolFeatures: USED_PROTOCOL_FEATURES },
