@@ -1,6 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasProtocolFeature } from '@node-vmm/vhost-user';
-import { shouldReconnect, VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import {
+  shouldReconnect,
+  VhostUserFrontend,
+  VhostUserMasterError,
+} from '@node-vmm/vhost-user-master';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import {
   ECONNRESET,
@@ -13,6 +17,8 @@ import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2000;
+/** Bytes by which configuration spaces of a device type differ: fields are added in words. */
+const CONFIG_STEP = 4;
 /** How often a back-end that stays away is mentioned in the log. */
 const REMIND_MS = 60_000;
 
@@ -201,9 +207,18 @@ export class BackendLink {
     const { configSize } = this.#options;
     const has = hasProtocolFeature(frontend.protocolFeatures, 'VHOST_USER_PROTOCOL_F_CONFIG');
     const { signal } = this.#abort;
-    return has && configSize > 0
-      ? await frontend.getConfig(0, configSize, { signal })
-      : new Uint8Array(0);
+    if (!has) return new Uint8Array(0);
+    // A back-end that knows fewer fields refuses to give more than it has, and cannot say how much
+    // that is: QEMU 7.2's block device has 60 bytes of 72.
+    for (let length = configSize; length > 0; length -= CONFIG_STEP) {
+      try {
+        return await frontend.getConfig(0, length, { signal });
+      } catch (error) {
+        const last = length <= CONFIG_STEP;
+        if (last || !VhostUserMasterError.is(error, 'REQUEST_FAILED')) throw error;
+      }
+    }
+    return new Uint8Array(0);
   }
 
   /** One read at a time, however often the back-end says that there is something new. */

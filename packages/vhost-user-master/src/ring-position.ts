@@ -24,7 +24,7 @@ export type RingProgress = 'none' | 'possible' | 'impossible';
 /**
  * Where in a split ring a back-end has to go on, and whether it did. vhost-user tells a back-end the
  * available index alone (SET_VRING_BASE); the used index it has to read from the ring. There are ones
- * that count from 0 again, or on from another ring: rust-vmm's before vhost-user-backend 0.11. What a
+ * that count from 0 again, or on from another ring: rust-vmm's before vhost-user-backend 0.10.1. What a
  * front-end sees of that is what the guest sees: a used index that does not lie between the base and
  * the available index.
  */

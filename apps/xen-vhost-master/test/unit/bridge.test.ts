@@ -1,4 +1,5 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
+import { protocolFeatureMask } from '@node-vmm/vhost-user';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { MainPoller, UnixListener, type UnixStream } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,8 +61,11 @@ class Bench {
     return fakes;
   }
 
-  listener(onStream?: (stream: UnixStream) => void): Listener {
-    const listener = new Listener(this.poller, this.dir.join('i2c.sock0'), onStream);
+  listener(
+    onStream?: (stream: UnixStream) => void,
+    path: string = this.dir.join('i2c.sock0'),
+  ): Listener {
+    const listener = new Listener(this.poller, path, onStream);
     this.#listeners.push(listener);
     return listener;
   }
@@ -378,6 +382,46 @@ describe('Bridge with a back-end that cannot be reset', { timeout: TIMEOUT }, ()
     await until(() => fakes[0]?.closed === 1);
     await settle();
     expect(fakes).toHaveLength(1);
+  });
+});
+
+describe('Bridge with a back-end that knows fewer fields of the configuration', () => {
+  const CONFIG = protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG');
+  const block = { ...i2cDevice(), deviceId: 2 };
+
+  /** Gives up to so many bytes, as libvhost-user does. */
+  function listen(known: number): FakeBackend[] {
+    const fakes: FakeBackend[] = [];
+    const path = bench.dir.join('blk.sock0');
+    bench.listener((stream) => {
+      const fake = new FakeBackend(stream, bench.poller, CONFIG);
+      fake.config = new Uint8Array(known).fill(7);
+      fake.script.VHOST_USER_GET_CONFIG = (message) => {
+        if (message.name !== 'VHOST_USER_GET_CONFIG') return undefined;
+        if (message.payload.data.length <= known) return undefined;
+        const nothing = { offset: 0, flags: 0, data: new Uint8Array(0) };
+        fake.connection.sendReply(message.name, nothing);
+        return 'handled';
+      };
+      fakes.push(fake);
+    }, path);
+    return fakes;
+  }
+
+  it('takes what there is', async () => {
+    const fakes = listen(60);
+    await bench.bridge.add(block);
+    const asked = fakes[0]?.received.flatMap((message) =>
+      message.name === 'VHOST_USER_GET_CONFIG' ? [message.payload.data.length] : [],
+    );
+    expect(asked).toEqual([72, 68, 64, 60]);
+    for (const fake of fakes) fake.close();
+  });
+
+  it('does not do without any', async () => {
+    const fakes = listen(0);
+    await expect(bench.bridge.add(block)).rejects.toMatchObject({ code: 'REQUEST_FAILED' });
+    for (const fake of fakes) fake.close();
   });
 });
 

@@ -149,7 +149,7 @@ describe.skipIf(daemon === undefined)(title, () => {
     await again.startVring(guest.vring(position.base));
     guest.driver.add([buffer(16)]);
     guest.publish();
-    // vhost-user-backend 0.10 counts what it returned itself, from 0.
+    // vhost-user-backend 0.10 counts by itself what it returned, from 0.
     await until(() => position.progress() !== 'none');
     expect(position.progress()).toBe('impossible');
     expect(position.indices).toEqual({ used: 1, avail: 4 });
