@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseSources } from '../src/box/apt.ts';
+import { parseSources, parseUris } from '../src/box/apt.ts';
 import {
   type Artefact,
   artefactDirectory,
@@ -13,6 +13,7 @@ import {
 import { markUsed, pruneCache } from '../src/box/cache.ts';
 import { DebianArchive } from '../src/box/debian-archive.ts';
 import { BoxError } from '../src/box/errors.ts';
+import { hasProgram } from '../src/box/host-tools.ts';
 import { takeLock } from '../src/box/lock.ts';
 import { Progress } from '../src/box/progress.ts';
 import { tryRun } from '../src/box/run-command.ts';
@@ -169,6 +170,37 @@ Version: 4.17.0-1
         tarballs: new Map([['xen_4.20.2+7.orig.tar.xz', 'b'.repeat(64)]]),
       },
     ]);
+  });
+});
+
+describe("apt's list of what it would install", () => {
+  it('gives packages with their versions', () => {
+    const text = `Reading package lists...
+The following NEW packages will be installed:
+  libc6 qemu-system-x86
+'http://mirror.example/pool/main/g/glibc/libc6_2.43-7_amd64.deb' libc6_2.43-7_amd64.deb 1866392 SHA256:aa
+'http://mirror.example/q/qemu/qemu-system-x86_11.1.3+ds-1_amd64.deb' qemu-system-x86_1%3a11.1.3+ds-1_amd64.deb 10782144 SHA256:bb
+`;
+    expect(parseUris(text)).toEqual([
+      { name: 'libc6', version: '2.43-7' },
+      { name: 'qemu-system-x86', version: '1:11.1.3+ds-1' },
+    ]);
+  });
+
+  it('is empty where there is none', () => {
+    expect(parseUris('Reading package lists...\nE: Unable to locate package qemu\n')).toEqual([]);
+  });
+});
+
+describe('programs', () => {
+  it('are found in the search path and by their own', () => {
+    const program = join(home, 'program');
+    writeFileSync(program, '', { mode: 0o755 });
+    writeFileSync(join(home, 'text'), '', { mode: 0o644 });
+    expect(hasProgram('sh')).toBe(true);
+    expect(hasProgram(program)).toBe(true);
+    expect(hasProgram(join(home, 'text'))).toBe(false);
+    expect(hasProgram(join(home, 'nothing'))).toBe(false);
   });
 });
 

@@ -1,6 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasProtocolFeature } from '@node-vmm/vhost-user';
-import { shouldReconnect, VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import {
+  shouldReconnect,
+  VhostUserFrontend,
+  VhostUserMasterError,
+} from '@node-vmm/vhost-user-master';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import {
   ECONNRESET,
@@ -13,6 +17,8 @@ import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2000;
+/** Bytes by which configuration spaces of a device type differ: fields are added in words. */
+const CONFIG_STEP = 4;
 /** How often a back-end that stays away is mentioned in the log. */
 const REMIND_MS = 60_000;
 
@@ -101,6 +107,16 @@ export class BackendLink {
     this.#lost(reason);
   }
 
+  /**
+   * Ends the connection and makes another: what resets a back-end that has no message for it. The
+   * device goes on at once, what it hands over waits.
+   */
+  renew(): void {
+    this.#options.logger.info({ socket: this.#options.path }, 'connecting again to reset back-end');
+    this.#frontend?.close();
+    this.#replace();
+  }
+
   /** Ends the connection for good. Idempotent. */
   close(): void {
     this.#abort.abort();
@@ -110,11 +126,16 @@ export class BackendLink {
 
   #lost(reason: string): void {
     if (this.#frontend === undefined || this.#abort.signal.aborted) return;
-    this.#frontend = undefined;
     this.#options.logger.warn(
       { socket: this.#options.path, reason },
       'back-end lost, reconnecting',
     );
+    this.#replace();
+  }
+
+  #replace(): void {
+    if (this.#frontend === undefined || this.#abort.signal.aborted) return;
+    this.#frontend = undefined;
     this.#events?.onDown();
     void this.#reestablish();
   }
@@ -158,7 +179,9 @@ export class BackendLink {
   async #connect(): Promise<void> {
     const { path, poller, logger, memory } = this.#options;
     const { signal } = this.#abort;
-    const frontend = await VhostUserFrontend.connect({ path, poller, logger, signal });
+    // Connecting again is up to this class.
+    const options = { path, poller, logger, signal, reconnect: false };
+    const frontend = await VhostUserFrontend.connect(options);
     try {
       await frontend.negotiate(
         { features: OFFERED_FEATURES, protocolFeatures: USED_PROTOCOL_FEATURES },
@@ -184,9 +207,18 @@ export class BackendLink {
     const { configSize } = this.#options;
     const has = hasProtocolFeature(frontend.protocolFeatures, 'VHOST_USER_PROTOCOL_F_CONFIG');
     const { signal } = this.#abort;
-    return has && configSize > 0
-      ? await frontend.getConfig(0, configSize, { signal })
-      : new Uint8Array(0);
+    if (!has) return new Uint8Array(0);
+    // A back-end that knows fewer fields refuses to give more than it has, and cannot say how much
+    // that is: QEMU 7.2's block device has 60 bytes of 72.
+    for (let length = configSize; length > 0; length -= CONFIG_STEP) {
+      try {
+        return await frontend.getConfig(0, length, { signal });
+      } catch (error) {
+        const last = length <= CONFIG_STEP;
+        if (last || !VhostUserMasterError.is(error, 'REQUEST_FAILED')) throw error;
+      }
+    }
+    return new Uint8Array(0);
   }
 
   /** One read at a time, however often the back-end says that there is something new. */

@@ -57,6 +57,7 @@ export class BridgedDevice implements VirtioDevice {
   #window: Wiring | undefined;
   #session: Session | undefined;
   #configWrites = 0;
+  #closing = false;
 
   private constructor(
     components: BridgedDeviceComponents,
@@ -196,6 +197,7 @@ export class BridgedDevice implements VirtioDevice {
 
   /** Takes the device away from the guest and lets go of the back-end. Idempotent. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#window?.close();
     this.#window = undefined;
     try {
@@ -238,7 +240,7 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   #backendDown(): void {
-    for (const wiring of this.#session?.queues.values() ?? []) wiring.started = false;
+    for (const wiring of this.#session?.queues.values() ?? []) wiring.stopServing();
   }
 
   /** Hands every queue that is not being served to the back-end, if there is one. */
@@ -267,8 +269,7 @@ export class BridgedDevice implements VirtioDevice {
 
   async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
     const resume = wiring.handedOver;
-    const base = resume ? wiring.resumeIndex() : 0;
-    wiring.handedOver = true;
+    const base = wiring.handOver();
     const { index, size, descTable, availRing, usedRing } = wiring.config;
     await frontend.startVring({
       index,
@@ -281,7 +282,7 @@ export class BridgedDevice implements VirtioDevice {
       call: wiring.call,
     });
     // Its last reply and its end may come in one turn.
-    wiring.started = this.#link.frontend === frontend;
+    if (this.#link.frontend === frontend) wiring.serve(() => this.#ringImpossible(wiring, base));
     // An interrupt that the old back-end owed is made up for; one too many does no harm.
     if (resume) wiring.call.signal();
   }
@@ -289,7 +290,7 @@ export class BridgedDevice implements VirtioDevice {
   async #stop(wiring: QueueWiring): Promise<void> {
     const frontend = this.#link.frontend;
     if (!wiring.started || frontend === undefined) return;
-    wiring.started = false;
+    wiring.stopServing();
     try {
       await frontend.stopVring(wiring.config.index);
     } catch (error) {
@@ -300,11 +301,25 @@ export class BridgedDevice implements VirtioDevice {
     }
   }
 
+  /** What the guest gets back is not what it asked for, and nothing here can mend that. */
+  #ringImpossible(wiring: QueueWiring, base: number): void {
+    this.#logger.error(
+      { queue: wiring.config.index, base, ...wiring.indices },
+      'back-end goes on with a queue at an impossible used index, the guest must reset the device',
+    );
+    this.transport.needsReset();
+  }
+
   async #resetBackend(): Promise<void> {
     const { frontend } = this.#link;
     try {
       await frontend?.resetDevice();
     } catch (error) {
+      if (VhostUserMasterError.is(error, 'CANNOT_RESET')) {
+        // Letting go of it for good does the same.
+        if (!this.#closing) this.#link.renew();
+        return;
+      }
       this.#logger.warn({ err: error }, 'back-end did not reset');
       this.#dropIfHanging(frontend, error);
     }

@@ -1,10 +1,9 @@
 import type { IrqSource, Vm, Wiring } from '@node-vmm/ioreq-eventfd';
+import { RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
-
-/** `struct vring_used` starts with flags (u16); idx follows. linux/virtio_ring.h. */
-const USED_IDX_OFFSET = 2n;
+import { UsedIndexWatch } from './used-index-watch.ts';
 
 /** Where a device sits in its VM. */
 export interface DevicePlace {
@@ -23,11 +22,9 @@ export class QueueWiring {
   readonly config: QueueConfig;
   readonly kick: EventFd = EventFd.create();
   readonly call: EventFd = EventFd.create();
-  /** True while a back-end serves the ring. */
-  started = false;
-  /** True once any back-end was given the ring: the next must go on where that one stopped. */
-  handedOver = false;
   readonly #vm: Vm;
+  #position: RingPosition | undefined;
+  #watch: UsedIndexWatch | undefined;
   readonly #wirings: Wiring[] = [];
 
   /**
@@ -70,18 +67,60 @@ export class QueueWiring {
     return this.#wirings[1]?.kernelAssisted === true;
   }
 
+  /** True while a back-end serves the ring. */
+  get started(): boolean {
+    return this.#watch !== undefined;
+  }
+
+  /** True once any back-end was given the ring: the next must go on where that one stopped. */
+  get handedOver(): boolean {
+    return this.#position !== undefined;
+  }
+
+  /** The ring's indices as they are now, undefined before it was handed over. */
+  get indices(): RingPosition['indices'] | undefined {
+    return this.#position?.indices;
+  }
+
   /**
-   * Where a new back-end goes on: after the last request that was returned to the guest. Requests
-   * taken but not returned by the old one are served again, which is right for devices that serve in
-   * order.
+   * To be called before a back-end is given the ring.
    *
-   * @throws {VmMemoryError} when the guest gave a used ring outside its memory
+   * @returns the base at which it begins
+   * @throws {VmMemoryError} when the guest gave a ring outside its memory
+   * @throws {VhostUserMasterError} IMPOSSIBLE_RING
    */
-  resumeIndex(): number {
-    return this.#vm.memory.readU16(guestAddress(this.config.usedRing + USED_IDX_OFFSET));
+  handOver(): number {
+    if (this.#position !== undefined) return this.#position.resume();
+    const { index, size, availRing, usedRing } = this.config;
+    this.#position = new RingPosition(this.#vm.memory, {
+      index,
+      size,
+      availRing: guestAddress(availRing),
+      usedRing: guestAddress(usedRing),
+    });
+    return this.#position.base;
+  }
+
+  /**
+   * A back-end serves the ring from now on.
+   *
+   * @param onImpossible - it goes on where no back-end can
+   */
+  serve(onImpossible: () => void): void {
+    this.stopServing();
+    if (this.#position !== undefined) {
+      this.#watch = new UsedIndexWatch(this.#position, onImpossible);
+    }
+  }
+
+  /** No back-end serves the ring any more. */
+  stopServing(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
   }
 
   close(): void {
+    this.stopServing();
     for (const wiring of this.#wirings.splice(0)) wiring.close();
     this.kick.close();
     this.call.close();

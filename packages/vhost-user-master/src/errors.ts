@@ -24,7 +24,11 @@ export type VhostUserMasterErrorCode =
   /** The memory is a Xen guest's and the back-end cannot map that. */
   | 'XEN_MMAP_MISSING'
   /** Too many requests are waiting for replies. */
-  | 'TOO_MANY_REQUESTS';
+  | 'TOO_MANY_REQUESTS'
+  /** The back-end has no way to reset, and the front-end none to connect again. */
+  | 'CANNOT_RESET'
+  /** The indices of a ring in use are ones that no back-end can go on with. */
+  | 'IMPOSSIBLE_RING';
 
 /** What goes with a {@link VhostUserMasterError}. */
 export interface VhostUserMasterErrorContext {
@@ -84,6 +88,7 @@ export function shouldReconnect(error: unknown): boolean {
   if (!VhostUserMasterError.is(error)) return false;
   switch (error.code) {
     case 'TIMEOUT':
+    case 'CANNOT_RESET':
       return true;
     case 'CONNECTION_LOST':
       return reconnectAfter(error.context.reason ?? 'peer-closed');
@@ -95,6 +100,7 @@ export function shouldReconnect(error: unknown): boolean {
     case 'TOO_MANY_REGIONS':
     case 'XEN_MMAP_MISSING':
     case 'TOO_MANY_REQUESTS':
+    case 'IMPOSSIBLE_RING':
       return false;
   }
 }

@@ -1,10 +1,8 @@
 import {
   type CloseReason,
   FRONTEND_REQUESTS,
-  hasProtocolFeature,
   type MessageTable,
   type ProtocolFeature,
-  protocolFeatureNames,
   type RequestPayload,
   VHOST_USER_CONFIG_FLAG_WRITABLE,
 } from '@node-vmm/vhost-user';
@@ -12,19 +10,19 @@ import type { ShareableMemory } from '@node-vmm/vm-memory';
 import {
   checkInteger,
   type Fd,
-  hex,
   type Logger,
   type Poller,
+  SysError,
   silentLogger,
   type UnixStream,
 } from '@node-vmm/vmm-sys-util';
-import { BackendChannel } from './backend-channel.ts';
 import { readConfig } from './config-space.ts';
 import { connectStream } from './connect.ts';
 import { VhostUserMasterError } from './errors.ts';
-import { planMemoryTable } from './memory-table.ts';
-import { type Negotiated, negotiate, PROTOCOL_FEATURES_BIT, type Wanted } from './negotiation.ts';
-import { type Answer, Requester, type RequestName, type RequestOptions } from './requester.ts';
+import { PROTOCOL_FEATURES_BIT, type Wanted } from './negotiation.ts';
+import { type Answer, closedError, type RequestName, type RequestOptions } from './requester.ts';
+import { cannotReset, reopen, resetByMessage } from './reset.ts';
+import { Session, type SessionContext } from './session.ts';
 import { startVring, stopVring, type VringConfig } from './vring.ts';
 
 type Table = typeof FRONTEND_REQUESTS;
@@ -44,6 +42,14 @@ export interface ConnectOptions extends FrontendOptions {
   /** Milliseconds to keep trying while nobody listens, default 0. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
+  /** Whether `resetDevice` may connect to `path` again, default true. */
+  readonly reconnect?: boolean;
+}
+
+/** Options of {@link VhostUserFrontend.fromStream}. */
+export interface StreamOptions extends FrontendOptions {
+  /** Makes another connection to the back-end, for `resetDevice`. The stream becomes the front-end's. */
+  readonly reconnect?: (signal: AbortSignal) => Promise<UnixStream>;
 }
 
 const DEFAULT_TIMEOUT = 5000;
@@ -55,24 +61,31 @@ const MAX_VRING = 255;
  * `timeoutMs`; methods may be called without waiting for the one before, the order is kept.
  */
 export class VhostUserFrontend implements Disposable {
-  readonly #requester: Requester;
-  readonly #poller: Poller;
-  readonly #logger: Logger;
+  readonly #context: SessionContext;
+  readonly #reconnect: StreamOptions['reconnect'];
+  readonly #abort = new AbortController();
   readonly #closeListeners: ((reason: CloseReason) => void)[] = [];
   readonly #configListeners: (() => void)[] = [];
   readonly #started = new Set<number>();
-  #negotiated: Negotiated | undefined;
-  #channel: BackendChannel | undefined;
+  #session: Session;
+  #wanted: Wanted = {};
+  #memory: ShareableMemory | undefined;
+  #resetting: Promise<void> | undefined;
 
-  private constructor(stream: UnixStream, options: FrontendOptions) {
-    this.#poller = options.poller;
-    this.#logger = options.logger ?? silentLogger;
-    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT;
-    this.#requester = new Requester(stream, options.poller, timeoutMs, (reason) => {
-      this.#channel?.close();
-      this.#started.clear();
-      for (const listener of this.#closeListeners) listener(reason);
-    });
+  private constructor(stream: UnixStream, options: StreamOptions) {
+    this.#reconnect = options.reconnect;
+    this.#context = {
+      poller: options.poller,
+      logger: options.logger ?? silentLogger,
+      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT,
+      onLost: (session, reason) => {
+        if (session === this.#session) this.#lost(reason);
+      },
+      onConfigChange: () => {
+        for (const listener of this.#configListeners) listener();
+      },
+    };
+    this.#session = new Session(stream, this.#context);
   }
 
   /**
@@ -83,33 +96,37 @@ export class VhostUserFrontend implements Disposable {
    * @throws {RangeError} when the path is too long
    */
   static async connect(options: ConnectOptions): Promise<VhostUserFrontend> {
-    const stream = await connectStream(options.path, options.waitMs ?? 0, options.signal);
-    return new VhostUserFrontend(stream, options);
+    const { path, waitMs = 0, signal, reconnect = true, ...others } = options;
+    const stream = await connectStream(path, waitMs, signal);
+    return new VhostUserFrontend(stream, {
+      ...others,
+      ...(reconnect ? { reconnect: (again) => connectStream(path, 0, again) } : {}),
+    });
   }
 
   /** Takes over a connected stream, as when the back-end connects to us. @throws {SysError} */
-  static fromStream(stream: UnixStream, options: FrontendOptions): VhostUserFrontend {
+  static fromStream(stream: UnixStream, options: StreamOptions): VhostUserFrontend {
     return new VhostUserFrontend(stream, options);
   }
 
   /** False once the connection ended. */
   get live(): boolean {
-    return this.#requester.live;
+    return this.#session.live;
   }
 
   /** Virtio features for the guest: offered by the back-end and admitted, without bit 30. */
   get deviceFeatures(): bigint {
-    return this.#agreed().deviceFeatures;
+    return this.#session.agreed.deviceFeatures;
   }
 
   /** Protocol features that both sides have. */
   get protocolFeatures(): bigint {
-    return this.#agreed().protocolFeatures;
+    return this.#session.agreed.protocolFeatures;
   }
 
   /** Queues that the back-end has; undefined when it does not say (no MQ). */
   get queueCount(): number | undefined {
-    const count = this.#agreed().queueCount;
+    const count = this.#session.agreed.queueCount;
     return count === undefined ? undefined : Number(count);
   }
 
@@ -133,23 +150,14 @@ export class VhostUserFrontend implements Disposable {
    * @throws {VhostUserMasterError} as every request
    */
   async negotiate(wanted: Wanted = {}, options: RequestOptions = {}): Promise<void> {
-    const negotiated = await negotiate(this.#requester, wanted, options);
-    this.#negotiated = negotiated;
-    if (this.#has('VHOST_USER_PROTOCOL_F_BACKEND_REQ')) await this.#openChannel(options);
-    this.#logger.debug(
-      {
-        deviceFeatures: hex(negotiated.deviceFeatures),
-        protocolFeatures: protocolFeatureNames(negotiated.protocolFeatures),
-        queueCount: this.queueCount,
-      },
-      'vhost-user features negotiated',
-    );
+    this.#wanted = wanted;
+    await this.#session.negotiate(wanted, options);
   }
 
   /** Tells the back-end what the guest's driver accepted of {@link deviceFeatures}. */
   async setFeatures(features: bigint, options: RequestOptions = {}): Promise<void> {
-    const bit = this.#agreed().hasProtocolFeatures ? PROTOCOL_FEATURES_BIT : 0n;
-    await this.#requester.command('VHOST_USER_SET_FEATURES', features | bit, options);
+    const bit = this.#session.agreed.hasProtocolFeatures ? PROTOCOL_FEATURES_BIT : 0n;
+    await this.#session.requester.command('VHOST_USER_SET_FEATURES', features | bit, options);
   }
 
   /**
@@ -158,22 +166,8 @@ export class VhostUserFrontend implements Disposable {
    * @throws {VhostUserMasterError} TOO_MANY_REGIONS, XEN_MMAP_MISSING
    */
   async setMemTable(memory: ShareableMemory, options: RequestOptions = {}): Promise<void> {
-    const { memSlots } = this.#agreed();
-    const { table, added } = planMemoryTable(memory, {
-      xenMmap: this.#has('VHOST_USER_PROTOCOL_F_XEN_MMAP'),
-      memSlots: memSlots === undefined ? undefined : Number(memSlots),
-    });
-    await Promise.all([
-      this.#requester.command(
-        'VHOST_USER_SET_MEM_TABLE',
-        table.map(({ region }) => region),
-        options,
-        table.map(({ fd }) => fd),
-      ),
-      ...added.map(({ region, fd }) =>
-        this.#requester.command('VHOST_USER_ADD_MEM_REG', region, options, [fd]),
-      ),
-    ]);
+    this.#memory = memory;
+    await this.#session.setMemTable(memory, options);
   }
 
   /**
@@ -185,9 +179,9 @@ export class VhostUserFrontend implements Disposable {
    */
   async startVring(config: VringConfig, options: RequestOptions = {}): Promise<void> {
     this.#checkIndex(config.index);
-    const { hasProtocolFeatures } = this.#agreed();
+    const { hasProtocolFeatures } = this.#session.agreed;
     this.#started.add(config.index);
-    await startVring(this.#requester, config, hasProtocolFeatures, options);
+    await startVring(this.#session.requester, config, hasProtocolFeatures, options);
   }
 
   /**
@@ -197,7 +191,7 @@ export class VhostUserFrontend implements Disposable {
    */
   async stopVring(index: number, options: RequestOptions = {}): Promise<number> {
     this.#checkIndex(index);
-    const base = await stopVring(this.#requester, index, options);
+    const base = await stopVring(this.#session.requester, index, options);
     this.#started.delete(index);
     return base;
   }
@@ -211,7 +205,7 @@ export class VhostUserFrontend implements Disposable {
    */
   async getConfig(offset: number, size: number, options: RequestOptions = {}): Promise<Uint8Array> {
     this.#need('VHOST_USER_PROTOCOL_F_CONFIG', 'VHOST_USER_GET_CONFIG');
-    return await readConfig(this.#requester, offset, size, options);
+    return await readConfig(this.#session.requester, offset, size, options);
   }
 
   /**
@@ -222,20 +216,32 @@ export class VhostUserFrontend implements Disposable {
   async setConfig(offset: number, data: Uint8Array, options: RequestOptions = {}): Promise<void> {
     this.#need('VHOST_USER_PROTOCOL_F_CONFIG', 'VHOST_USER_SET_CONFIG');
     const flags = VHOST_USER_CONFIG_FLAG_WRITABLE;
-    await this.#requester.command('VHOST_USER_SET_CONFIG', { offset, flags, data }, options);
+    await this.#session.requester.command(
+      'VHOST_USER_SET_CONFIG',
+      { offset, flags, data },
+      options,
+    );
   }
 
   /**
    * Puts the device back to its initial state: stops every vring that was started, then resets by
-   * RESET_DEVICE or STATUS where the back-end has one of them.
+   * RESET_DEVICE or STATUS. Where the back-end has neither, or did not reset, the connection is ended
+   * and made again, because a new connection begins with a device in its initial state; what was
+   * negotiated is negotiated anew and the memory shared again. `setFeatures` and `startVring` come
+   * next. Wait for the end before anything else is asked.
+   *
+   * After a new connection {@link deviceFeatures} may differ: another back-end may have answered. When
+   * no new connection comes about within `timeoutMs`, the front-end has lost its back-end (`onClose`).
+   *
+   * @throws {VhostUserMasterError} CANNOT_RESET when it takes a new connection and this front-end was
+   * made without `reconnect`: vrings are stopped, the device still has its state
+   * @throws {SysError} ENOENT, ECONNREFUSED ... when nobody listens any more
    */
   async resetDevice(options: RequestOptions = {}): Promise<void> {
-    await Promise.all([...this.#started].map((index) => this.stopVring(index, options)));
-    if (this.#has('VHOST_USER_PROTOCOL_F_RESET_DEVICE')) {
-      await this.#requester.command('VHOST_USER_RESET_DEVICE', undefined, options);
-    } else if (this.#has('VHOST_USER_PROTOCOL_F_STATUS')) {
-      await this.#requester.command('VHOST_USER_SET_STATUS', 0n, options);
-    }
+    this.#resetting ??= this.#resetDevice(options).finally(() => {
+      this.#resetting = undefined;
+    });
+    await this.#resetting;
   }
 
   /**
@@ -244,8 +250,8 @@ export class VhostUserFrontend implements Disposable {
    * @param status - VIRTIO 1.3 §2.1
    */
   async setStatus(status: number, options: RequestOptions = {}): Promise<void> {
-    if (!this.#has('VHOST_USER_PROTOCOL_F_STATUS')) return;
-    await this.#requester.command('VHOST_USER_SET_STATUS', BigInt(status), options);
+    if (!this.#session.has('VHOST_USER_PROTOCOL_F_STATUS')) return;
+    await this.#session.requester.command('VHOST_USER_SET_STATUS', BigInt(status), options);
   }
 
   /**
@@ -261,7 +267,7 @@ export class VhostUserFrontend implements Disposable {
     fds: readonly Fd[] = [],
   ): Promise<Answer<N>> {
     this.#needFor(name);
-    return await this.#requester.request(name, payload, options, fds);
+    return await this.#session.requester.request(name, payload, options, fds);
   }
 
   /** Any other request; acknowledged when REPLY_ACK has been negotiated. */
@@ -272,15 +278,15 @@ export class VhostUserFrontend implements Disposable {
     fds: readonly Fd[] = [],
   ): Promise<void> {
     this.#needFor(name);
-    await this.#requester.command(name, payload, options, fds);
+    await this.#session.requester.command(name, payload, options, fds);
   }
 
   /** Ends the connection; pending requests reject with CLOSED. Idempotent. */
   close(): void {
     this.#closeListeners.length = 0;
     this.#configListeners.length = 0;
-    this.#channel?.close();
-    this.#requester.close();
+    this.#abort.abort();
+    this.#session.close();
     this.#started.clear();
   }
 
@@ -288,34 +294,55 @@ export class VhostUserFrontend implements Disposable {
     this.close();
   }
 
-  async #openChannel(options: RequestOptions): Promise<void> {
-    const replyAck = this.#has('VHOST_USER_PROTOCOL_F_REPLY_ACK');
-    const channel = new BackendChannel(this.#poller, replyAck, this.#logger, () => {
-      for (const listener of this.#configListeners) listener();
-    });
-    this.#channel?.close();
-    this.#channel = channel;
-    const { remoteFds } = channel;
+  #lost(reason: CloseReason): void {
+    this.#started.clear();
+    for (const listener of this.#closeListeners) listener(reason);
+  }
+
+  async #resetDevice(options: RequestOptions): Promise<void> {
+    const old = this.#session;
+    if (old.requester.ended !== undefined) throw old.requester.ended;
+    await Promise.all([...this.#started].map((index) => this.stopVring(index, options)));
+    if (await resetByMessage(old, options)) return;
+    const connect = this.#reconnect;
+    if (connect === undefined) throw cannotReset();
+    old.close();
+    const signals = options.signal === undefined ? [] : [options.signal];
+    const signal = AbortSignal.any([this.#abort.signal, ...signals]);
+    const { timeoutMs = this.#context.timeoutMs } = options;
+    const open = (): Promise<Session> => this.#open(connect, { ...options, signal });
     try {
-      await this.#requester.command('VHOST_USER_SET_BACKEND_REQ_FD', undefined, options, remoteFds);
-      channel.handedOver();
+      this.#session = await reopen(open, timeoutMs, signal);
     } catch (error) {
-      channel.close();
+      if (this.#abort.signal.aborted) throw closedError();
+      this.#lost(
+        SysError.is(error) ? { kind: 'system-error', error } : { kind: 'internal-error', error },
+      );
       throw error;
     }
   }
 
-  #agreed(): Negotiated {
-    if (this.#negotiated !== undefined) return this.#negotiated;
-    throw new TypeError('Cannot use the front-end: "negotiate" has not been called');
-  }
-
-  #has(feature: ProtocolFeature): boolean {
-    return hasProtocolFeature(this.#agreed().protocolFeatures, feature);
+  /** A new session, as far as this front-end got with the last. */
+  async #open(
+    connect: NonNullable<StreamOptions['reconnect']>,
+    options: RequestOptions & { readonly signal: AbortSignal },
+  ): Promise<Session> {
+    const session = new Session(await connect(options.signal), this.#context);
+    try {
+      await session.negotiate(this.#wanted, options);
+      if (this.#memory !== undefined) await session.setMemTable(this.#memory, options);
+      // Its last reply and its end may come in one turn, and so may the front-end's own.
+      if (session.requester.ended !== undefined) throw session.requester.ended;
+      if (options.signal.aborted) throw closedError();
+      return session;
+    } catch (error) {
+      session.close();
+      throw error;
+    }
   }
 
   #need(feature: ProtocolFeature, request: RequestName): void {
-    if (this.#has(feature)) return;
+    if (this.#session.has(feature)) return;
     throw new VhostUserMasterError(
       'NOT_NEGOTIATED',
       `Cannot send ${request}: the back-end lacks ${feature}`,

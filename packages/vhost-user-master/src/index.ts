@@ -9,4 +9,5 @@ export * from './frontend.ts';
 export * from './memory-table.ts';
 export { SUPPORTED_PROTOCOL_FEATURES, type Wanted } from './negotiation.ts';
 export type { Answer, RequestName, RequestOptions } from './requester.ts';
+export * from './ring-position.ts';
 export type { VringConfig } from './vring.ts';

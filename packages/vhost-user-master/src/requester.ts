@@ -77,6 +77,11 @@ export class Requester {
     return this.#connection.live;
   }
 
+  /** What every request is rejected with from now on, undefined while the connection is live. */
+  get ended(): VhostUserMasterError | undefined {
+    return this.#ended;
+  }
+
   /** How memory regions are laid out from the next message on. */
   set xenMmap(on: boolean) {
     this.#connection.codec.options.xenMmap = on;
@@ -127,7 +132,7 @@ export class Requester {
   /** Rejects what is pending and closes the connection. Idempotent. */
   close(): void {
     this.#connection.close();
-    this.#end(new VhostUserMasterError('CLOSED', 'Cannot use the front-end: it was closed'));
+    this.#end(closedError());
   }
 
   #start<N extends RequestName>(
@@ -214,6 +219,11 @@ export class Requester {
     this.#ended ??= error;
     for (const { settle } of this.#pending.splice(0)) settle?.(this.#ended);
   }
+}
+
+/** This side has closed the front-end. */
+export function closedError(): VhostUserMasterError {
+  return new VhostUserMasterError('CLOSED', 'Cannot use the front-end: it was closed');
 }
 
 function aborted(name: RequestName, signal: AbortSignal | undefined): VhostUserMasterError {

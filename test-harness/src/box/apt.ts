@@ -24,6 +24,13 @@ export interface SourceVersion {
   readonly tarballs: ReadonlyMap<string, string>;
 }
 
+/** One binary package that an apt would install. */
+export interface PackageVersion {
+  readonly name: string;
+  /** Debian's, with its epoch: `1:11.1.3+ds-1`. */
+  readonly version: string;
+}
+
 function findMirrors(suite: string): string[] {
   const wanted = process.env[MIRROR_VARIABLE];
   // Security updates are an archive of their own, on mirrors next to the main one.
@@ -57,6 +64,16 @@ export function parseSources(text: string): SourceVersion[] {
     if (version !== undefined && tarballs.size > 0) found.push({ version, tarballs });
   }
   return found;
+}
+
+/** The packages of `apt-get --print-uris`. */
+export function parseUris(text: string): PackageVersion[] {
+  // 'http://...' name_version_architecture.deb size SHA256:...; only a colon is ever escaped.
+  const lines = text.matchAll(/^'[^']*' ([^_\s]+)_([^_\s]+)_[^_\s]+\.deb /gm);
+  return [...lines].map(([, name = '', version = '']) => ({
+    name,
+    version: decodeURIComponent(version),
+  }));
 }
 
 /**
@@ -110,6 +127,19 @@ export class Apt {
       // apt gives all of them up for one that it does not know or cannot get; again, one by one.
       for (const name of missing()) await get([name]);
       return missing();
+    });
+  }
+
+  /** A package with all that it depends on, as far down as it goes; empty when there is none. */
+  async closure(name: string, architecture: DebianArchitecture): Promise<PackageVersion[]> {
+    return await this.#inTurn(async () => {
+      await this.#update();
+      const install = ['install', '--print-uris', '--no-install-recommends', '--yes'];
+      const { stdout } = await tryRun(
+        [...this.#command('apt-get'), ...install, `${name}:${architecture}`],
+        this.#run,
+      );
+      return parseUris(stdout);
     });
   }
 

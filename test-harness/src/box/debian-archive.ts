@@ -15,6 +15,16 @@ export interface PackageSet {
   readonly suites: readonly string[];
 }
 
+/** A program's binary package, in any version that will do, with all that it depends on. */
+export interface ProgramPackage {
+  readonly name: string;
+  /** Which of Debian's versions will do; they have an epoch: `1:11.1.3+ds-1`. */
+  readonly version: RegExp;
+  readonly architecture: DebianArchitecture;
+  /** Where to look, the newest first. One suite's packages are not mixed with another's. */
+  readonly suites: readonly string[];
+}
+
 /** A source package, in any version that will do. */
 export interface SourcePackage {
   readonly name: string;
@@ -71,23 +81,49 @@ export class DebianArchive {
           `${tried.join(' nor in ')}; see ${this.#run.log}`,
       );
     }
-    const files = readdirSync(directory).filter((name) => name.endsWith('.deb'));
-    for (const file of files) {
-      await run(['dpkg-deb', '-x', join(directory, file), root], this.#run);
+    await this.#extract(directory, root);
+  }
+
+  /**
+   * Downloads a binary package and all that it depends on, and unpacks them into `root`, with `/usr`
+   * merged.
+   *
+   * @returns its version
+   * @throws {BoxError} `NOT_AVAILABLE` naming what each suite has instead
+   */
+  async unpackProgram(
+    { name, version, architecture, suites }: ProgramPackage,
+    root: string,
+  ): Promise<string> {
+    const found: string[] = [];
+    for (const suite of suites) {
+      const apt = this.#suite(suite, 'binary');
+      const directory = `${root}.debs-${suite}`;
+      try {
+        const closure = await apt.closure(name, architecture);
+        const candidate = closure.find((entry) => entry.name === name)?.version;
+        if (candidate === undefined || !version.test(candidate)) {
+          found.push(`${candidate ?? 'none'} in ${suite}`);
+          continue;
+        }
+        const names = closure.map((entry) => entry.name);
+        const missing = await apt.download(names, architecture, directory);
+        if (missing.length > 0) {
+          found.push(`${candidate} in ${suite} without ${missing.join(', ')}`);
+          continue;
+        }
+        await this.#extract(directory, root);
+        return candidate;
+      } catch (error) {
+        if (!BoxError.is(error) || error.code !== 'BUILD_FAILED') throw error;
+        found.push(`no index of ${suite}`);
+      }
     }
-    for (const name of MERGED) {
-      await tryRun(
-        [
-          'sh',
-          '-c',
-          'if [ -d "$1" ] && [ ! -L "$1" ]; then mkdir -p "$2" && cp -a "$1/." "$2/" && rm -r "$1"; fi',
-          'sh',
-          join(root, name),
-          join(root, 'usr', name),
-        ],
-        this.#run,
-      );
-    }
+    throw new BoxError(
+      'NOT_AVAILABLE',
+      `Cannot download ${name} (${architecture}): wanted is a version like ${version.source} with ` +
+        `all it needs, the mirror has ${found.join('; ')}; see ${this.#run.log}`,
+    );
   }
 
   /**
@@ -120,5 +156,25 @@ export class DebianArchive {
       `Cannot download the source of ${name}: the mirror lists ${listed} in ${suites.join(', ')} ` +
         `and carries none of it; see ${this.#run.log}`,
     );
+  }
+
+  async #extract(directory: string, root: string): Promise<void> {
+    const files = readdirSync(directory).filter((name) => name.endsWith('.deb'));
+    for (const file of files) {
+      await run(['dpkg-deb', '-x', join(directory, file), root], this.#run);
+    }
+    for (const name of MERGED) {
+      await tryRun(
+        [
+          'sh',
+          '-c',
+          'if [ -d "$1" ] && [ ! -L "$1" ]; then mkdir -p "$2" && cp -a "$1/." "$2/" && rm -r "$1"; fi',
+          'sh',
+          join(root, name),
+          join(root, 'usr', name),
+        ],
+        this.#run,
+      );
+    }
   }
 }

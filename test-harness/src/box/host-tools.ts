@@ -26,17 +26,22 @@ const HOST_PACKAGES: Readonly<Record<string, string>> = {
   'xz-utils': 'xz',
 };
 
-/** True when `program` is in the search path. */
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** True when `program` is in the search path, or is the path of one. */
 export function hasProgram(program: string): boolean {
+  if (program.includes('/')) return isExecutable(program);
   const directories = (process.env['PATH'] ?? '').split(':');
-  return [...directories, '/usr/sbin', '/sbin'].some((directory) => {
-    try {
-      accessSync(join(directory, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return [...directories, '/usr/sbin', '/sbin'].some((directory) =>
+    isExecutable(join(directory, program)),
+  );
 }
 
 /** Debian packages of which nothing is to be seen on this machine. */

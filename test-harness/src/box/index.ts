@@ -16,6 +16,7 @@ export {
   deviceModelStatus,
   findBed,
   lacking,
+  type QemuKind,
   qemuStatus,
   type Readiness,
   vhostDeviceRngPath,

@@ -6,7 +6,7 @@ import { ConsoleAgent } from './console-agent.ts';
 import { type ExecResult, mustSucceed, within } from './deadline.ts';
 import { BoxError } from './errors.ts';
 import { Machine, waitForSockets } from './machine.ts';
-import { qemuStatus } from './status.ts';
+import { type QemuKind, qemuProgram, qemuStatus } from './status.ts';
 
 /** How to boot a guest of plain QEMU. */
 export interface QemuGuestOptions {
@@ -23,8 +23,8 @@ export interface QemuGuestOptions {
   readonly qemuArgs?: readonly string[];
   /** Further cpio archives for the initramfs. */
   readonly archives?: readonly string[];
-  /** Another QEMU. */
-  readonly program?: string;
+  /** Which QEMU; default `installed`. */
+  readonly qemu?: QemuKind;
   readonly timeoutMs?: number;
 }
 
@@ -54,10 +54,10 @@ export class QemuGuest {
    * ends of all logs
    */
   static async boot(options: QemuGuestOptions = {}): Promise<QemuGuest> {
-    const status = qemuStatus();
+    const { name = 'qemu', qemu = 'installed', timeoutMs = 60_000 } = options;
+    const status = qemuStatus(qemu);
     if (!status.ready)
       throw new BoxError('MISSING_ARTEFACT', `Cannot boot a guest: ${status.reason}`);
-    const { name = 'qemu', program = 'qemu-system-x86_64', timeoutMs = 60_000 } = options;
     const machine = new Machine(name);
     const guest = new QemuGuest(machine);
     try {
@@ -65,7 +65,7 @@ export class QemuGuest {
         (options.vhostUser ?? []).map(({ socket }) => socket),
         machine,
       );
-      machine.start(program, qemuArguments(machine, options));
+      machine.start(qemuProgram(qemu), qemuArguments(machine, options));
       await within(Promise.race([guest.#agent.waitUp(), machine.gone]), timeoutMs, () =>
         machine.error('TIMEOUT', `Cannot boot the guest: it is not up in ${timeoutMs} ms`),
       );

@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 import type { Artefact } from './artefact.ts';
-import { ABI_HEADERS, DEVICE_MODELS, vhostDeviceRng } from './artefacts/index.ts';
+import {
+  ABI_HEADERS,
+  DEVICE_MODELS,
+  NEWEST_QEMU,
+  vhostDeviceRng,
+  vhostDeviceScmi,
+} from './artefacts/index.ts';
 import { artefactsOf, type Bed } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { pruneCache } from './cache.ts';
@@ -28,7 +34,9 @@ export interface SetupOptions {
 const OTHERS: readonly Artefact[] = [
   ...Object.values(ABI_HEADERS),
   ...Object.values(DEVICE_MODELS),
+  NEWEST_QEMU,
   vhostDeviceRng,
+  vhostDeviceScmi,
 ];
 
 function withNeeds(artefacts: readonly Artefact[]): Artefact[] {

@@ -1,5 +1,5 @@
 import { type Artefact, artefactFile, isBuilt } from './artefact.ts';
-import { GUESTS, KERNELS, vhostDeviceRng } from './artefacts/index.ts';
+import { GUESTS, KERNELS, NEWEST_QEMU, vhostDeviceRng } from './artefacts/index.ts';
 import { artefactsOf, type Bed, type BedFeature, isNewer } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { BoxError } from './errors.ts';
@@ -64,9 +64,18 @@ export function boxStatus(): BoxStatus {
   return { beds, ready, reason: ready ? '' : (beds[0]?.reason ?? '') };
 }
 
-/** Whether guests of plain QEMU can be booted. */
-export function qemuStatus(): Readiness {
-  return readiness([KERNELS.x86_64, GUESTS.x86_64], emulator('x86_64'));
+/** Which QEMU a guest of plain QEMU runs in: this machine's own, or the newest of Debian. */
+export type QemuKind = 'installed' | 'newest';
+
+/** Whether guests of plain QEMU can be booted, in that QEMU. */
+export function qemuStatus(kind: QemuKind = 'installed'): Readiness {
+  const artefacts = [KERNELS.x86_64, GUESTS.x86_64];
+  return readiness(kind === 'newest' ? [...artefacts, NEWEST_QEMU] : artefacts, qemuProgram(kind));
+}
+
+/** The program of a QEMU, a path or a name in the search path. */
+export function qemuProgram(kind: QemuKind): string {
+  return kind === 'newest' ? artefactFile(NEWEST_QEMU, 'qemu-system-x86_64') : emulator('x86_64');
 }
 
 /** Whether a bed can have guests with hvmloader. */

@@ -1,10 +1,13 @@
-import { rmSync, symlinkSync } from 'node:fs';
+import { existsSync, rmSync, symlinkSync } from 'node:fs';
+import { protocolFeatureMask } from '@node-vmm/vhost-user';
+import { guestAddress } from '@node-vmm/vm-memory';
 import { MainPoller, UnixListener, type UnixStream } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeBackend } from '../../../../packages/vhost-user-master/test/unit/fake-backend.ts';
 import { Bridge } from '../../src/bridge.ts';
 import { SocketDirectory } from '../../src/socket-provider.ts';
 import { Daemon, GuestProcess, i2cDevice, Machines } from '../machine.ts';
+import { Relay } from '../relay.ts';
 import { LogBook, openFds, settle, TempDir, until } from '../support.ts';
 
 const TIMEOUT = 60_000;
@@ -27,6 +30,7 @@ class Bench {
   readonly #daemons: Daemon[] = [];
   readonly #guests: GuestProcess[] = [];
   readonly #listeners: Listener[] = [];
+  readonly #fakes: FakeBackend[] = [];
 
   /** @param index - of the socket that it is reached by */
   daemon(index = 0): Daemon {
@@ -45,8 +49,23 @@ class Bench {
     return guest;
   }
 
-  listener(onStream?: (stream: UnixStream) => void): Listener {
-    const listener = new Listener(this.poller, this.dir.join('i2c.sock0'), onStream);
+  /** Back-ends that are scripted, one for each connection. */
+  fakes(): FakeBackend[] {
+    const fakes: FakeBackend[] = [];
+    this.listener((stream) => {
+      const fake = new FakeBackend(stream, this.poller);
+      fake.features |= 1n;
+      fakes.push(fake);
+      this.#fakes.push(fake);
+    });
+    return fakes;
+  }
+
+  listener(
+    onStream?: (stream: UnixStream) => void,
+    path: string = this.dir.join('i2c.sock0'),
+  ): Listener {
+    const listener = new Listener(this.poller, path, onStream);
     this.#listeners.push(listener);
     return listener;
   }
@@ -58,6 +77,7 @@ class Bench {
 
   async close(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
+    for (const fake of this.#fakes) fake.close();
     await this.endProcesses();
     await this.bridge.close();
     this.machines.close();
@@ -323,5 +343,153 @@ describe('Bridge with a back-end that hangs', { timeout: TIMEOUT }, () => {
     bench.daemon().start();
     expect(await guest.ask('start')).toBe(true);
     expect(await guest.ask('pairs', 0, 5)).toEqual({ done: 5, repeated: 0 });
+  });
+});
+
+describe('Bridge with a back-end that cannot be reset', { timeout: TIMEOUT }, () => {
+  it('connects again for each new start of the driver, and loses nothing', async () => {
+    bench.daemon(9).start();
+    await until(() => existsSync(bench.dir.join('daemon.sock0')));
+    const relays: Relay[] = [];
+    bench.listener((stream) => {
+      relays.push(new Relay(stream, bench.dir.join('daemon.sock0'), bench.poller));
+    });
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    expect(await guest.ask('start')).toBe(true);
+    expect(await guest.ask('pairs', 0, 20)).toEqual({ done: 20, repeated: 0 });
+    for (let round = 1; round <= 3; round++) {
+      expect(await guest.ask('reset')).toBe(true);
+      expect(await guest.ask('status')).toBe(0);
+      // Its first kick may come before the back-end is there again.
+      expect(await guest.ask('start')).toBe(true);
+      expect(await guest.ask('pairs', 20 * round, 20)).toEqual({ done: 20, repeated: 0 });
+      expect(relays).toHaveLength(round + 1);
+    }
+    expect(relays[0]?.names.at(-1)).toBe('VHOST_USER_GET_VRING_BASE');
+    expect(bench.book.saying('connecting again to reset back-end')).toHaveLength(3);
+    const loud = bench.book.lines.filter(({ level }) => level === 'error' || level === 'warn');
+    expect(loud).toEqual([]);
+    for (const relay of relays) relay.close();
+  });
+
+  it('lets go of it for good with the device', async () => {
+    const fakes = bench.fakes();
+    await bench.bridge.add(i2cDevice());
+    await bench.guest().ask('start');
+    await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
+    await bench.bridge.remove('1/0');
+    await until(() => fakes[0]?.closed === 1);
+    await settle();
+    expect(fakes).toHaveLength(1);
+  });
+});
+
+describe('Bridge with a back-end that knows fewer fields of the configuration', () => {
+  const CONFIG = protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG');
+  const block = { ...i2cDevice(), deviceId: 2 };
+
+  /** Gives up to so many bytes, as libvhost-user does. */
+  function listen(known: number): FakeBackend[] {
+    const fakes: FakeBackend[] = [];
+    const path = bench.dir.join('blk.sock0');
+    bench.listener((stream) => {
+      const fake = new FakeBackend(stream, bench.poller, CONFIG);
+      fake.config = new Uint8Array(known).fill(7);
+      fake.script.VHOST_USER_GET_CONFIG = (message) => {
+        if (message.name !== 'VHOST_USER_GET_CONFIG') return undefined;
+        if (message.payload.data.length <= known) return undefined;
+        const nothing = { offset: 0, flags: 0, data: new Uint8Array(0) };
+        fake.connection.sendReply(message.name, nothing);
+        return 'handled';
+      };
+      fakes.push(fake);
+    }, path);
+    return fakes;
+  }
+
+  it('takes what there is', async () => {
+    const fakes = listen(60);
+    await bench.bridge.add(block);
+    const asked = fakes[0]?.received.flatMap((message) =>
+      message.name === 'VHOST_USER_GET_CONFIG' ? [message.payload.data.length] : [],
+    );
+    expect(asked).toEqual([72, 68, 64, 60]);
+    for (const fake of fakes) fake.close();
+  });
+
+  it('does not do without any', async () => {
+    const fakes = listen(0);
+    await expect(bench.bridge.add(block)).rejects.toMatchObject({ code: 'REQUEST_FAILED' });
+    for (const fake of fakes) fake.close();
+  });
+});
+
+describe('Bridge with a back-end that goes on at another index', { timeout: TIMEOUT }, () => {
+  const NEEDS_RESET = 0x40;
+  const IMPOSSIBLE = 'impossible used index';
+
+  /** A guest whose device is started, with the indices of its ring at hand. */
+  async function started(fakes: FakeBackend[]) {
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
+    const rings = fakes[0]?.message('VHOST_USER_SET_VRING_ADDR')?.payload;
+    if (rings === undefined) throw new Error('the fake saw no ring');
+    const { memory } = bench.machines.get(1);
+    const set = (used: number, avail: number): void => {
+      memory.writeU16(guestAddress(rings.availRing + 2n), avail);
+      memory.writeU16(guestAddress(rings.usedRing + 2n), used);
+    };
+    return { guest, set };
+  }
+
+  const statusOf = async (guest: GuestProcess): Promise<number> =>
+    (await guest.ask('status')) as number;
+
+  it('tells the guest, where a fresh ring is served on from another', async () => {
+    const fakes = bench.fakes();
+    const { guest, set } = await started(fakes);
+    expect((await statusOf(guest)) & NEEDS_RESET).toBe(0);
+    set(3, 1);
+    await until(() => bench.book.saying(IMPOSSIBLE).length === 1);
+    expect((await statusOf(guest)) & NEEDS_RESET).toBe(NEEDS_RESET);
+    const [line] = bench.book.saying(IMPOSSIBLE);
+    expect(line).toMatchObject({
+      level: 'error',
+      context: { queue: 0, base: 0, used: 3, avail: 1 },
+    });
+  });
+
+  it('tells the guest, where the next back-end counts from 0 again', async () => {
+    const fakes = bench.fakes();
+    const { guest, set } = await started(fakes);
+    set(5, 5);
+    fakes[0]?.close();
+    await until(() => fakes[1]?.names.includes('SET_VRING_KICK') === true);
+    expect(fakes[1]?.message('VHOST_USER_SET_VRING_BASE')?.payload.num).toBe(5);
+    set(1, 6);
+    await until(() => bench.book.saying(IMPOSSIBLE).length === 1);
+    expect((await statusOf(guest)) & NEEDS_RESET).toBe(NEEDS_RESET);
+    // The reset makes a new connection, and all is well.
+    await guest.ask('reset');
+    await until(() => fakes.length === 3);
+    await guest.ask('start');
+    await until(() => fakes[2]?.names.includes('SET_VRING_KICK') === true);
+    expect(fakes[2]?.message('VHOST_USER_SET_VRING_BASE')?.payload.num).toBe(0);
+    expect((await statusOf(guest)) & NEEDS_RESET).toBe(0);
+  });
+
+  it('does not give a ring to the next back-end that none can go on with', async () => {
+    const fakes = bench.fakes();
+    const { guest, set } = await started(fakes);
+    set(9, 6);
+    fakes[0]?.close();
+    await until(() => bench.book.saying('queues cannot be started').length === 1);
+    const [line] = bench.book.saying('queues cannot be started');
+    expect(line?.context['err']).toMatchObject({ code: 'IMPOSSIBLE_RING' });
+    expect(fakes[1]?.names).not.toContain('SET_VRING_KICK');
+    expect((await statusOf(guest)) & NEEDS_RESET).toBe(NEEDS_RESET);
   });
 });

@@ -2,7 +2,7 @@ import { featureWord, VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX } from '@node-
 import { MockDriver, type UsedRequest } from '@node-vmm/virtio-queue/testing';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
-import type { VhostUserFrontend, VringConfig } from '../../src/index.ts';
+import { RingPosition, type VhostUserFrontend, type VringConfig } from '../../src/index.ts';
 import { until } from '../unit/fake-backend.ts';
 
 /** Where guest memory begins, as on an arm64 guest of Xen. */
@@ -27,18 +27,44 @@ export class Guest {
     return this.#driver;
   }
 
-  /** The driver's part of the negotiation. */
+  /** The driver's part of the negotiation, with the guest's memory. */
   async negotiate(front: VhostUserFrontend): Promise<void> {
-    const features =
-      front.deviceFeatures & featureWord(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX);
-    await front.setFeatures(features);
     await front.setMemTable(this.memory);
+    await this.setUp(front);
+  }
+
+  /** What a driver does after a reset: features, and a ring that is cleared. */
+  async setUp(front: VhostUserFrontend): Promise<void> {
+    const features = await this.#setFeatures(front);
     this.#driver?.[Symbol.dispose]();
+    this.memory.write(guestAddress(BASE), new Uint8Array(DATA));
     this.#driver = new MockDriver(this.memory, { ...this.#layout, features });
+  }
+
+  /** What a back-end is told that comes in place of another: the driver knows nothing of it. */
+  async goOn(front: VhostUserFrontend): Promise<void> {
+    await front.setMemTable(this.memory);
+    await this.#setFeatures(front);
+  }
+
+  /** To be made before the ring is given to a back-end. */
+  position(): RingPosition {
+    return new RingPosition(this.memory, { index: 0, ...this.#layout });
+  }
+
+  get usedIndex(): number {
+    return this.memory.readU16(guestAddress(this.#layout.usedRing + 2n));
   }
 
   vring(base = 0): VringConfig {
     return { index: 0, ...this.#layout, base, kick: this.kick, call: this.call };
+  }
+
+  async #setFeatures(front: VhostUserFrontend): Promise<bigint> {
+    const features =
+      front.deviceFeatures & featureWord(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX);
+    await front.setFeatures(features);
+    return features;
   }
 
   /** Shows what was added to the device, and kicks it if it asks for that. */

@@ -60,6 +60,24 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
     return front;
   };
 
+  async function readSector(index: number): Promise<Uint8Array> {
+    const { memory, driver } = guest;
+    memory.writeU32(data(0), VIRTIO_BLK_T_IN);
+    memory.writeU64(data(8), BigInt(index));
+    memory.writeU8(data(0x1000), 0xff);
+    driver.add([
+      { guestAddr: data(0), length: 16, writable: false },
+      { guestAddr: data(0x200), length: SECTOR, writable: true },
+      { guestAddr: data(0x1000), length: 1, writable: true },
+    ]);
+    guest.publish();
+    await guest.next();
+    expect(memory.readU8(data(0x1000))).toBe(0);
+    const sector = new Uint8Array(SECTOR);
+    memory.read(data(0x200), sector);
+    return sector;
+  }
+
   it('answers for its capacity in configuration space', async () => {
     const front = await connect();
     const capacity = await front.getConfig(0, 8);
@@ -70,27 +88,36 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
     front.close();
   });
 
+  it('is not believed beyond its configuration space', async () => {
+    const front = await connect();
+    // It answers this with the first bytes, and says that they are those at 256.
+    await expect(front.getConfig(256, 4)).rejects.toMatchObject({ code: 'REQUEST_FAILED' });
+    await expect(front.getConfig(200, 300)).rejects.toMatchObject({ code: 'REQUEST_FAILED' });
+    expect(front.live).toBe(true);
+    front.close();
+  });
+
+  it('begins a fresh ring anew after a reset, which it has no message for', async () => {
+    const front = await connect();
+    await guest.negotiate(front);
+    for (let round = 0; round < 3; round++) {
+      await front.startVring(guest.vring());
+      expect(await readSector(round)).toEqual(new Uint8Array(SECTOR).fill(round + 1));
+      expect(guest.usedIndex).toBe(1);
+      await front.resetDevice();
+      await guest.setUp(front);
+    }
+    front.close();
+  });
+
   it('reads sectors, stops, starts again and survives a reconnect', async () => {
     for (let round = 0; round < 2; round++) {
       const front = await connect();
       await guest.negotiate(front);
       for (let i = 0; i < 3; i++) {
         await front.startVring(guest.vring(i));
-        const { memory, driver } = guest;
-        memory.writeU32(data(0), VIRTIO_BLK_T_IN);
-        memory.writeU64(data(8), BigInt(10 * round + i));
-        memory.writeU8(data(0x1000), 0xff);
-        driver.add([
-          { guestAddr: data(0), length: 16, writable: false },
-          { guestAddr: data(0x200), length: SECTOR, writable: true },
-          { guestAddr: data(0x1000), length: 1, writable: true },
-        ]);
-        guest.publish();
-        await guest.next();
-        expect(memory.readU8(data(0x1000))).toBe(0);
-        const sector = new Uint8Array(SECTOR);
-        memory.read(data(0x200), sector);
-        expect(sector).toEqual(new Uint8Array(SECTOR).fill(10 * round + i + 1));
+        const index = 10 * round + i;
+        expect(await readSector(index)).toEqual(new Uint8Array(SECTOR).fill(index + 1));
         await expect(front.stopVring(0)).resolves.toBe(i + 1);
       }
       front.close();

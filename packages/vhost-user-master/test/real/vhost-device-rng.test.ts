@@ -1,40 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { env } from 'node:process';
 import type { CloseReason } from '@node-vmm/vhost-user';
 import { asFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { shouldReconnect, VhostUserFrontend } from '../../src/index.ts';
 import { until } from '../unit/fake-backend.ts';
+import { findDaemon } from './daemon.ts';
 import { data, Guest } from './guest.ts';
 
-/** rust-vmm's daemon: where a variable says, else where the project's set-up builds it. */
-function findDaemon(): string | undefined {
-  const named = env['VHOST_DEVICE_RNG'];
-  if (named !== undefined) return named;
-  const cache = join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'node-vmm');
-  if (!existsSync(cache)) return undefined;
-  return readdirSync(cache)
-    .filter((name) => name.startsWith('vhost-device-rng-'))
-    .flatMap((name) => [
-      join(cache, name, 'bin/vhost-device-rng'),
-      join(cache, name, 'vhost-device-rng'),
-    ])
-    .find((path) => existsSync(path));
-}
-
-const daemon = findDaemon();
-if (daemon === undefined) {
-  console.warn(
-    'skipped: no vhost-device-rng; set VHOST_DEVICE_RNG, or `cargo install vhost-device-rng`',
-  );
-}
+const { daemon, title } = findDaemon('vhost-device-rng');
 
 const buffer = (length: number) => ({ guestAddr: data(0), length, writable: true });
 
-describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
+describe.skipIf(daemon === undefined)(title, () => {
   let directory: string;
   let child: ChildProcess;
   let poller: MainPoller;
@@ -62,10 +42,15 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     rmSync(directory, { recursive: true });
   });
 
-  const connect = async (): Promise<VhostUserFrontend> => {
+  const open = async (): Promise<VhostUserFrontend> => {
     const path = join(directory, 'rng.sock0');
     const front = await VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
     await front.negotiate();
+    return front;
+  };
+
+  const connect = async (): Promise<VhostUserFrontend> => {
+    const front = await open();
     await guest.negotiate(front);
     return front;
   };
@@ -123,6 +108,51 @@ describe.skipIf(daemon === undefined)('vhost-device-rng of rust-vmm', () => {
     guest.driver.add([buffer(16)]);
     guest.publish();
     expect((await guest.next()).written).toBe(16);
+    again.close();
+  });
+
+  it('begins a fresh ring anew after a reset, which it has no message for', async () => {
+    const front = await connect();
+    await front.startVring(guest.vring());
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 3; i++) {
+        guest.driver.add([buffer(16)]);
+        guest.publish();
+        expect((await guest.next()).written).toBe(16);
+      }
+      expect(guest.usedIndex).toBe(3);
+      await front.resetDevice();
+      await guest.setUp(front);
+      expect(guest.usedIndex).toBe(0);
+      await front.startVring(guest.vring());
+    }
+    front.close();
+  });
+
+  it('is caught when it goes on elsewhere after it was killed', async () => {
+    const front = await connect();
+    const position = guest.position();
+    await front.startVring(guest.vring());
+    for (let i = 0; i < 3; i++) {
+      guest.driver.add([buffer(16)]);
+      guest.publish();
+      await guest.next();
+    }
+    expect(position.progress()).toBe('possible');
+    child.kill('SIGKILL');
+    await until(() => !front.live);
+
+    child = launch();
+    const again = await open();
+    await guest.goOn(again);
+    expect(position.resume()).toBe(3);
+    await again.startVring(guest.vring(position.base));
+    guest.driver.add([buffer(16)]);
+    guest.publish();
+    // vhost-user-backend 0.10 counts by itself what it returned, from 0.
+    await until(() => position.progress() !== 'none');
+    expect(position.progress()).toBe('impossible');
+    expect(position.indices).toEqual({ used: 1, avail: 4 });
     again.close();
   });
 

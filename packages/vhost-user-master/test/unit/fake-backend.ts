@@ -28,6 +28,9 @@ export class FakeBackend {
   /** Negotiated by the front-end. */
   acked = 0n;
   config = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  /** Answers GET_CONFIG as libvhost-user does: with the first bytes, whatever the offset. */
+  ignoresOffset = false;
+  status = 0n;
   closed = 0;
 
   constructor(stream: UnixStream, poller: Poller, protocolFeatures = 0n) {
@@ -101,10 +104,19 @@ export class FakeBackend {
         connection.sendReply(message.name, {
           offset,
           flags,
-          data: this.config.slice(offset, offset + data.length),
+          data: this.ignoresOffset
+            ? this.config.slice(0, data.length)
+            : this.config.slice(offset, offset + data.length),
         });
         break;
       }
+      case 'VHOST_USER_GET_STATUS':
+        connection.sendReply(message.name, this.status);
+        break;
+      case 'VHOST_USER_SET_STATUS':
+        this.status = message.payload;
+        if (message.needReply) connection.sendReply(message.name, 0n as never);
+        break;
       default:
         if (message.needReply) connection.sendReply(message.name, 0n as never);
     }

@@ -343,11 +343,37 @@ describe('VhostUserFrontend', () => {
     });
 
     it('reads beyond 256 bytes at the offset itself', async () => {
-      back.config = Uint8Array.from({ length: 1024 }, (_, i) => i);
+      back.config = Uint8Array.from({ length: 4096 }, (_, i) => i);
       await front.negotiate();
       await expect(front.getConfig(1000, 2)).resolves.toEqual(Uint8Array.of(232, 233));
       await expect(front.getConfig(4095, 2)).rejects.toThrow(code('INVALID_PAYLOAD'));
       expect(front.live).toBe(true);
+    });
+
+    it.each([
+      ['counts', (i: number) => i, 'ignores the offset'],
+      // Nothing tells one byte from another.
+      ['is all alike', () => 7, 'may ignore the offset'],
+    ])('does not take the first bytes for later ones where it %s', async (_title, byte, text) => {
+      back.config = Uint8Array.from({ length: 512 }, (_, i) => byte(i));
+      back.ignoresOffset = true;
+      await front.negotiate();
+      const error: unknown = await front.getConfig(256, 4).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'WRONG_REPLY' });
+      expect(String(error)).toContain(text);
+      await expect(front.getConfig(252, 4)).resolves.toEqual(
+        Uint8Array.from({ length: 4 }, (_, i) => byte(252 + i)),
+      );
+    });
+
+    it('does not take a window at another offset for the one it asked for', async () => {
+      await front.negotiate();
+      back.script.VHOST_USER_GET_CONFIG = () => {
+        const window = { offset: 4, flags: 0, data: new Uint8Array(4) };
+        back.connection.sendReply('VHOST_USER_GET_CONFIG', window);
+        return 'handled';
+      };
+      await expect(front.getConfig(0, 4)).rejects.toThrow(code('WRONG_REPLY'));
     });
 
     it('writes with flags 0', async () => {
@@ -382,8 +408,7 @@ describe('VhostUserFrontend', () => {
   describe('reset', () => {
     it.each([
       ['by RESET_DEVICE', RESET | STATUS, ['GET_VRING_BASE', 'RESET_DEVICE']],
-      ['by STATUS', STATUS, ['GET_VRING_BASE', 'SET_STATUS']],
-      ['queue by queue', MQ, ['GET_VRING_BASE']],
+      ['by STATUS', STATUS, ['GET_VRING_BASE', 'SET_STATUS', 'GET_STATUS']],
     ])('happens %s', async (_title, features, expected) => {
       back.protocolFeatures = features | ACK;
       await front.negotiate();
@@ -393,6 +418,16 @@ describe('VhostUserFrontend', () => {
       expect(back.names.slice(seen)).toEqual(expected);
       await front.resetDevice();
       expect(back.names.slice(seen + expected.length)).toEqual(expected.slice(1));
+    });
+
+    it('does not happen without a message or a new connection for it, and says so', async () => {
+      await front.negotiate();
+      await front.startVring(vring());
+      const seen = back.names.length;
+      await expect(front.resetDevice()).rejects.toThrow(code('CANNOT_RESET'));
+      expect(back.names.slice(seen)).toEqual(['GET_VRING_BASE']);
+      expect(front.live).toBe(true);
+      expect(closed).toEqual([]);
     });
 
     it('passes the status on where it can', async () => {

@@ -1,0 +1,115 @@
+import {
+  type CloseReason,
+  hasProtocolFeature,
+  type ProtocolFeature,
+  protocolFeatureNames,
+} from '@node-vmm/vhost-user';
+import type { ShareableMemory } from '@node-vmm/vm-memory';
+import { hex, type Logger, type Poller, type UnixStream } from '@node-vmm/vmm-sys-util';
+import { BackendChannel } from './backend-channel.ts';
+import { planMemoryTable } from './memory-table.ts';
+import { type Negotiated, negotiate, type Wanted } from './negotiation.ts';
+import { Requester, type RequestOptions } from './requester.ts';
+
+/** What every session of a front-end works with. */
+export interface SessionContext {
+  readonly poller: Poller;
+  readonly logger: Logger;
+  /** Milliseconds to wait for each reply. */
+  readonly timeoutMs: number;
+  /** The connection ended by itself; pending requests have been rejected. */
+  onLost(session: Session, reason: CloseReason): void;
+  onConfigChange(): void;
+}
+
+/** One connection to a back-end, with what was agreed on it. */
+export class Session {
+  readonly requester: Requester;
+  readonly #context: SessionContext;
+  #negotiated: Negotiated | undefined;
+  #channel: BackendChannel | undefined;
+
+  /** @throws {SysError} when the socket cannot be polled; it is closed then */
+  constructor(stream: UnixStream, context: SessionContext) {
+    this.#context = context;
+    const { poller, timeoutMs } = context;
+    this.requester = new Requester(stream, poller, timeoutMs, (reason) => {
+      this.#channel?.close();
+      context.onLost(this, reason);
+    });
+  }
+
+  /** False once the connection ended. */
+  get live(): boolean {
+    return this.requester.live;
+  }
+
+  /** @throws {TypeError} before `negotiate` */
+  get agreed(): Negotiated {
+    if (this.#negotiated !== undefined) return this.#negotiated;
+    throw new TypeError('Cannot use the front-end: "negotiate" has not been called');
+  }
+
+  has(feature: ProtocolFeature): boolean {
+    return hasProtocolFeature(this.agreed.protocolFeatures, feature);
+  }
+
+  /** @throws {VhostUserMasterError} as every request */
+  async negotiate(wanted: Wanted, options: RequestOptions): Promise<void> {
+    const negotiated = await negotiate(this.requester, wanted, options);
+    this.#negotiated = negotiated;
+    if (this.has('VHOST_USER_PROTOCOL_F_BACKEND_REQ')) await this.#openChannel(options);
+    this.#context.logger.debug(
+      {
+        deviceFeatures: hex(negotiated.deviceFeatures),
+        protocolFeatures: protocolFeatureNames(negotiated.protocolFeatures),
+        queueCount: negotiated.queueCount === undefined ? undefined : Number(negotiated.queueCount),
+      },
+      'vhost-user features negotiated',
+    );
+  }
+
+  /** @throws {VhostUserMasterError} TOO_MANY_REGIONS, XEN_MMAP_MISSING; and as every request */
+  async setMemTable(memory: ShareableMemory, options: RequestOptions): Promise<void> {
+    const { memSlots } = this.agreed;
+    const { table, added } = planMemoryTable(memory, {
+      xenMmap: this.has('VHOST_USER_PROTOCOL_F_XEN_MMAP'),
+      memSlots: memSlots === undefined ? undefined : Number(memSlots),
+    });
+    await Promise.all([
+      this.requester.command(
+        'VHOST_USER_SET_MEM_TABLE',
+        table.map(({ region }) => region),
+        options,
+        table.map(({ fd }) => fd),
+      ),
+      ...added.map(({ region, fd }) =>
+        this.requester.command('VHOST_USER_ADD_MEM_REG', region, options, [fd]),
+      ),
+    ]);
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#channel?.close();
+    this.requester.close();
+  }
+
+  async #openChannel(options: RequestOptions): Promise<void> {
+    const { poller, logger } = this.#context;
+    const replyAck = this.has('VHOST_USER_PROTOCOL_F_REPLY_ACK');
+    const channel = new BackendChannel(poller, replyAck, logger, () =>
+      this.#context.onConfigChange(),
+    );
+    this.#channel?.close();
+    this.#channel = channel;
+    const { remoteFds } = channel;
+    try {
+      await this.requester.command('VHOST_USER_SET_BACKEND_REQ_FD', undefined, options, remoteFds);
+      channel.handedOver();
+    } catch (error) {
+      channel.close();
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { guestAddress } from '@node-vmm/vm-memory';
+import { describe, expect, it } from 'vitest';
+import { RingPosition } from '../../src/index.ts';
+
+const AVAIL = 0x1000;
+const USED = 0x2000;
+const SIZE = 64;
+
+/** A ring of which only the indices exist. */
+class Ring {
+  used = 0;
+  avail = 0;
+
+  position(): RingPosition {
+    const memory = {
+      readU16: (address: bigint): number => (address === BigInt(USED + 2) ? this.used : this.avail),
+    };
+    return new RingPosition(memory, {
+      index: 3,
+      size: SIZE,
+      availRing: guestAddress(AVAIL),
+      usedRing: guestAddress(USED),
+    });
+  }
+
+  set(used: number, avail: number): this {
+    this.used = used;
+    this.avail = avail;
+    return this;
+  }
+}
+
+describe('the position in a ring', () => {
+  it('is behind what was returned', () => {
+    const ring = new Ring();
+    const position = ring.position();
+    expect(position.base).toBe(0);
+    ring.set(5, 9);
+    expect(position.resume()).toBe(5);
+    ring.set(65_530, 3);
+    expect(position.resume()).toBe(65_530);
+    expect(position.base).toBe(65_530);
+  });
+
+  it.each([
+    [3, 0],
+    [65_530, 0],
+    [2, 7],
+  ])('is 0 while indices %i and %i are what firmware left behind', (used, avail) => {
+    const ring = new Ring().set(used, avail);
+    const position = ring.position();
+    expect(position.resume()).toBe(0);
+    expect(position.progress()).toBe('none');
+    // The driver clears them and makes its first request.
+    ring.set(0, 1);
+    expect(position.progress()).toBe('none');
+    ring.set(1, 1);
+    expect(position.progress()).toBe('possible');
+    expect(position.resume()).toBe(1);
+  });
+
+  it.each([
+    [9, 5],
+    [5, 5 + SIZE + 1],
+  ])('is none when %i were returned of %i', (used, avail) => {
+    const ring = new Ring();
+    const position = ring.position();
+    ring.set(used, avail);
+    expect(() => position.resume()).toThrow(
+      expect.objectContaining({
+        code: 'IMPOSSIBLE_RING',
+        message: expect.stringContaining('vring 3'),
+      }),
+    );
+  });
+
+  it('says whether a back-end went on there', () => {
+    const ring = new Ring();
+    const position = ring.position();
+    ring.set(5, 6);
+    position.resume();
+    expect(position.progress()).toBe('none');
+    ring.set(6, 6);
+    expect(position.progress()).toBe('possible');
+    // One that counts from 0 again.
+    ring.set(1, 6);
+    expect(position.progress()).toBe('impossible');
+    // One that counts further than it was asked for.
+    ring.set(7, 6);
+    expect(position.progress()).toBe('impossible');
+    ring.set(5, 6);
+    position.resume();
+    // Over the end of 16 bits.
+    ring.set(65_535, 2);
+    position.resume();
+    ring.set(1, 2);
+    expect(position.progress()).toBe('possible');
+    ring.set(65_534, 2);
+    expect(position.progress()).toBe('impossible');
+  });
+
+  it('notices a fresh ring that is served on from another', () => {
+    const ring = new Ring();
+    const position = ring.position();
+    ring.set(3, 1);
+    expect(position.progress()).toBe('impossible');
+    expect(position.indices).toEqual({ used: 3, avail: 1 });
+  });
+
+  it('is not misled by a ring that is full', () => {
+    const ring = new Ring();
+    const position = ring.position();
+    ring.set(10, 10 + SIZE);
+    position.resume();
+    ring.set(11, 11 + SIZE);
+    expect(position.progress()).toBe('possible');
+    // Lapped: what lies between two looks is more than 16 bits can say.
+    ring.set(9, 9 + SIZE);
+    expect(position.progress()).toBe('impossible');
+    ring.set(10 + SIZE, 10 + 2 * SIZE);
+    expect(position.progress()).toBe('possible');
+  });
+});
