@@ -10,6 +10,10 @@ import { env, root } from './bootstrap.mjs';
 
 const NODES = ['20.20.2', '22.23.3', '24.21.0', '26.10.0'];
 
+// A Node that hangs in either is a failure, not the end of CI.
+const JOB_MS = 2 * 60_000;
+const TESTS_MS = 20 * 60_000;
+
 const { XDG_CACHE_HOME: base } = process.env;
 const cache = join(base?.startsWith('/') ? base : join(homedir(), '.cache'), 'node-vmm');
 const [reports] = process.argv.slice(2);
@@ -59,12 +63,12 @@ function testOn(version) {
     return { version, unavailable: error.message };
   }
   const started = performance.now();
-  const job = run(program, ['apps/demo/dist/main.js'], { encoding: 'utf8' });
+  const job = run(program, ['apps/demo/dist/main.js'], { encoding: 'utf8', timeout: JOB_MS });
   if (job.status !== 0) console.error(job.stdout, job.stderr);
   const report = join(reports, `node-${version}.json`);
   const reporters = ['--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
   const args = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', ...reporters];
-  const { status } = run(program, args, { stdio: 'inherit' });
+  const { status } = run(program, args, { stdio: 'inherit', timeout: TESTS_MS });
   const seconds = Math.round((performance.now() - started) / 1000);
   return { version, job: job.status, tests: status, report: basename(report), seconds };
 }
