@@ -6,6 +6,7 @@ import { packageBench } from './package-bench.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   eventfd,
+  poller: () => packageBench('packages/vmm-sys-util/bench/poller.bench.mjs'),
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,

@@ -107,6 +107,8 @@ export class VhostUserDaemon {
    * @throws {VhostUserBackendError} INVALID_DEVICE; whatever loading the module or making the device
    * threw, as `cause`; CLOSED
    * @throws {SysError} when the socket cannot be bound: EADDRINUSE, EACCES ...
+   * @throws {DescriptorError} when `listenFd` is no Unix stream socket that listens
+   * @throws {RangeError} when `socketMode` or `socketGroup` is out of range
    */
   async addDevice(spec: DeviceSpec): Promise<ServedDevice> {
     if (this.#closing !== undefined) throw closed(spec.name);
@@ -260,10 +262,17 @@ export class VhostUserDaemon {
   }
 }
 
-function listen({ name, socketPath, listenFd }: DeviceSpec): UnixListener {
-  if (socketPath !== undefined && listenFd === undefined) return UnixListener.bind(socketPath);
+function listen(spec: DeviceSpec): UnixListener {
+  const { name, socketPath, socketMode: mode, socketGroup: group, listenFd } = spec;
+  if (socketPath !== undefined && listenFd === undefined) {
+    return UnixListener.bind(socketPath, {
+      ...(mode === undefined ? {} : { mode }),
+      ...(group === undefined ? {} : { group }),
+    });
+  }
   if (socketPath === undefined && listenFd !== undefined) {
-    return UnixListener.fromFd(asFd(listenFd));
+    if (mode === undefined && group === undefined) return UnixListener.fromFd(asFd(listenFd));
+    throw new TypeError(`Cannot serve device ${name}: socketMode and socketGroup need socketPath`);
   }
   throw new TypeError(`Cannot serve device ${name}: give either socketPath or listenFd`);
 }

@@ -8,6 +8,13 @@ export interface DeviceSpec {
   readonly options?: unknown;
   /** Where to listen. A stale socket file is replaced. */
   readonly socketPath?: string;
+  /**
+   * Permissions of the socket file, 0..0o777; connecting takes write permission. Default: what the
+   * umask leaves of 0o777, or 0o660 with `socketGroup`. The file is at no moment more open.
+   */
+  readonly socketMode?: number;
+  /** Numeric id of the socket file's group, default the process's. */
+  readonly socketGroup?: number;
   /** Instead of `socketPath`: a listening Unix socket that a supervisor passed. */
   readonly listenFd?: number;
 }

@@ -40,6 +40,12 @@ export class SysError extends Error {
   }
 }
 
+/** A descriptor that somebody passed is not what it should be. */
+export class DescriptorError extends Error {
+  override readonly name = 'DescriptorError';
+  readonly code = 'INVALID_DESCRIPTOR';
+}
+
 /** The `code` of an error that has one (`SysError`, Node's errors, coded errors), else undefined. */
 export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;

@@ -1,6 +1,6 @@
 import { asFd, type Fd } from './brand.ts';
 import { EAGAIN, EINTR } from './errno.ts';
-import { closeFd, dupFd } from './fd.ts';
+import { adoptFd, closeFd, dupFd } from './fd.ts';
 import { check, errno, retry, sys } from './libc.ts';
 
 /** sys/eventfd.h. */
@@ -27,9 +27,14 @@ export class EventFd implements Disposable {
     return new EventFd(asFd(check(sys.eventfd(initial, EFD_CLOEXEC | EFD_NONBLOCK), 'eventfd')));
   }
 
-  /** Takes ownership of a descriptor that somebody passed to us. */
+  /**
+   * Takes ownership of a descriptor that somebody passed to us, and makes it non-blocking and
+   * close-on-exec.
+   *
+   * @throws {SysError} EBADF; the descriptor stays the caller's
+   */
   static fromFd(fd: Fd): EventFd {
-    return new EventFd(fd);
+    return new EventFd(adoptFd(fd));
   }
 
   /** A second owner of the same counter. */

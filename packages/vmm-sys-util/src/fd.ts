@@ -4,8 +4,11 @@ import { EAGAIN } from './errno.ts';
 import { check, errno, type MemoryArg, retry, sys } from './libc.ts';
 
 const F_DUPFD_CLOEXEC = 1030;
+const F_GETFD = 1;
+const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;
+const FD_CLOEXEC = 1;
 /** asm-generic/fcntl.h. */
 export const O_NONBLOCK = 0o4000;
 
@@ -44,6 +47,25 @@ export function dupFd(fd: Fd): Fd {
 export function setNonBlocking(fd: Fd, on: boolean): void {
   const flags = check(sys.fcntl(fd, F_GETFL, 0), 'fcntl(F_GETFL)');
   check(sys.fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), 'fcntl(F_SETFL)');
+}
+
+/** Sets FD_CLOEXEC: programs that this process starts do not get the descriptor. */
+export function setCloseOnExec(fd: Fd): void {
+  const flags = check(sys.fcntl(fd, F_GETFD, 0), 'fcntl(F_GETFD)');
+  check(sys.fcntl(fd, F_SETFD, flags | FD_CLOEXEC), 'fcntl(F_SETFD)');
+}
+
+/**
+ * Makes a descriptor that somebody else opened what ours are: non-blocking and close-on-exec. The
+ * former is shared by all who have the descriptor.
+ *
+ * @returns the same descriptor
+ * @throws {SysError} EBADF
+ */
+export function adoptFd(fd: Fd): Fd {
+  setNonBlocking(fd, true);
+  setCloseOnExec(fd);
+  return fd;
 }
 
 /** Size of the file behind a descriptor in bytes; 0 for devices. */

@@ -7,6 +7,7 @@
  */
 export * from './brand.ts';
 export * from './control-port.ts';
+export * from './directory-lock.ts';
 export * from './epoll.ts';
 export * from './errno.ts';
 export * from './errors.ts';
@@ -21,7 +22,9 @@ export * from './logger.ts';
 export * from './mmap.ts';
 export * from './poller.ts';
 export * from './sock-ctrl-msg.ts';
+export type { UnixBindOptions } from './socket-file.ts';
 export * from './struct.ts';
 export * from './thread-interrupt.ts';
 export * from './timerfd.ts';
 export * from './unix-socket.ts';
+export { UNIX_PATH_MAX } from './unix-socket-fd.ts';

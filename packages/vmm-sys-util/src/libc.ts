@@ -25,6 +25,7 @@ export const sys = {
     'int ioctl(int fd, unsigned long request, unsigned long arg)',
   ),
   fcntl: raw<[number, number, number]>('int fcntl(int fd, int command, long arg)'),
+  flock: raw<[number, number]>('int flock(int fd, int operation)'),
   ftruncate: raw<[number, number]>('int ftruncate(int fd, long length)'),
   mmap: raw<[MemoryArg, number, number, number, number, number | bigint], HostPointer>(
     'void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)',
@@ -52,6 +53,9 @@ export const sys = {
   ),
   socketpair: raw<[number, number, number, MemoryArg]>(
     'int socketpair(int domain, int type, int protocol, void *fds)',
+  ),
+  getsockopt: raw<[number, number, number, MemoryArg, MemoryArg]>(
+    'int getsockopt(int fd, int level, int name, void *value, void *length)',
   ),
   shutdown: raw<[number, number]>('int shutdown(int fd, int how)'),
   sendmsg: raw<[number, MemoryArg, number]>('intptr_t sendmsg(int fd, void *msg, int flags)'),
@@ -114,6 +118,6 @@ export function viewOf(pointer: HostPointer, length: number): ArrayBuffer {
   return koffi.view(pointer, length);
 }
 
-/** Starts watching `fd` on Node's own event loop. The handle must stay referenced. */
+/** Starts watching `fd` on Node's own event loop. The callback must hold the handle. */
 export const nodePoll: typeof koffi.node.poll = koffi.node.poll;
 export type PollHandle = ReturnType<typeof koffi.node.poll>;

@@ -1,4 +1,3 @@
-import { constants } from 'node:buffer';
 import type { Fd, HostPointer } from './brand.ts';
 import { asFd } from './brand.ts';
 import { SysError } from './errors.ts';
@@ -31,8 +30,11 @@ export const PAGE_SIZE = 4096;
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
-/** Largest piece that one `ArrayBuffer` can show. */
-export const MAX_VIEW_LENGTH: number = constants.MAX_LENGTH;
+/**
+ * Largest piece that one `ArrayBuffer` shows: 4 GiB, all that Node 20 can. Later ones say 2^53 - 1, no
+ * whole number of pages, and what is done piece by piece would be done in one.
+ */
+export const MAX_VIEW_LENGTH: number = 2 ** 32;
 
 export interface MmapOptions {
   /** Bytes, > 0. */

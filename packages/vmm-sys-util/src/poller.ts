@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers';
 import type { Fd } from './brand.ts';
+import { EPOLLIN, Epoll } from './epoll.ts';
 import { nodePoll, type PollHandle } from './libc.ts';
 
 /** What to wait for. Disconnection is always reported. */
@@ -34,57 +36,67 @@ export interface Poller {
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch;
 }
 
-// A poll handle that nothing references is collected and never fires again, so open watches are held
-// here: whoever waits for an event need not hold on to the poller.
-const open = new Set<MainWatch>();
-
+/**
+ * koffi holds the callback for as long as the handle polls, and the callback holds this: whoever waits
+ * for an event need hold on to neither watch nor poller. (A handle that nothing references is collected
+ * and never fires again.)
+ */
 class MainWatch implements Watch {
-  readonly #owner: Set<MainWatch>;
+  readonly #owner: Map<Fd, MainWatch>;
+  readonly #fd: Fd;
   readonly #handle: PollHandle;
   readonly #callback: (ready: Readiness) => void;
+  #event: Readiness | undefined;
   #closed = false;
 
   constructor(
-    owner: Set<MainWatch>,
+    owner: Map<Fd, MainWatch>,
     fd: Fd,
     interest: Interest,
     callback: (ready: Readiness) => void,
   ) {
     this.#owner = owner;
+    this.#fd = fd;
     this.#callback = callback;
     this.#handle = nodePoll(fd, options(interest), this.#onEvent);
-    owner.add(this);
-    open.add(this);
+    owner.set(fd, this);
   }
 
+  // koffi calls without a callback scope of Node's: what is thrown would come out of the next, unrelated
+  // call into koffi, and from Node 26.4 on promises that were resolved would not be continued. An
+  // immediate has such a scope and runs in the same turn of the loop, before anything is polled again.
   // koffi's declaration lacks the first argument: a negative errno when polling failed.
   readonly #onEvent = ((status: number, events?: Readiness & { disconnect?: boolean }): void => {
-    if (this.#closed) return;
-    if (status < 0 || events === undefined) {
-      this.#callback({ readable: true, writable: false, disconnected: true });
-      return;
-    }
-    this.#callback({
-      readable: events.readable,
-      writable: events.writable,
-      disconnected: events.disconnect === true,
-    });
+    const waiting = this.#event !== undefined;
+    this.#event =
+      status < 0 || events === undefined
+        ? { readable: true, writable: false, disconnected: true }
+        : {
+            readable: events.readable,
+            writable: events.writable,
+            disconnected: events.disconnect === true,
+          };
+    if (!waiting) setImmediate(this.#deliver);
   }) as never;
 
-  update(interest: Interest): void {
-    if (!this.#closed) this.#handle.start(options(interest), this.#onEvent);
-  }
+  readonly #deliver = (): void => {
+    const ready = this.#event;
+    this.#event = undefined;
+    if (ready !== undefined) this.#callback(ready);
+  };
 
-  ref(on: boolean): void {
-    if (on) this.#handle.ref();
-    else this.#handle.unref();
+  update(interest: Interest): void {
+    if (this.#closed) return;
+    // An event of before answers another question; what is still so is reported again.
+    this.#event = undefined;
+    this.#handle.start(options(interest), this.#onEvent);
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#owner.delete(this);
-    open.delete(this);
+    this.#event = undefined;
+    this.#owner.delete(this.#fd);
     this.#handle.close();
   }
 
@@ -107,12 +119,18 @@ function options(interest: Interest): {
 
 /**
  * Watches descriptors on Node's own event loop, about 23 us from signal to callback: for the control
- * plane. A watch keeps the process alive until closed.
+ * plane. A watch keeps the process alive until closed. Each callback runs as an immediate: its promises
+ * go on before the next callback, and what it throws is an uncaught exception.
  */
 export class MainPoller implements Poller, Disposable {
-  readonly #watches = new Set<MainWatch>();
+  readonly #watches = new Map<Fd, MainWatch>();
 
+  /**
+   * @param fd - stays the caller's, watched by no other poller of this thread; close the watch first
+   * @throws {SysError} EPERM when the descriptor cannot be polled, EBADF, EEXIST when it is watched
+   */
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
+    assertPollable(fd, this.#watches.has(fd));
     return new MainWatch(this.#watches, fd, interest, callback);
   }
 
@@ -123,10 +141,17 @@ export class MainPoller implements Poller, Disposable {
 
   /** Closes every watch. */
   close(): void {
-    for (const watch of [...this.#watches]) watch.close();
+    for (const watch of [...this.#watches.values()]) watch.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+// koffi aborts the process when a descriptor cannot be polled: somebody else is asked first.
+function assertPollable(fd: Fd, watched: boolean): void {
+  using probe = new Epoll(1);
+  probe.add(fd, EPOLLIN, 0);
+  if (watched) probe.add(fd, EPOLLIN, 0);
 }

@@ -1,33 +1,19 @@
-import { lstatSync, unlinkSync } from 'node:fs';
 import { asFd, type Fd } from './brand.ts';
-import { EADDRINUSE, EAGAIN, ECONNREFUSED } from './errno.ts';
-import { SysError } from './errors.ts';
-import { closeFd } from './fd.ts';
+import { EAGAIN } from './errno.ts';
+import { adoptFd, closeFd } from './fd.ts';
 import { check, errno, retry, sys } from './libc.ts';
-import { type Received, SOCKADDR_UN, SockCtrlMsg } from './sock-ctrl-msg.ts';
+import { type Received, SockCtrlMsg } from './sock-ctrl-msg.ts';
+import { SocketFile, type UnixBindOptions } from './socket-file.ts';
+import {
+  checkUnixStream,
+  connectSocket,
+  newSocket,
+  newSocketPair,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+} from './unix-socket-fd.ts';
 
-const AF_UNIX = 1;
-const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
-const SOCK_NONBLOCK = 0o4000;
 const SHUT_RDWR = 2;
-
-/** Longest socket path in bytes: `sun_path` less its terminating zero. */
-export const UNIX_PATH_MAX = 107;
-
-function socketAddress(path: string): Uint8Array {
-  const encoded = new TextEncoder().encode(path);
-  if (encoded.length === 0 || encoded.length > UNIX_PATH_MAX) {
-    throw new RangeError(
-      `"path" expected a socket path of 1..${UNIX_PATH_MAX} bytes, got ${encoded.length}: ${path}`,
-    );
-  }
-  return SOCKADDR_UN.encode({ sun_family: AF_UNIX, sun_path: encoded });
-}
-
-function newSocket(): Fd {
-  return asFd(check(sys.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'socket'));
-}
 
 /** Options of a stream. */
 export interface UnixStreamOptions {
@@ -46,9 +32,14 @@ export class UnixStream implements Disposable {
     this.#messages = new SockCtrlMsg(fd, options.maxFds ?? 32);
   }
 
-  /** Takes ownership of a connected socket, which must be non-blocking. */
+  /**
+   * Takes ownership of a socket that somebody passed, and makes it non-blocking and close-on-exec.
+   *
+   * @throws {DescriptorError} when it is no Unix stream socket, or listens; it stays the caller's
+   */
   static fromFd(fd: Fd, options: UnixStreamOptions = {}): UnixStream {
-    return new UnixStream(fd, options);
+    checkUnixStream(fd, 'use', false);
+    return new UnixStream(adoptFd(fd), options);
   }
 
   /**
@@ -58,30 +49,13 @@ export class UnixStream implements Disposable {
    * @throws {RangeError} when the path is too long
    */
   static connect(path: string, options: UnixStreamOptions = {}): UnixStream {
-    const address = socketAddress(path);
-    const fd = newSocket();
-    try {
-      check(
-        retry(() => sys.connect(fd, address, address.length)),
-        'connect',
-        path,
-      );
-    } catch (error) {
-      closeFd(fd);
-      throw error;
-    }
-    return new UnixStream(fd, options);
+    return new UnixStream(connectSocket(path), options);
   }
 
   /** Two connected streams. @throws {SysError} */
   static pair(options: UnixStreamOptions = {}): [UnixStream, UnixStream] {
-    const fds = new Int32Array(2);
-    const type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-    check(sys.socketpair(AF_UNIX, type, 0, fds), 'socketpair');
-    return [
-      new UnixStream(asFd(fds[0] as number), options),
-      new UnixStream(asFd(fds[1] as number), options),
-    ];
+    const [a, b] = newSocketPair();
+    return [new UnixStream(a, options), new UnixStream(b, options)];
   }
 
   get live(): boolean {
@@ -115,36 +89,42 @@ export class UnixStream implements Disposable {
 export class UnixListener implements Disposable {
   readonly fd: Fd;
   readonly path: string | undefined;
+  readonly #file: SocketFile | undefined;
   #live = true;
 
-  private constructor(fd: Fd, path: string | undefined) {
+  private constructor(fd: Fd, path?: string, file?: SocketFile) {
     this.fd = fd;
     this.path = path;
+    this.#file = file;
   }
 
   /**
    * Binds and listens. A socket file that nobody listens on any more is replaced; one in use, or a
-   * file that is no socket, is left alone.
+   * file that is no socket, is left alone. The file is at no moment more open than `mode` and `group`
+   * say. Of several that bind the same path at once, in any processes, one succeeds.
    *
-   * @throws {SysError} EADDRINUSE, EACCES, ENOENT ...
-   * @throws {RangeError} when the path is too long
+   * @throws {SysError} EADDRINUSE, EACCES, ENOENT ..., EPERM when the group is not ours to give
+   * @throws {RangeError} when the path is too long, or an option out of range
    */
-  static bind(path: string, backlog = 8): UnixListener {
-    const address = socketAddress(path);
+  static bind(path: string, options: UnixBindOptions = {}): UnixListener {
     const fd = newSocket();
     try {
-      bindAddress(fd, address, path);
-      check(sys.listen(fd, backlog), 'listen', path);
+      return new UnixListener(fd, path, SocketFile.bind(fd, path, options));
     } catch (error) {
       closeFd(fd);
       throw error;
     }
-    return new UnixListener(fd, path);
   }
 
-  /** Takes ownership of a listening socket that a supervisor passed. */
+  /**
+   * Takes ownership of a listening socket that a supervisor passed, and makes it non-blocking and
+   * close-on-exec.
+   *
+   * @throws {DescriptorError} when it is no Unix stream socket that listens; it stays the caller's
+   */
   static fromFd(fd: Fd): UnixListener {
-    return new UnixListener(fd, undefined);
+    checkUnixStream(fd, 'listen on', true);
+    return new UnixListener(adoptFd(fd));
   }
 
   /**
@@ -159,41 +139,15 @@ export class UnixListener implements Disposable {
     return UnixStream.fromFd(asFd(check(fd, 'accept4', this.path)), options);
   }
 
-  /** Stops listening and removes the socket file that `bind` made. */
+  /** Stops listening and removes the socket file that `bind` made, if it is still there. */
   close(): void {
     if (!this.#live) return;
     this.#live = false;
-    if (this.path !== undefined) {
-      try {
-        unlinkSync(this.path);
-      } catch {
-        // Removed by somebody else: that is what we wanted.
-      }
-    }
+    this.#file?.remove();
     closeFd(this.fd);
   }
 
   [Symbol.dispose](): void {
     this.close();
-  }
-}
-
-function bindAddress(fd: Fd, address: Uint8Array, path: string): void {
-  const bind = (): number => check(sys.bind(fd, address, address.length), 'bind', path);
-  try {
-    bind();
-  } catch (error) {
-    if (!SysError.is(error) || error.errno !== EADDRINUSE || !isStale(path)) throw error;
-    unlinkSync(path);
-    bind();
-  }
-}
-
-function isStale(path: string): boolean {
-  try {
-    UnixStream.connect(path).close();
-    return false;
-  } catch (error) {
-    return SysError.is(error) && error.errno === ECONNREFUSED && lstatSync(path).isSocket();
   }
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import {
+  adoptFd,
   closeFd,
   errorCode,
   errorMessage,
@@ -35,9 +36,9 @@ export class XenbusTransport implements Transport {
   #handler: TransportHandler | undefined;
   #live = true;
 
-  /** @param fd - non-blocking; becomes this object's */
+  /** @param fd - becomes this object's, and non-blocking */
   constructor(fd: Fd, poller: Poller, name: string) {
-    this.#fd = fd;
+    this.#fd = adoptFd(fd);
     this.#poller = poller;
     this.name = name;
   }

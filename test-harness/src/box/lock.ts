@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -18,6 +18,22 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Removes the lock if it is still `pid`'s: others may have removed and taken it meanwhile. */
+function removeLock(path: string, pid: number): void {
+  if (holder(path) !== pid) return;
+  const taken = `${path}.${process.pid}.taken`;
+  try {
+    // Atomic: of several that do this, each knows what it took.
+    renameSync(path, taken);
+    if (holder(taken) !== pid) linkSync(taken, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(taken, { force: true });
   }
 }
 
@@ -42,13 +58,13 @@ export async function takeLock(
       try {
         // link(2) is atomic and, unlike O_EXCL, shows the pid at the same instant.
         linkSync(mine, path);
-        return () => rmSync(path, { force: true });
+        return () => removeLock(path, process.pid);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
       const pid = holder(path);
       if (pid !== undefined && !isAlive(pid)) {
-        rmSync(path, { force: true });
+        removeLock(path, pid);
         continue;
       }
       if (pid !== undefined && !told) {

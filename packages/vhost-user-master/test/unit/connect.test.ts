@@ -79,7 +79,7 @@ describe('VhostUserFrontend.connect', () => {
   });
 
   it('does not hang on a full backlog', async () => {
-    const listener = UnixListener.bind(path, 0);
+    const listener = UnixListener.bind(path, { backlog: 0 });
     const fronts: VhostUserFrontend[] = [];
     const fill = async (): Promise<void> => {
       for (let i = 0; i < 8; i++) fronts.push(await VhostUserFrontend.connect({ path, poller }));

@@ -1,0 +1,84 @@
+// `node scripts/nodes.mjs DIRECTORY`: the main job and the unit tests of every package on the newest
+// Node of each line that we support, but for the line of the Node that runs this (`npm test` does it).
+// What is built stays as it is: one build serves all. Writes vitest's reports and `nodes.json`, which
+// scripts/totals.mjs reads; a Node that npm does not get is a named skip.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, delimiter, dirname, join } from 'node:path';
+import { env, root } from './bootstrap.mjs';
+
+const NODES = ['20.20.2', '22.23.3', '24.21.0', '26.10.0'];
+
+// A Node that hangs in either is a failure, not the end of CI.
+const JOB_MS = 2 * 60_000;
+const TESTS_MS = 20 * 60_000;
+
+const { XDG_CACHE_HOME: base } = process.env;
+const cache = join(base?.startsWith('/') ? base : join(homedir(), '.cache'), 'node-vmm');
+const [reports] = process.argv.slice(2);
+const major = (version) => version.split('.')[0];
+
+/** The official binary as npm package, once for all runs; throws what npm says when it has none. */
+function install(version) {
+  const name = `node-linux-${process.arch}`;
+  const directory = join(cache, `node-${version}-${process.arch}`);
+  const program = join(directory, 'node_modules', name, 'bin', 'node');
+  if (existsSync(program)) return program;
+  mkdirSync(cache, { recursive: true });
+  // Under another name until it is complete.
+  const work = mkdtempSync(`${directory}.`);
+  try {
+    const options = [
+      '--no-save',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+    ];
+    const args = ['install', '--prefix', work, ...options, `${name}@${version}`];
+    const { status, stderr } = spawnSync('npm', args, { encoding: 'utf8' });
+    if (status !== 0) {
+      const reason = /^npm error code (\S+)/m.exec(stderr)?.[1] ?? `exit status ${status}`;
+      throw new Error(`npm install ${name}@${version}: ${reason}`);
+    }
+    if (!existsSync(program)) renameSync(work, directory);
+    return program;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Runs a script of ours; what it starts by name gets the same Node. */
+function run(program, args, options) {
+  const PATH = `${dirname(program)}${delimiter}${env.PATH}`;
+  return spawnSync(program, args, { cwd: root, env: { ...env, PATH }, ...options });
+}
+
+function testOn(version) {
+  let program;
+  try {
+    program = install(version);
+  } catch (error) {
+    return { version, unavailable: error.message };
+  }
+  const started = performance.now();
+  const job = run(program, ['apps/demo/dist/main.js'], { encoding: 'utf8', timeout: JOB_MS });
+  if (job.status !== 0) console.error(job.stdout, job.stderr);
+  const report = join(reports, `node-${version}.json`);
+  const reporters = ['--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
+  const args = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', ...reporters];
+  const { status } = run(program, args, { stdio: 'inherit', timeout: TESTS_MS });
+  const seconds = Math.round((performance.now() - started) / 1000);
+  return { version, job: job.status, tests: status, report: basename(report), seconds };
+}
+
+const results = [];
+for (const version of NODES) {
+  if (major(version) === major(process.versions.node)) continue;
+  console.log(`Node ${version}`);
+  const result = testOn(version);
+  if (result.unavailable !== undefined) console.log(`  ${result.unavailable}`);
+  results.push(result);
+}
+writeFileSync(join(reports, 'nodes.json'), JSON.stringify(results));
