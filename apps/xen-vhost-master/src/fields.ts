@@ -6,17 +6,14 @@ import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
 import type { IrqTrigger } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import {
+  DEVICE_NAMES,
   deviceById,
   deviceByName,
-  SUPPORTED_DEVICES,
   type SupportedDevice,
 } from './supported-devices.ts';
 
 /** A domain, as a user names it. */
 export type DomainRef = { readonly id: number } | { readonly name: string };
-
-/** Names of the device types that have one, for messages. */
-export const DEVICE_NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
 
 /** Bits of a physical address on Arm and x86, at most. */
 const MAX_ADDRESS = 1n << 52n;

@@ -5,13 +5,15 @@ import {
   type Logger,
   MainPoller,
   type Poller,
+  type RateLimitedLogger,
+  rateLimited,
   silentLogger,
   UnixListener,
 } from '@node-vmm/vmm-sys-util';
 import type { DeviceSpec } from './device-spec.ts';
 import { VhostUserBackendError } from './errors.ts';
 import { ServedDevice } from './served-device.ts';
-import type { DeviceStatus } from './status.ts';
+import type { DeviceStatus, StatusOptions } from './status.ts';
 import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
 
 /** What a daemon is made of. */
@@ -45,7 +47,7 @@ export class VhostUserDaemon {
   readonly failure: Promise<VhostUserBackendError>;
   readonly #poller: Poller;
   readonly #ownPoller: MainPoller | undefined;
-  readonly #logger: Logger;
+  readonly #logger: RateLimitedLogger;
   readonly #maxWorkers: number;
   readonly #slots: WorkerSlot[] = [];
   readonly #devices = new Map<number, ServedDevice>();
@@ -59,7 +61,7 @@ export class VhostUserDaemon {
     checkInteger('workers', workers, 1, MAX_WORKERS);
     this.#ownPoller = options.poller === undefined ? new MainPoller() : undefined;
     this.#poller = options.poller ?? (this.#ownPoller as MainPoller);
-    this.#logger = options.logger ?? silentLogger;
+    this.#logger = rateLimited(options.logger ?? silentLogger);
     this.failure = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -98,8 +100,8 @@ export class VhostUserDaemon {
   }
 
   /** State and counters of every device, as plain data. */
-  async status(): Promise<DeviceStatus[]> {
-    return Promise.all([...this.#devices.values()].map((device) => device.status()));
+  async status(options: StatusOptions = {}): Promise<DeviceStatus[]> {
+    return Promise.all([...this.#devices.values()].map((device) => device.status(options)));
   }
 
   /** Drops connections, removes sockets, ends the threads and waits for all that. Idempotent. */
@@ -138,7 +140,8 @@ export class VhostUserDaemon {
 
   #onEvent(event: WorkerEvent): void {
     if (event.type === 'log') {
-      this.#logger[event.level](event.context, event.message);
+      // Limited where it comes from, so that it does not pile up between the threads.
+      this.#logger.unlimited[event.level](event.context, event.message);
       return;
     }
     const device = this.#devices.get(event.device);

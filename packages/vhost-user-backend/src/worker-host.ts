@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import { asFd, EventFd, EventLoop, errorMessage, watchControlPort } from '@node-vmm/vmm-sys-util';
+import { asFd, EventFd, EventLoop, errorMessage, rateLimited, watchControlPort } from '@node-vmm/vmm-sys-util';
 import type { CreateDevice } from './device.ts';
 import { VhostUserBackendError } from './errors.ts';
 import { HostedDevice } from './hosted-device.ts';
@@ -100,7 +100,7 @@ export class WorkerHost {
     }
     const hosted = new HostedDevice(create as CreateDevice<unknown>, params.options, {
       name,
-      logger: new PortLogger(this.#port, { device: name }),
+      logger: rateLimited(new PortLogger(this.#port, { device: name })),
       loop: this.#loop,
       schedule: this.#schedule,
       configChanged: () => this.#post({ type: 'configChanged', device: id }),

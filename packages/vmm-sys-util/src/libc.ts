@@ -56,6 +56,7 @@ export const sys = {
   shutdown: raw<[number, number]>('int shutdown(int fd, int how)'),
   sendmsg: raw<[number, MemoryArg, number]>('intptr_t sendmsg(int fd, void *msg, int flags)'),
   recvmsg: raw<[number, MemoryArg, number]>('intptr_t recvmsg(int fd, void *msg, int flags)'),
+  exit: raw<[number], void>('void _exit(int status)'),
 } as const;
 
 /** `errno` of the last failed call on this thread. */

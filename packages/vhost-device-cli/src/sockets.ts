@@ -1,17 +1,28 @@
 import { lstatSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errorCode, errorMessage } from '@node-vmm/vmm-sys-util';
-import { I2cError } from './errors.ts';
+import { errorCode, errorMessage, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
+import type { DaemonOptions } from './daemon-options.ts';
+import { CliError } from './errors.ts';
 
 /**
- * Checks that there is a directory for the sockets.
+ * Checks that the sockets have usable names and a directory.
  *
- * @throws {I2cError} BAD_DIRECTORY
+ * @throws {CliError} USAGE, BAD_DIRECTORY
  */
-export function checkDirectory(socketPath: string): void {
+export function checkSockets({
+  socketPath,
+  socketCount,
+}: Pick<DaemonOptions, 'socketPath' | 'socketCount'>): void {
+  const longest = `${socketPath}${socketCount - 1}`;
+  if (Buffer.byteLength(longest) > UNIX_PATH_MAX) {
+    throw new CliError(
+      'USAGE',
+      `Cannot use socket path "${longest}": it must have 1 to ${UNIX_PATH_MAX} bytes, number included`,
+    );
+  }
   const directory = dirname(resolve(socketPath));
-  const refuse = (state: string): I2cError =>
-    new I2cError('BAD_DIRECTORY', `Cannot create sockets in ${directory}: ${state}`);
+  const refuse = (state: string): CliError =>
+    new CliError('BAD_DIRECTORY', `Cannot create sockets in ${directory}: ${state}`);
   const stat = statSync(directory, { throwIfNoEntry: false });
   if (stat === undefined) throw refuse(`it does not exist; create it (mkdir -p ${directory})`);
   if (!stat.isDirectory()) throw refuse('it is no directory; choose another --socket-path');
