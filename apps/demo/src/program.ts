@@ -81,7 +81,7 @@ export const main: Main = async (argv, program) => {
     );
     narrator.say('starting the guest, a process of its own');
     const { guest, status } = runGuest(vm);
-    void program.signals.ended.then(() => guest.kill());
+    void program.signals.ended.then(() => guest.kill('SIGKILL'));
     const exitCode = await status;
     if (program.signals.ending) return EXIT_OK;
     const { bus } = vm;

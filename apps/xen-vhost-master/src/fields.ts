@@ -122,7 +122,8 @@ export function parseSocket(text: string): string {
 
 /** True for a directory that exists. */
 export function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  // In bigint: see `openOutput` of vhost-device-cli; a socket here would spoil imports to come.
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.isDirectory() === true;
 }
 
 function parseAddress(text: string): bigint | undefined {

@@ -26,7 +26,9 @@ const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
  * @param fd - stays the caller's
  */
 export function openOutput(fd: number): Output {
-  const stat = fstatSync(fd);
+  // In bigint: realpathSync of Node 20 takes the type in the last other result for that of a directory
+  // on its way; after a pipe's or a socket's it leaves symbolic links in the path of the next import.
+  const stat = fstatSync(fd, { bigint: true });
   if (stat.isSocket()) return socketOutput(fd);
   if (stat.isFIFO() || isatty(fd)) return reopen(fd) ?? polledOutput(fd);
   // Files have room or an error; a full disk does not make anybody wait.

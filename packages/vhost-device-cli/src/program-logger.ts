@@ -21,9 +21,9 @@ export interface LoggerOptions {
 export interface ProgramLogger extends Logger {
   /** Writes a line whatever the level is and however many there were. */
   report(context: object, message: string): void;
-  /** Writes text that is no log line, in its place among them. */
-  print(text: string): void;
-  /** Waits 200 ms at most for the reader. */
+  /** Writes text that is no log line, in its place among them; or to another descriptor. */
+  print(text: string, fd?: number): void;
+  /** Waits 200 ms at most for readers. */
   flush(): void;
 }
 
@@ -39,12 +39,21 @@ export async function makeProgramLogger(options: LoggerOptions): Promise<Program
     { write: (line) => writer.write(format(line)) },
   );
   const unconditional = root.child({}, { level: 'info' });
-  process.on('exit', () => writer.flush(FLUSH_MS));
+  const writers = new Map([[STDERR, writer]]);
+  const writerOf = (fd: number): LogWriter => {
+    const known = writers.get(fd) ?? new LogWriter(openOutput(fd));
+    writers.set(fd, known);
+    return known;
+  };
+  const flush = (): void => {
+    for (const each of writers.values()) each.flush(FLUSH_MS);
+  };
+  process.on('exit', flush);
   const limited = RateLimitedLogger.wrap(root);
   return Object.assign(limited, {
     report: (context: object, message: string) => unconditional.info(context, message),
-    print: (text: string) => writer.write(text),
-    flush: () => writer.flush(FLUSH_MS),
+    print: (text: string, fd: number = STDERR) => writerOf(fd).write(text),
+    flush,
   });
 }
 

@@ -1,4 +1,3 @@
-import process from 'node:process';
 import { createLogger } from './create-logger.ts';
 import { writeAll } from './direct-write.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
@@ -52,17 +51,13 @@ export class Program {
 
   /** Tells the user in one line on standard error what is wrong. Never throws. */
   complain(message: string): void {
-    const line = `${this.name}: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`;
-    if (this.#logger !== undefined) this.#logger.print(line);
-    else this.#sayDirectly(line);
+    this.say(`${this.name}: ${message.replaceAll(/\s*\n\s*/g, ' ')}\n`);
   }
 
   /** Tells of an error that nobody expected, with its stack. Never throws. */
   complainOf(error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    const lines = `${this.name}: ${text}\n`;
-    if (this.#logger !== undefined) this.#logger.print(lines);
-    else this.#sayDirectly(lines);
+    this.say(`${this.name}: ${text}\n`);
   }
 
   /**
@@ -98,11 +93,16 @@ export class Program {
     process.exit(status);
   }
 
-  #sayDirectly(text: string): void {
+  /** Writes text to standard error, or standard output, as it is. Never throws. */
+  say(text: string, fd: number = STDERR): void {
+    if (this.#logger !== undefined) {
+      this.#logger.print(text, fd);
+      return;
+    }
     try {
-      writeAll(STDERR, text);
+      writeAll(fd, text);
     } catch {
-      // A closed or full standard error: the exit code says the rest.
+      // A closed or full descriptor: the exit code says the rest.
     }
   }
 }

@@ -1,7 +1,7 @@
-import process from 'node:process';
 import { EXIT_FAILURE, EXIT_USAGE } from './exit-codes.ts';
 import { Program } from './program.ts';
 import { Signals } from './signals.ts';
+import { replaceStandardStreams } from './standard-streams.ts';
 
 /**
  * What a program does.
@@ -20,7 +20,10 @@ export type Main = (argv: readonly string[], program: Program) => Promise<number
  * @param load - imports what the program needs: `async () => (await import('./program.ts')).main`
  */
 export async function runProgram(name: string, load: () => Promise<Main>): Promise<void> {
-  const program = new Program(name, Signals.install());
+  const signals = Signals.install();
+  const program = new Program(name, signals);
+  replaceStandardStreams((fd, text) => program.say(text, fd));
+  signals.closeDebugger();
   process.on('uncaughtException', (error) => {
     program.complainOf(error);
     void program.endNow(EXIT_FAILURE);

@@ -1,5 +1,3 @@
-import inspector from 'node:inspector';
-import process from 'node:process';
 
 /** Signals that ask the program to end. */
 export const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
@@ -43,8 +41,6 @@ export class Signals {
     const signals = new Signals(now);
     process.on('SIGUSR1', () => signals.#wantStatus());
     for (const signal of END_SIGNALS) process.on(signal, () => signals.#wantEnd(signal));
-    for (const delay of LOOK_AGAIN_MS) setTimeout(() => signals.#closeDebugger(), delay).unref();
-    signals.#closeDebugger();
     return signals;
   }
 
@@ -79,9 +75,17 @@ export class Signals {
     }
   }
 
-  /** A signal that came before our handler was there has opened it. */
+  /** Closes the debugger's port that a signal before our handler has opened, or is about to open. */
+  closeDebugger(): void {
+    for (const delay of LOOK_AGAIN_MS) setTimeout(() => this.#closeDebugger(), delay).unref();
+    this.#closeDebugger();
+  }
+
   #closeDebugger(): void {
-    if (inspector.url() === undefined) return;
+    // Not imported: it loads what looks at `process.stderr`. Undefined where Node was built without.
+    const inspector: typeof import('node:inspector') | undefined =
+      process.getBuiltinModule('node:inspector');
+    if (inspector?.url() === undefined) return;
     const { execArgv, env } = process;
     if (ASKED_FOR.test([...execArgv, env['NODE_OPTIONS']].join(' '))) return;
     inspector.close();

@@ -36,7 +36,7 @@ export function checkSockets({
 export function socketProblem(error: unknown, path: string): string {
   switch (errorCode(error)) {
     case 'EADDRINUSE':
-      return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false
+      return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.isSocket() === false
         ? `Cannot listen on ${path}: a file that is no socket is there; remove it or choose another --socket-path`
         : `Cannot listen on ${path}: another process does; stop it or choose another --socket-path`;
     case 'EACCES':
