@@ -7,7 +7,6 @@ import { Backend } from './backend-process.ts';
 import type { SocketLease, SocketProvider } from './socket-provider.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
-
 /** A back-end of ours, as the bridge's status shows it. */
 export interface BackendStatus {
   readonly socket: string;

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { asFd, Epoll, EPOLLOUT, errorCode, SockCtrlMsg } from '@node-vmm/vmm-sys-util';
+import { asFd, EPOLLOUT, Epoll, errorCode, SockCtrlMsg } from '@node-vmm/vmm-sys-util';
 
 /** Where bytes go that nobody may wait for. */
 export interface Output {

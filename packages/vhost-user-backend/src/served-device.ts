@@ -4,7 +4,13 @@ import { DeviceServer } from './device-server.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import { VhostUserBackendError } from './errors.ts';
 import type { DeviceStatus, StatusOptions } from './status.ts';
-import type { ErrorRecord, Params, Result, RingCounters, WorkerCallName } from './worker-protocol.ts';
+import type {
+  ErrorRecord,
+  Params,
+  Result,
+  RingCounters,
+  WorkerCallName,
+} from './worker-protocol.ts';
 import { errorOf, type WorkerThread } from './worker-thread.ts';
 
 /** A device that a `VhostUserDaemon` serves. */

@@ -1,5 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
-import { asFd, EventFd, EventLoop, errorMessage, rateLimited, watchControlPort } from '@node-vmm/vmm-sys-util';
+import {
+  asFd,
+  EventFd,
+  EventLoop,
+  errorMessage,
+  rateLimited,
+  watchControlPort,
+} from '@node-vmm/vmm-sys-util';
 import type { CreateDevice } from './device.ts';
 import { VhostUserBackendError } from './errors.ts';
 import { HostedDevice } from './hosted-device.ts';

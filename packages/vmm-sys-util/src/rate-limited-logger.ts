@@ -135,7 +135,11 @@ export class RateLimitedLogger implements Logger {
 
   #newCount(level: Level, limit: LogLimits['message']): Count {
     const factor = level === 'debug' ? DEBUG_FACTOR : 1;
-    const bucket = new TokenBucket(limit.burst * factor, limit.everyMs / factor, this.#shared.now());
+    const bucket = new TokenBucket(
+      limit.burst * factor,
+      limit.everyMs / factor,
+      this.#shared.now(),
+    );
     return { bucket, suppressed: 0 };
   }
 }

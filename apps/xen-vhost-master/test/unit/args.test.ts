@@ -1,6 +1,6 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errorCode, errorMessage } from '@node-vmm/vmm-sys-util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseArguments } from '../../src/args.ts';
 import type { Arguments } from '../../src/settings.ts';
 import { TempDir } from '../support.ts';

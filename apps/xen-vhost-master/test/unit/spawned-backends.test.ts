@@ -130,7 +130,10 @@ describe('SpawnedBackends', () => {
     const command = `${process.execPath} ${dir.join('backend.cjs')} ${dir.join('log')}`;
     const args = ['--input-type=module', '-e', script, dir.join('log'), command];
     // Not within the test's folder of sources: the package by its own name, built.
-    const { status, stderr } = spawnSync(process.execPath, args, { cwd: import.meta.dirname, encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, args, {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+    });
     expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
     const { pid } = await started(1);
     await until(() => !exists(pid));

@@ -42,7 +42,9 @@ describe('SIGUSR1', () => {
     const early = new FixtureProcess(['serve'], 'pipe', node).readStderr();
     program = early;
     await early.until(() => early.stderr.includes('"status"'));
-    const port = Number(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(early.stderr)?.[1]);
+    const port = Number(
+      /Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(early.stderr)?.[1],
+    );
     expect(port).toBeGreaterThan(0);
     expect(await refused(port)).toBe(true);
     await early.serves();
@@ -52,7 +54,9 @@ describe('SIGUSR1', () => {
     const asked = new FixtureProcess(['serve'], 'pipe', ['--inspect=0']).readStderr();
     program = asked;
     await asked.serves();
-    const port = Number(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(asked.stderr)?.[1]);
+    const port = Number(
+      /Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)\//.exec(asked.stderr)?.[1],
+    );
     expect(await refused(port)).toBe(false);
   });
 

@@ -145,14 +145,17 @@ describe('the program', () => {
     expect(daemon.stderr).toMatch(/^vhost-device-i2c: Cannot [^\n]*\n$/);
   });
 
-  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('ends with 0 and no sockets after %s', async (signal) => {
-    const daemon = new DaemonProcess('-s', socket, '-c', '3', '--workers', '2', '--simulate');
-    await daemon.logged('device ready', 3);
-    for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(true);
-    daemon.kill(signal);
-    expect(await daemon.exit).toEqual({ code: 0, signal: null });
-    for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(false);
-  });
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+    'ends with 0 and no sockets after %s',
+    async (signal) => {
+      const daemon = new DaemonProcess('-s', socket, '-c', '3', '--workers', '2', '--simulate');
+      await daemon.logged('device ready', 3);
+      for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(true);
+      daemon.kill(signal);
+      expect(await daemon.exit).toEqual({ code: 0, signal: null });
+      for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(false);
+    },
+  );
 
   it('leaves the socket of another daemon alone, and takes over that of a dead one', async () => {
     const first = new DaemonProcess('-s', socket, '--simulate');
