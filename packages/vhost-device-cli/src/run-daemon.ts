@@ -79,22 +79,14 @@ async function addDevices(
   daemon: VhostUserDaemon,
   { options, device, module, deviceOptions }: Found,
 ): Promise<boolean> {
-  const { socketProblem } = await import('./sockets.ts');
-  const { socketPath: prefix, socketCount, socketMode, socketGroup } = options;
-  for (let i = 0; i < socketCount && !program.signals.ending; i++) {
-    const socketPath = `${prefix}${i}`;
+  const { socketOf, socketProblem } = await import('./sockets.ts');
+  for (let i = 0; i < options.socketCount && !program.signals.ending; i++) {
+    const socket = socketOf(options, i);
     try {
-      await daemon.addDevice({
-        name: `${device}${i}`,
-        module,
-        options: deviceOptions,
-        socketPath,
-        ...(socketMode === undefined ? {} : { socketMode }),
-        ...(socketGroup === undefined ? {} : { socketGroup }),
-      });
+      await daemon.addDevice({ name: `${device}${i}`, module, options: deviceOptions, ...socket });
     } catch (error) {
       if (program.signals.ending) return true;
-      program.complain(socketProblem(error, socketPath));
+      program.complain(socketProblem(error, socket.socketPath));
       return false;
     }
   }

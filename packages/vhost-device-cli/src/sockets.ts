@@ -28,6 +28,18 @@ export function checkSockets({
   if (!stat.isDirectory()) throw refuse('it is no directory; choose another --socket-path');
 }
 
+/** The socket of a daemon's n-th device: its part of a `DeviceSpec`. */
+export function socketOf(
+  { socketPath, socketMode, socketGroup }: DaemonOptions,
+  index: number,
+): Pick<DaemonOptions, 'socketPath' | 'socketMode' | 'socketGroup'> {
+  return {
+    socketPath: `${socketPath}${index}`,
+    ...(socketMode === undefined ? {} : { socketMode }),
+    ...(socketGroup === undefined ? {} : { socketGroup }),
+  };
+}
+
 /**
  * Says what to do about a socket that could not be opened.
  *

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkSockets } from '../../src/sockets.ts';
+import { checkSockets, socketOf } from '../../src/sockets.ts';
 
 describe('checkSockets', () => {
   it('takes a path of 107 bytes, number included, and none longer', () => {
@@ -15,5 +15,21 @@ describe('checkSockets', () => {
     expect(() => checkSockets({ socketPath, socketCount: 1 })).toThrow(
       expect.objectContaining({ code: 'BAD_DIRECTORY' }),
     );
+  });
+});
+
+describe('socketOf', () => {
+  const options = { socketPath: '/run/x', socketCount: 2, workers: 1, logLevel: 'info' } as const;
+
+  it('numbers the sockets', () => {
+    expect(socketOf(options, 1)).toEqual({ socketPath: '/run/x1' });
+  });
+
+  it('passes on who may use them, all-zero permissions and group 0 too', () => {
+    expect(socketOf({ ...options, socketMode: 0, socketGroup: 0 }, 0)).toEqual({
+      socketPath: '/run/x0',
+      socketMode: 0,
+      socketGroup: 0,
+    });
   });
 });
