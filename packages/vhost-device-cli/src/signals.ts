@@ -7,8 +7,11 @@ export type EndSignal = (typeof END_SIGNALS)[number];
  * supervisor its child besides, systemd sends SIGHUP after SIGTERM.
  */
 const SAME_WISH_MS = 1000;
-/** When Node may still be opening the port that a signal asked for before it ran any of our code. */
-const LOOK_AGAIN_MS = [0, 50, 500] as const;
+/**
+ * When Node may still be opening the port that a signal asked for before it ran any of our code: it asks
+ * itself twice, and the second time may come when we have closed what the first opened.
+ */
+const LOOK_AGAIN_MS = [0, 10, 50, 200, 1000] as const;
 
 /** The port was asked for on the command line, and is the user's. */
 const ASKED_FOR = /(?:^|\s)--inspect(?:-brk|-wait)?(?:=|\s|$)/;
@@ -27,6 +30,7 @@ export class Signals {
   #onImpatience: (signal: EndSignal) => void = () => undefined;
   #onStatus: (() => void) | undefined;
   #statusWanted = false;
+  #wasOpen = false;
 
   private constructor(now: () => number) {
     this.#now = now;
@@ -76,6 +80,7 @@ export class Signals {
 
   /** Closes the debugger's port that a signal before our handler has opened, or is about to open. */
   closeDebugger(): void {
+    setImmediate(() => this.#closeDebugger()).unref();
     for (const delay of LOOK_AGAIN_MS) setTimeout(() => this.#closeDebugger(), delay).unref();
     this.#closeDebugger();
   }
@@ -88,6 +93,8 @@ export class Signals {
     const { execArgv, env } = process;
     if (ASKED_FOR.test([...execArgv, env['NODE_OPTIONS']].join(' '))) return;
     inspector.close();
-    this.#wantStatus();
+    // One signal, one answer.
+    if (!this.#wasOpen) this.#wantStatus();
+    this.#wasOpen = true;
   }
 }
