@@ -72,7 +72,7 @@ export function attachXenGuest(
   const memory = map();
   // Whoever needs the memory hears of it; nobody may.
   memory.catch(() => undefined);
-  return { vm, memory };
+  return { vm, memory, counters: () => ({ ...vm.counters, ...vm.bus.counters }) };
 }
 
 async function mapMemory(

@@ -5,6 +5,7 @@ import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import { SocketLeases, type SocketProvider } from './socket-provider.ts';
+import type { BridgeStatus, DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
 
 /** What the bridge works with. */
@@ -30,8 +31,15 @@ interface DeviceEntry {
   readonly abort: AbortController;
   /** Ends when the device is up or has failed and left nothing behind. */
   readonly up: Promise<() => Promise<void>>;
+  readonly progress: Progress;
   /** Ends when it is gone; there is one once somebody wants that. */
   down?: Promise<void>;
+}
+
+/** What is known of a device on its way up. */
+interface Progress {
+  socket?: string;
+  device?: BridgedDevice;
 }
 
 /**
@@ -59,14 +67,26 @@ export class Bridge implements DeviceSink {
     return [...this.#guests.keys()];
   }
 
+  /** Guests, devices and the state of their back-ends, as plain data; waits for nobody. */
+  status(): BridgeStatus {
+    const guests = [...this.#guests].map(([guest, { attached, devices }]) => ({
+      guest,
+      vm: attached.vm.name,
+      devices,
+      counters: attached.counters?.() ?? {},
+    }));
+    return { guests, devices: [...this.#devices.values()].map(deviceStatus) };
+  }
+
   /**
    * @throws {BridgeError} BAD_DEVICE when the guest has a device at that place, whoever announced it
    */
   async add(description: DeviceDescription, onPlaced: () => void = () => undefined): Promise<void> {
     this.#refuseTwice(description);
     const abort = new AbortController();
-    const up = this.#bringUp(description, onPlaced, abort.signal);
-    const entry: DeviceEntry = { description, abort, up };
+    const progress: Progress = {};
+    const up = this.#bringUp(description, onPlaced, abort.signal, progress);
+    const entry: DeviceEntry = { description, abort, up, progress };
     this.#devices.set(description.key, entry);
     try {
       await up;
@@ -114,6 +134,7 @@ export class Bridge implements DeviceSink {
     description: DeviceDescription,
     onPlaced: () => void,
     signal: AbortSignal,
+    progress: Progress,
   ): Promise<() => Promise<void>> {
     const { sockets, poller } = this.#components;
     const { key, guest, socket } = description;
@@ -121,6 +142,7 @@ export class Bridge implements DeviceSink {
     const logger = this.#components.logger.child({ device: key, type: type.name });
     const lease =
       socket === undefined ? sockets.lease(type, key) : this.#ownSockets.lease(socket, type, key);
+    progress.socket = lease.path;
     const undo: (() => void)[] = [() => lease.release()];
     const letGo = (): void => {
       for (const step of undo.reverse()) step();
@@ -130,6 +152,7 @@ export class Bridge implements DeviceSink {
       undo.push(() => this.#detach(guest));
       const components = { guest: attached, poller, logger, onPlaced };
       const device = await BridgedDevice.create(components, description, type, lease.path, signal);
+      progress.device = device;
       logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');
       return async () => {
         try {
@@ -163,4 +186,20 @@ export class Bridge implements DeviceSink {
     known.attached.vm.close();
     this.#components.logger.info({ vm: known.attached.vm.name }, 'guest detached');
   }
+}
+
+function deviceStatus({ description, progress, down }: DeviceEntry): DeviceStatus {
+  const { key, guest, base, irq, deviceId } = description;
+  const { socket, device } = progress;
+  const here = device === undefined ? 'coming up' : 'up';
+  return {
+    device: key,
+    guest,
+    type: deviceById(deviceId).name,
+    base: hex(base),
+    irq,
+    socket,
+    state: down === undefined ? here : 'going down',
+    ...device?.status(),
+  };
 }

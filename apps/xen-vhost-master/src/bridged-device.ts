@@ -15,6 +15,7 @@ import { BridgeError } from './errors.ts';
 import { MmioGate } from './mmio-gate.ts';
 import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
+import type { BridgedDeviceStatus } from './status.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
 /** "NVMM": the vendor that the guest sees. */
@@ -135,6 +136,23 @@ export class BridgedDevice implements VirtioDevice {
   /** True while a back-end is connected. */
   get backendUp(): boolean {
     return this.#link.frontend !== undefined;
+  }
+
+  /** As plain data. */
+  status(): BridgedDeviceStatus {
+    const wirings = [...(this.#session?.queues.values() ?? [])];
+    return {
+      backend: this.backendUp ? 'connected' : 'away',
+      driverStatus: this.transport.status,
+      faults: { ...this.transport.counters },
+      queues: wirings.map(({ config, started, notificationsAssisted, interruptsAssisted }) => ({
+        queue: config.index,
+        size: config.size,
+        started,
+        notificationsAssisted,
+        interruptsAssisted,
+      })),
+    };
   }
 
   readConfig(offset: number, target: Uint8Array): boolean {

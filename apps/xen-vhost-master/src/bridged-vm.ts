@@ -7,4 +7,6 @@ export interface BridgedVm {
   readonly vm: Vm;
   /** Ends when all of the guest's memory is mapped; `vm.memory` is the same from then on. */
   readonly memory: Promise<GuestMemory & ShareableMemory>;
+  /** What was counted of the guest's accesses, as plain data; for the bridge's status. */
+  readonly counters?: () => object;
 }

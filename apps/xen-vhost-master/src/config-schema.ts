@@ -1,8 +1,8 @@
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import * as v from 'valibot';
-import { DEVICE_NAMES, isDirectory, parseSocket } from './fields.ts';
-import { LOG_LEVELS, NOTIFICATION_MODES } from './settings.ts';
-import { deviceByName } from './supported-devices.ts';
+import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
+import { isDirectory, parseSocket } from './fields.ts';
+import { DEVICE_NAMES, deviceByName } from './supported-devices.ts';
 import { TOLD_FIELDS } from './told-device.ts';
 import { parseVirtioDiskRule } from './virtio-disk-rule.ts';
 

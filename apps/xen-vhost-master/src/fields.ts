@@ -6,17 +6,14 @@ import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
 import type { IrqTrigger } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import {
+  DEVICE_NAMES,
   deviceById,
   deviceByName,
-  SUPPORTED_DEVICES,
   type SupportedDevice,
 } from './supported-devices.ts';
 
 /** A domain, as a user names it. */
 export type DomainRef = { readonly id: number } | { readonly name: string };
-
-/** Names of the device types that have one, for messages. */
-export const DEVICE_NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
 
 /** Bits of a physical address on Arm and x86, at most. */
 const MAX_ADDRESS = 1n << 52n;
@@ -125,7 +122,8 @@ export function parseSocket(text: string): string {
 
 /** True for a directory that exists. */
 export function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  // In bigint: see `openOutput` of vhost-device-cli; a socket here would spoil imports to come.
+  return statSync(path, { throwIfNoEntry: false, bigint: true })?.isDirectory() === true;
 }
 
 function parseAddress(text: string): bigint | undefined {

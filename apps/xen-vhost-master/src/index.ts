@@ -15,4 +15,5 @@ export {
   type SocketProvider,
 } from './socket-provider.ts';
 export { SpawnedBackends } from './spawned-backends.ts';
+export type * from './status.ts';
 export { deviceById, deviceByName, type SupportedDevice } from './supported-devices.ts';

@@ -1,11 +1,8 @@
 import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
+import type { LogLevel } from './choices.ts';
 import { BridgeError } from './errors.ts';
 import { placeOf, type ToldDevice } from './told-device.ts';
 import { formatVirtioDiskRule, ruleSubject, type VirtioDiskRule } from './virtio-disk-rule.ts';
-
-export const NOTIFICATION_MODES = ['auto', 'kernel', 'user'] as const;
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** What a command line or a configuration file says; the rest is left to the other or the default. */
 export interface Settings {

@@ -1,14 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import type { Logger } from '@node-vmm/vmm-sys-util';
-import { BridgeError } from './errors.ts';
+import { Backend } from './backend-process.ts';
 import type { SocketLease, SocketProvider } from './socket-provider.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
-const RESTART_DELAY_MS = 500;
-const KILL_DELAY_MS = 2000;
+/** A back-end of ours, as the bridge's status shows it. */
+export interface BackendStatus {
+  readonly socket: string;
+  /** Undefined while it is not running. */
+  readonly pid: number | undefined;
+}
 
 /**
  * Starts a back-end of our own for each device and starts it again when it dies. The command gets
@@ -19,9 +23,12 @@ export class SpawnedBackends implements SocketProvider {
   readonly #commands: ReadonlyMap<string, string>;
   readonly #fallback: SocketProvider;
   readonly #logger: Logger;
-  readonly #leases = new Set<SocketLease>();
+  readonly #backends = new Map<SocketLease, Backend>();
+  /** Released, and not gone yet. */
+  readonly #ending = new Set<Backend>();
   #dir: string | undefined;
   #count = 0;
+  #closed = false;
 
   /**
    * @param commands - shell command by device name
@@ -31,6 +38,13 @@ export class SpawnedBackends implements SocketProvider {
     this.#commands = commands;
     this.#fallback = fallback;
     this.#logger = logger;
+    // However this process ends, as long as it can do anything about it: they are nobody else's.
+    process.on('exit', this.#endAll);
+  }
+
+  /** The back-ends that run for a device now, as plain data. */
+  status(): BackendStatus[] {
+    return [...this.#backends].map(([{ path }, backend]) => ({ socket: path, pid: backend.pid }));
   }
 
   lease(device: SupportedDevice, key: string): SocketLease {
@@ -40,63 +54,36 @@ export class SpawnedBackends implements SocketProvider {
     // Of its own for each lease: the last one's back-end may still be ending, and removes its socket.
     const name = `${device.name}-${key.replaceAll('/', '-')}-${this.#count++}`;
     const base = join(this.#dir, `${name}.sock`);
-    const stop = superviseBackend(command, base, this.#logger.child({ device: key, command }));
+    const backend = new Backend(command, base, this.#logger.child({ device: key, command }));
     const lease: SocketLease = {
       path: `${base}0`,
       release: () => {
-        if (this.#leases.delete(lease)) stop();
+        if (!this.#backends.delete(lease)) return;
+        this.#ending.add(backend);
+        void backend.stop().then(() => {
+          this.#ending.delete(backend);
+          this.#forgetExit();
+        });
       },
     };
-    this.#leases.add(lease);
+    this.#backends.set(lease, backend);
     return lease;
   }
 
   /** Stops every back-end and removes the sockets' directory. */
   close(): void {
-    for (const lease of [...this.#leases]) lease.release();
+    for (const lease of [...this.#backends.keys()]) lease.release();
     if (this.#dir !== undefined) rmSync(this.#dir, { recursive: true, force: true });
+    this.#closed = true;
+    this.#forgetExit();
   }
-}
 
-/**
- * Keeps a back-end running.
- *
- * @returns a function that stops it for good
- */
-function superviseBackend(command: string, base: string, logger: Logger): () => void {
-  let child: ChildProcess | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-  const start = (): void => {
-    // `exec` makes the back-end itself our child, so that signals reach it and not a shell.
-    child = spawn('/bin/sh', ['-c', `exec ${command} --socket-path "$1"`, 'sh', base], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
-    logger.info({ pid: child.pid }, 'started back-end');
-    child.on('error', (error) => {
-      logger.error(
-        {
-          err: new BridgeError('SPAWN_FAILED', `Cannot start back-end "${command}"`, {
-            cause: error,
-          }),
-        },
-        'back-end did not start',
-      );
-    });
-    child.on('exit', (status, signal) => {
-      if (stopped) return;
-      logger.warn({ status, signal }, 'back-end ended, starting it again');
-      timer = setTimeout(start, RESTART_DELAY_MS);
-    });
-  };
-  start();
-  return () => {
-    stopped = true;
-    clearTimeout(timer);
-    const running = child;
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
-    running.kill('SIGTERM');
-    const kill = setTimeout(() => running.kill('SIGKILL'), KILL_DELAY_MS);
-    running.on('exit', () => clearTimeout(kill));
+  #forgetExit(): void {
+    if (this.#closed && this.#ending.size === 0) process.off('exit', this.#endAll);
+  }
+
+  readonly #endAll = (): void => {
+    for (const backend of this.#ending) backend.kill();
+    this.close();
   };
 }

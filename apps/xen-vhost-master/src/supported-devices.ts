@@ -31,6 +31,9 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
   { name: 'spi', deviceId: 45, queues: 1, queueSize: 256, configSize: 0 },
 ];
 
+/** Names of the device types that have one, for messages. */
+export const DEVICE_NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
+
 /** The device type of a VIRTIO device ID. */
 export function deviceById(deviceId: number): SupportedDevice {
   return (

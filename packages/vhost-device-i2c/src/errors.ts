@@ -4,8 +4,8 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vhost-device-i2c/I2cError');
  * What went wrong.
  *
  * - `USAGE`: a command line that cannot be meant.
- * - `NO_SUCH_ADAPTER`, `AMBIGUOUS_ADAPTER`, `ADAPTER_UNUSABLE`, `ADDRESS_BUSY`, `PERMISSION`,
- *   `BAD_DIRECTORY`: the host is not as the command line expects.
+ * - `NO_SUCH_ADAPTER`, `AMBIGUOUS_ADAPTER`, `ADAPTER_UNUSABLE`, `ADDRESS_BUSY`, `PERMISSION`:
+ *   the host is not as the command line expects.
  * - `NO_DEVICE`: nobody acknowledged; `NOT_SUPPORTED`: the adapter cannot express the transfer;
  *   `BUS_BUSY`: arbitration lost; `TIMEOUT`; `IO`: anything else that the adapter reports.
  * - `CHIP_FAILED`: a simulated chip threw.
@@ -17,7 +17,6 @@ export type I2cErrorCode =
   | 'ADAPTER_UNUSABLE'
   | 'ADDRESS_BUSY'
   | 'PERMISSION'
-  | 'BAD_DIRECTORY'
   | 'NO_DEVICE'
   | 'NOT_SUPPORTED'
   | 'BUS_BUSY'

@@ -8,6 +8,8 @@ import {
   type Logger,
   MainPoller,
   type Poller,
+  type RateLimitedLogger,
+  rateLimited,
   silentLogger,
   ThreadInterrupt,
   UnixListener,
@@ -15,7 +17,7 @@ import {
 import type { DeviceSpec } from './device-spec.ts';
 import { VhostUserBackendError } from './errors.ts';
 import { ServedDevice } from './served-device.ts';
-import type { DeviceStatus } from './status.ts';
+import type { DeviceStatus, StatusOptions } from './status.ts';
 import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
 import { WATCH_INTERVAL_MS, type WatchdogEvents } from './worker-watchdog.ts';
 
@@ -70,7 +72,7 @@ export class VhostUserDaemon {
   readonly failure: Promise<VhostUserBackendError>;
   readonly #poller: Poller;
   readonly #ownPoller: MainPoller | undefined;
-  readonly #logger: Logger;
+  readonly #logger: RateLimitedLogger;
   readonly #maxWorkers: number;
   readonly #xenMmap: boolean;
   readonly #closeTimeout: number;
@@ -91,7 +93,7 @@ export class VhostUserDaemon {
     checkInteger('closeTimeout', closeTimeout, 1, MAX_TIMEOUT_MS);
     this.#ownPoller = options.poller === undefined ? new MainPoller() : undefined;
     this.#poller = options.poller ?? (this.#ownPoller as MainPoller);
-    this.#logger = options.logger ?? silentLogger;
+    this.#logger = rateLimited(options.logger ?? silentLogger);
     this.failure = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -142,8 +144,8 @@ export class VhostUserDaemon {
   }
 
   /** State and counters of every device, as plain data. */
-  async status(): Promise<DeviceStatus[]> {
-    return Promise.all([...this.#devices.values()].map((device) => device.status()));
+  async status(options: StatusOptions = {}): Promise<DeviceStatus[]> {
+    return Promise.all([...this.#devices.values()].map((device) => device.status(options)));
   }
 
   /**
@@ -234,7 +236,8 @@ export class VhostUserDaemon {
 
   #onEvent(event: WorkerEvent): void {
     if (event.type === 'log') {
-      this.#logger[event.level](event.context, event.message);
+      // Limited where it comes from, so that it does not pile up between the threads.
+      this.#logger.unlimited[event.level](event.context, event.message);
       return;
     }
     const device = this.#devices.get(event.device);

@@ -4,8 +4,14 @@ import { DeviceServer } from './device-server.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import { VhostUserBackendError } from './errors.ts';
 import type { DeviceCall } from './pulse.ts';
-import type { DeviceStatus } from './status.ts';
-import type { ErrorRecord, Params, Result, WorkerCallName } from './worker-protocol.ts';
+import type { DeviceStatus, StatusOptions } from './status.ts';
+import type {
+  ErrorRecord,
+  Params,
+  Result,
+  RingCounters,
+  WorkerCallName,
+} from './worker-protocol.ts';
 import { errorOf, type WorkerThread } from './worker-thread.ts';
 
 /** A device that a `VhostUserDaemon` serves. */
@@ -74,19 +80,35 @@ export class ServedDevice {
   }
 
   /** State and counters. */
-  async status(): Promise<DeviceStatus> {
+  async status({ timeoutMs }: StatusOptions = {}): Promise<DeviceStatus> {
+    const rings = this.#failure === undefined ? await this.#counters(timeoutMs) : [];
     const server = this.#server;
-    const state =
-      this.#failure !== undefined ? 'failed' : server?.connected ? 'connected' : 'listening';
-    const rings = state === 'failed' ? [] : await this.#call('counters', {});
+    const served = server?.connected ? 'connected' : 'listening';
+    const answered = rings === undefined ? 'not answering' : served;
     return {
       name: this.name,
       socketPath: this.socketPath,
-      state,
+      state: this.#failure !== undefined ? 'failed' : answered,
       connections: server?.connections ?? 0,
       memoryRegions: server?.memoryRegions ?? 0,
-      rings,
+      rings: rings ?? [],
     };
+  }
+
+  /** @returns undefined when the worker does not answer, or not in time */
+  async #counters(timeoutMs: number | undefined): Promise<RingCounters[] | undefined> {
+    // Closing, or its worker has ended: either way nobody is there to answer.
+    const counters = this.#call('counters', {}).catch(() => undefined);
+    if (timeoutMs === undefined) return counters;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), timeoutMs);
+    });
+    try {
+      return await Promise.race([counters, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Stops serving the device and disposes of it. Idempotent. */

@@ -4,12 +4,18 @@ import type { RingCounters } from './worker-protocol.ts';
 export interface DeviceStatus {
   readonly name: string;
   readonly socketPath: string | undefined;
-  /** `failed`: device code threw, or its worker ended. */
-  readonly state: 'listening' | 'connected' | 'failed';
+  /** `failed`: device code threw, or its worker ended. `not answering`: its worker is busy or stuck. */
+  readonly state: 'listening' | 'connected' | 'failed' | 'not answering';
   /** Front-ends since the start. */
   readonly connections: number;
   /** Memory regions that the front-end shares now. */
   readonly memoryRegions: number;
-  /** By ring; empty when the device has failed. */
+  /** By ring; empty when the device has failed or does not answer. */
   readonly rings: readonly RingCounters[];
+}
+
+/** How the status is asked for. */
+export interface StatusOptions {
+  /** Milliseconds that a worker has to answer; without, it is waited for. */
+  readonly timeoutMs?: number;
 }

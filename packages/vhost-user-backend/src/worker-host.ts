@@ -1,5 +1,12 @@
 import type { MessagePort } from 'node:worker_threads';
-import { asFd, EventFd, EventLoop, threadId, watchControlPort } from '@node-vmm/vmm-sys-util';
+import {
+  asFd,
+  EventFd,
+  EventLoop,
+  rateLimited,
+  threadId,
+  watchControlPort,
+} from '@node-vmm/vmm-sys-util';
 import type { CreateDevice } from './device.ts';
 import { errorRecord, importErrorRecord } from './error-record.ts';
 import { VhostUserBackendError } from './errors.ts';
@@ -115,7 +122,7 @@ export class WorkerHost {
     }
     const hosted = new HostedDevice(create as CreateDevice<unknown>, params.options, {
       name,
-      logger: new PortLogger(this.#port, { device: name }),
+      logger: rateLimited(new PortLogger(this.#port, { device: name })),
       loop: this.#loop,
       id,
       pulse: this.#pulse,

@@ -21,7 +21,8 @@ class Bench {
   readonly bridge = new Bridge({
     attachVm: (guest) => {
       const vm = this.machines.get(guest);
-      return { vm, memory: Promise.resolve(vm.memory) };
+      const counters = (): object => ({ ...vm.counters, ...vm.bus.counters });
+      return { vm, memory: Promise.resolve(vm.memory), counters };
     },
     sockets: new SocketDirectory(this.dir.path),
     poller: this.poller,
@@ -134,6 +135,44 @@ describe('Bridge with a daemon and a guest', { timeout: TIMEOUT }, () => {
       expect(await guest.ask('pairs', 50 * round, 20)).toEqual({ done: 20, repeated: 0 });
     }
     expect(bench.book.lines.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('shows guests, devices, queues and back-ends as its status', async () => {
+    const daemon = bench.daemon();
+    const device = i2cDevice();
+    const adding = bench.bridge.add(device);
+    await until(() => bench.book.saying('waiting for back-end').length === 1);
+    const socket = bench.dir.join('i2c.sock0');
+    const base = `0x${device.base.toString(16)}`;
+    const same = { device: device.key, guest: device.guest, type: 'i2c', base, socket };
+    expect(bench.bridge.status()).toMatchObject({
+      guests: [{ guest: device.guest, devices: 1 }],
+      devices: [{ ...same, state: 'coming up' }],
+    });
+    daemon.start();
+    await adding;
+    const guest = bench.guest();
+    await guest.ask('start');
+    await guest.ask('pairs', 0, 1);
+    expect(JSON.parse(JSON.stringify(bench.bridge.status()))).toMatchObject({
+      guests: [{ counters: { requests: expect.any(Number), writes: expect.any(Number) } }],
+      devices: [
+        {
+          ...same,
+          state: 'up',
+          backend: 'connected',
+          driverStatus: 15,
+          queues: [{ queue: 0, started: true }],
+        },
+      ],
+    });
+    await daemon.kill();
+    await until(() => bench.bridge.status().devices[0]?.backend === 'away');
+    expect(bench.bridge.status().devices).toMatchObject([{ queues: [{ started: false }] }]);
+    const removing = bench.bridge.remove(device.key);
+    expect(bench.bridge.status().devices).toMatchObject([{ state: 'going down' }]);
+    await removing;
+    expect(bench.bridge.status()).toEqual({ guests: [], devices: [] });
   });
 
   it('lets a transfer wait for a daemon that was killed', async () => {

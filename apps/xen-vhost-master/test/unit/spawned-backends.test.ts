@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -104,5 +105,38 @@ describe('SpawnedBackends', () => {
     backends.close();
     expect(existsSync(dirname(path))).toBe(false);
     await until(() => !exists(first.pid) && !exists(second.pid));
+  });
+
+  it('shows what runs for whom', async () => {
+    const { path } = backends.lease(I2C, '3/0');
+    const { pid } = await started(1);
+    expect(backends.status()).toEqual([{ socket: path, pid }]);
+    process.kill(pid, 'SIGKILL');
+    await until(() => backends.status()[0]?.pid === undefined);
+  });
+
+  it('ends them when the process ends without closing', async () => {
+    // Waits until the back-end runs, then ends as after an unexpected error.
+    const script = `
+      import { existsSync } from 'node:fs';
+      import { setTimeout as delay } from 'node:timers/promises';
+      import { silentLogger } from '@node-vmm/vmm-sys-util';
+      import { deviceById, FixedSockets, SpawnedBackends } from '@node-vmm/xen-vhost-master';
+      const [log, command] = process.argv.slice(1);
+      const fallback = new FixedSockets(new Map());
+      new SpawnedBackends(new Map([['i2c', command]]), fallback, silentLogger).lease(deviceById(34), '3/0');
+      while (!existsSync(log)) await delay(10);
+      process.exit(1);`;
+    const command = `${process.execPath} ${dir.join('backend.cjs')} ${dir.join('log')}`;
+    const args = ['--input-type=module', '-e', script, dir.join('log'), command];
+    // Not within the test's folder of sources: the package by its own name, built.
+    const { status, stderr } = spawnSync(process.execPath, args, {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
+    const { pid } = await started(1);
+    await until(() => !exists(pid));
+    expect(log()).toContain('SIGTERM');
   });
 });

@@ -11,9 +11,6 @@ export interface BoardEntry {
   readonly address: number;
 }
 
-/** The board of `--simulate` without a value. */
-export const DEFAULT_BOARD = 'ds1338@0x68,24c02@0x50';
-
 /** The chips that there are, by the name that a board gives. */
 export const CHIPS: ReadonlyMap<string, () => I2cChip> = new Map<string, () => I2cChip>([
   ['ds1338', () => new Ds1338()],

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+/** The built program. */
+export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 /** A directory for sockets, removed with the disposable. */
 export function socketDirectory(): Disposable & { readonly path: string } {
@@ -55,6 +56,10 @@ export class DaemonProcess {
         this.#onOutput = resolve;
       });
     }
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -13,13 +13,13 @@ beforeEach(() => {
 afterEach(() => directory[Symbol.dispose]());
 
 describe('parseArgs', () => {
-  const run = (...argv: string[]): Args => {
-    const parsed = parseArgs(argv);
+  const run = async (...argv: string[]): Promise<Args> => {
+    const parsed = await parseArgs(argv);
     if (!('run' in parsed)) throw new Error(parsed.print);
     return parsed.run;
   };
 
-  it("reads rust-vmm's command lines", () => {
+  it("reads rust-vmm's command lines", async () => {
     const expected = {
       socketPath: '/root/vi2c.sock',
       socketCount: 1,
@@ -28,26 +28,40 @@ describe('parseArgs', () => {
       board: undefined,
       devices: [{ adapter: { bus: 0 }, addresses: [32] }],
     };
-    expect(run('-s', '/root/vi2c.sock', '-c', '1', '-l', '0:32')).toEqual(expected);
-    expect(run('--socket-path=/root/vi2c.sock', '--socket-count=1', '--device-list=0:32')).toEqual(
-      expected,
-    );
+    expect(await run('-s', '/root/vi2c.sock', '-c', '1', '-l', '0:32')).toEqual(expected);
+    expect(
+      await run('--socket-path=/root/vi2c.sock', '--socket-count=1', '--device-list=0:32'),
+    ).toEqual(expected);
   });
 
-  it('knows the default board, and others', () => {
-    expect(run('-s', 'x', '--simulate').board).toEqual([
+  it('knows the default board, and others', async () => {
+    expect((await run('-s', 'x', '--simulate')).board).toEqual([
       { chip: 'ds1338', address: 0x68 },
       { chip: '24c02', address: 0x50 },
     ]);
-    expect(run('-s', 'x', '--simulate', 'ds1338@0x20', '-l', '0:32').board).toEqual([
+    expect((await run('-s', 'x', '--simulate', 'ds1338@0x20', '-l', '0:32')).board).toEqual([
       { chip: 'ds1338', address: 0x20 },
     ]);
   });
 
+  it('reads who may use the sockets', async () => {
+    const { socketMode, socketGroup } = await run(
+      ...['-s', 'x', '--simulate', '--socket-mode', '0660', '--socket-group', 'root'],
+    );
+    expect({ socketMode, socketGroup }).toEqual({ socketMode: 0o660, socketGroup: 0 });
+    expect((await run('-s', 'x', '--simulate', '--socket-group', '1234')).socketGroup).toBe(1234);
+  });
+
   it.each([
     ['no socket path', ['-l', '0:1'], "'-s, --socket-path <path>' not specified"],
-    ['an empty socket path', ['-s', '', '-l', '0:1'], 'must have 1 to 107 bytes'],
-    ['a long socket path', ['-s', `/${'x'.repeat(106)}`, '--simulate'], 'must have 1 to 107 bytes'],
+    ['an empty socket path', ['-s', '', '-l', '0:1'], 'empty --socket-path'],
+    ['permissions that are none', ['-s', 'x', '--simulate', '--socket-mode', '698'], 'in octal'],
+    ['too many permissions', ['-s', 'x', '--simulate', '--socket-mode', '4660'], 'in octal'],
+    [
+      'an unknown group',
+      ['-s', 'x', '--simulate', '--socket-group', 'no-such-group'],
+      "argument 'no-such-group' is invalid. There is no such group",
+    ],
     ['no devices', ['-s', 'x'], 'give --device-list or --simulate'],
     ['a bad device list', ['-s', 'x', '-l', '0:128'], 'over 127'],
     ['a bad board', ['-s', 'x', '--simulate', 'toaster@1'], 'no chip "toaster"'],
@@ -58,8 +72,9 @@ describe('parseArgs', () => {
     ['an unknown option', ['-s', 'x', '-l', '0:1', '--force'], "unknown option '--force'"],
     ['an operand', ['-s', 'x', '-l', '0:1', 'y'], 'too many arguments'],
     ['an option without its value', ['-l', '0:1', '-s'], 'argument missing'],
-  ])('refuses %s', (_, argv, reason) => {
-    expect(() => parseArgs(argv)).toThrow(
+    ['a mistyped option, even without the rest', ['--simulat'], "unknown option '--simulat'"],
+  ])('refuses %s', async (_, argv, reason) => {
+    await expect(parseArgs(argv)).rejects.toThrow(
       expect.objectContaining({ code: 'USAGE', message: expect.stringContaining(reason) }),
     );
   });
@@ -75,12 +90,20 @@ describe('the program', () => {
     expect(help.stdout).toContain('--device-list <list>');
   });
 
-  it('ends with 2, the reason and the usage after a bad command line', async () => {
+  it('ends with 2 and one line that points to the usage after a bad command line', async () => {
     const daemon = new DaemonProcess('-s', socket, '-l', '0:200');
     expect(await daemon.exit).toEqual({ code: 2, signal: null });
     expect(daemon.stdout).toBe('');
     expect(daemon.stderr).toMatch(
-      /^vhost-device-i2c: Cannot read device list "0:200": address 200 is over 127.*\n\nUsage: vhost-device-i2c /,
+      /^vhost-device-i2c: Cannot read device list "0:200": address 200 is over 127.*; see vhost-device-i2c --help\n$/,
+    );
+    const long = new DaemonProcess('-s', `/${'x'.repeat(106)}`, '--simulate');
+    expect(await long.exit).toEqual({ code: 2, signal: null });
+    expect(long.stderr).toMatch(/must have 1 to 107 bytes.*--help\n$/);
+    const mistyped = new DaemonProcess('--socket-pth', 'x');
+    expect(await mistyped.exit).toEqual({ code: 2, signal: null });
+    expect(mistyped.stderr).toMatch(
+      /^[^\n]*--socket-pth[^\n]*Did you mean --socket-path[^\n]*--help\n$/,
     );
   });
 
@@ -122,14 +145,17 @@ describe('the program', () => {
     expect(daemon.stderr).toMatch(/^vhost-device-i2c: Cannot [^\n]*\n$/);
   });
 
-  it.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 and no sockets after %s', async (signal) => {
-    const daemon = new DaemonProcess('-s', socket, '-c', '3', '--workers', '2', '--simulate');
-    await daemon.logged('device ready', 3);
-    for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(true);
-    daemon.kill(signal);
-    expect(await daemon.exit).toEqual({ code: 0, signal: null });
-    for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(false);
-  });
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+    'ends with 0 and no sockets after %s',
+    async (signal) => {
+      const daemon = new DaemonProcess('-s', socket, '-c', '3', '--workers', '2', '--simulate');
+      await daemon.logged('device ready', 3);
+      for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(true);
+      daemon.kill(signal);
+      expect(await daemon.exit).toEqual({ code: 0, signal: null });
+      for (const i of [0, 1, 2]) expect(existsSync(`${socket}${i}`)).toBe(false);
+    },
+  );
 
   it('leaves the socket of another daemon alone, and takes over that of a dead one', async () => {
     const first = new DaemonProcess('-s', socket, '--simulate');

@@ -1,0 +1,98 @@
+// What `npm start` runs: the main job, in real processes over real sockets and eventfds, with a
+// simulated hypervisor in place of Xen.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
+import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
+import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
+import {
+  Bridge,
+  type DeviceDescription,
+  FixedSockets,
+  SpawnedBackends,
+} from '@node-vmm/xen-vhost-master';
+import { Narrator } from './narrator.ts';
+
+const VIRTIO_ID_I2C_ADAPTER = 34;
+const DEVICE: DeviceDescription = {
+  key: '1/0',
+  guest: 1,
+  deviceId: VIRTIO_ID_I2C_ADAPTER,
+  base: 0x0200_0000n,
+  irq: 33,
+};
+/** A demo that stands still is a failure. */
+const GIVE_UP_MS = 30_000;
+
+function daemonProgram(): string {
+  const manifest = import.meta.resolve('@node-vmm/vhost-device-i2c/package.json');
+  return join(dirname(fileURLToPath(manifest)), 'dist', 'main.js');
+}
+
+function runGuest(vm: SimulatedVm): { guest: ChildProcess; status: Promise<number> } {
+  const { machine, fds } = vm.guestResources([DEVICE]);
+  const program = fileURLToPath(new URL('./guest.js', import.meta.url));
+  const guest = spawn(process.execPath, [program, JSON.stringify(machine)], {
+    stdio: ['ignore', 'inherit', 'inherit', ...fds],
+    timeout: GIVE_UP_MS,
+  });
+  const status = once(guest, 'exit').then(([code]) => (code as number | null) ?? EXIT_FAILURE);
+  return { guest, status };
+}
+
+/** What `npm start` does. */
+export const main: Main = async (argv, program) => {
+  const narrator = new Narrator('bridge');
+  let bridge: Bridge | undefined;
+  const logger = await program.start(
+    { level: argv.includes('--verbose') ? 'debug' : 'warn' },
+    () => bridge?.status() ?? {},
+  );
+  using poller = new MainPoller();
+  const vm = SimulatedVm.create({ poller, logger });
+  const [ram] = vm.memory.regions;
+  narrator.say(
+    `a simulated machine: ${(ram?.length ?? 0) >> 20} MiB of RAM in a memfd at ${hex(ram?.guestAddr ?? 0)}, an ioreq page, eventfds as event channels`,
+  );
+  const command = `${process.execPath} ${daemonProgram()} --simulate --log-level warn`;
+  const sockets = new SpawnedBackends(
+    new Map([['i2c', command]]),
+    new FixedSockets(new Map()),
+    logger,
+  );
+  bridge = new Bridge({
+    attachVm: () => ({
+      vm,
+      memory: Promise.resolve(vm.memory),
+      counters: () => ({ ...vm.counters, ...vm.bus.counters }),
+    }),
+    sockets,
+    poller,
+    logger,
+  });
+  try {
+    narrator.say('starting vhost-device-i2c --simulate and connecting to its vhost-user socket');
+    await bridge.add(DEVICE);
+    narrator.say(
+      `features negotiated, guest memory shared; virtio-mmio I2C adapter at ${hex(DEVICE.base)}, interrupt ${DEVICE.irq}`,
+    );
+    narrator.say('starting the guest, a process of its own');
+    const { guest, status } = runGuest(vm);
+    void program.signals.ended.then(() => guest.kill('SIGKILL'));
+    const exitCode = await status;
+    if (program.signals.ending) return EXIT_OK;
+    const { bus } = vm;
+    narrator.say(
+      `served ${bus.counters.reads} register reads and ${bus.counters.writes} writes, ${bus.counters.ioeventfds} of them notifications that went to the daemon as eventfds`,
+    );
+    return exitCode;
+  } finally {
+    await bridge.close();
+    sockets.close();
+    vm.close();
+    narrator.say('everything is closed');
+  }
+};

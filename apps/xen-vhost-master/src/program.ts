@@ -1,0 +1,11 @@
+import type { Main } from '@node-vmm/vhost-device-cli';
+import { parseArguments } from './args.ts';
+
+/** What `xen-vhost-master` does. */
+export const main: Main = async (argv, program) => {
+  const parsed = await parseArguments(argv);
+  if ('print' in parsed) return program.print(parsed.print);
+  // Here and not above: who asks for a version waits for no native code.
+  const { serve } = await import('./serve.ts');
+  return serve(parsed.run, program);
+};

@@ -1,0 +1,92 @@
+import { dirname } from 'node:path';
+import type { RawOptions } from './args.ts';
+import { BridgeError } from './errors.ts';
+import { isDirectory } from './fields.ts';
+import { findTwice, type Settings } from './settings.ts';
+import { DEVICE_NAMES, deviceByName } from './supported-devices.ts';
+import { parseToldDevice, placeOf } from './told-device.ts';
+import { parseVirtioDiskRule, ruleSubject } from './virtio-disk-rule.ts';
+
+function fail(message: string): never {
+  throw new BridgeError('USAGE', message);
+}
+
+/**
+ * Reads what Commander took for text.
+ *
+ * @throws {BridgeError} USAGE
+ */
+export function readOptions(options: RawOptions): Settings {
+  const { socketPath, name, spawn, notification, xenstore, logLevel } = options;
+  const directories = socketPath.filter(isDirectory);
+  if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
+  const files = socketPath.filter((path) => !directories.includes(path));
+  return {
+    directory: directories[0],
+    sockets: pairSockets(files, name),
+    spawn: parseSpawn(spawn),
+    notification,
+    xenstore,
+    logLevel,
+    virtioDisks: parseEach('--virtio-disk', options.virtioDisk, parseVirtioDiskRule, ruleSubject),
+    devices: parseEach('--device', options.device, parseToldDevice, placeOf),
+  };
+}
+
+function parseEach<T>(
+  option: string,
+  texts: readonly string[],
+  parse: (text: string) => T,
+  identity: (item: T) => string,
+): T[] {
+  const items = texts.map((text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!BridgeError.is(error)) throw error;
+      throw new BridgeError('USAGE', `${option} ${text}: ${error.message}`, { cause: error });
+    }
+  });
+  const twice = findTwice(items, identity);
+  if (twice !== undefined) fail(`${option} was given twice for ${twice.identity}; once is enough`);
+  return items;
+}
+
+function pairSockets(paths: readonly string[], names: readonly string[]): Map<string, string> {
+  if (paths.length !== names.length) {
+    const count = `${paths.length} of the one (${paths.join(', ') || 'none'}), ${names.length} of the other`;
+    fail(
+      `every --socket-path that is no directory needs a --name and the reverse: there are ${count}`,
+    );
+  }
+  const sockets = new Map<string, string>();
+  paths.forEach((path, i) => {
+    const name = deviceName(names[i] as string, '--name');
+    if (sockets.has(name)) fail(`--name ${name} was given twice; use a directory of sockets`);
+    if (!isDirectory(dirname(path))) {
+      fail(`--socket-path ${path} is in a directory that does not exist; create ${dirname(path)}`);
+    }
+    sockets.set(name, path);
+  });
+  return sockets;
+}
+
+function parseSpawn(items: readonly string[]): Map<string, string> {
+  const commands = new Map<string, string>();
+  for (const item of items) {
+    const split = item.indexOf('=');
+    const template = item.slice(split + 1).trim();
+    if (split < 1 || template === '') fail(`--spawn expects <name>=<command>, got "${item}"`);
+    const name = deviceName(item.slice(0, split), '--spawn');
+    if (commands.has(name)) fail(`--spawn ${name} was given twice; one serves all its devices`);
+    commands.set(name, template);
+  }
+  return commands;
+}
+
+function deviceName(value: string, option: string): string {
+  if (deviceByName(value) === undefined) {
+    fail(`${option} ${value} is no device type; those are: ${DEVICE_NAMES}`);
+  }
+  return value;
+}

@@ -1,0 +1,110 @@
+import { EXIT_FAILURE, EXIT_OK, type Program } from '@node-vmm/vhost-device-cli';
+import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
+import { XenStore } from '@node-vmm/xen-store';
+import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
+import { attachXenGuest } from './attach-xen-guest.ts';
+import { Bridge } from './bridge.ts';
+import { CombinedSource } from './combined-source.ts';
+import type { DeviceSource, HoldGuest } from './device-source.ts';
+import { Domains } from './domains.ts';
+import type { Arguments } from './settings.ts';
+import { FixedSockets, SocketDirectory, type SocketProvider } from './socket-provider.ts';
+import { SpawnedBackends } from './spawned-backends.ts';
+import { ToldSource } from './told-source.ts';
+import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
+import { VirtioProtocol } from './virtio-protocol.ts';
+import { XenbusSource } from './xenbus-source.ts';
+
+function socketProvider(run: Arguments): SocketProvider {
+  const fixed = new FixedSockets(run.sockets);
+  if (run.directory === undefined) return fixed;
+  const directory = new SocketDirectory(run.directory);
+  return {
+    lease: (device, key) => (run.sockets.has(device.name) ? fixed : directory).lease(device, key),
+  };
+}
+
+/** Pausing is the control domain's right: elsewhere a guest may be faster than its devices. */
+function holdGuest(xen: XenHost, logger: Logger): HoldGuest {
+  const pauser = new DomainPauser(xen.privcmd);
+  return (domid) => {
+    try {
+      const pause = pauser.pause(asDomId(domid));
+      return () => pause.release();
+    } catch (error) {
+      logger.debug({ domid, reason: errorMessage(error) }, 'guest not held');
+      return undefined;
+    }
+  };
+}
+
+/** Every way in which devices are announced here. */
+function deviceSource(
+  run: Arguments,
+  components: { readonly store: XenStore; readonly logger: Logger; readonly hold: HoldGuest },
+): DeviceSource {
+  const { store, logger } = components;
+  const domains = new Domains(store, logger);
+  const sources: DeviceSource[] = [
+    new XenbusSource({ ...components, protocol: new VirtioProtocol() }),
+  ];
+  const { virtioDisks: rules, devices } = run;
+  const blk = run.sockets.has('blk') || run.spawn.has('blk');
+  if (blk || rules.length > 0) {
+    const protocol = new VirtioDiskProtocol({ rules, blk, domains });
+    sources.push(new XenbusSource({ ...components, protocol }));
+  }
+  if (devices.length > 0) sources.push(new ToldSource({ ...components, domains, devices }));
+  return new CombinedSource(sources, logger);
+}
+
+/**
+ * Serves guests until a signal asks for the end or the xenstore is gone.
+ *
+ * @returns the exit code
+ */
+export async function serve(run: Arguments, program: Program): Promise<number> {
+  let bridge: Bridge | undefined;
+  let sockets: SpawnedBackends | undefined;
+  const logger = await program.start({ level: run.logLevel }, () => ({
+    ...(bridge?.status() ?? { guests: [], devices: [] }),
+    backends: sockets?.status() ?? [],
+  }));
+  using xen = XenHost.open();
+  using poller = new MainPoller();
+  using store = XenStore.open({
+    poller,
+    logger,
+    ...(run.xenstore === undefined ? {} : { path: run.xenstore }),
+  });
+  const { major, minor } = xen.version();
+  logger.info({ xen: `${major}.${minor}` }, 'starting');
+  sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
+  bridge = new Bridge({
+    attachVm: (guest, memory) =>
+      attachXenGuest({ xen, poller, logger }, guest, {
+        notification: run.notification,
+        ...(memory === undefined ? {} : { memory }),
+      }),
+    sockets,
+    poller,
+    logger,
+  });
+  const source = deviceSource(run, { store, logger, hold: holdGuest(xen, logger) });
+  try {
+    await source.start(bridge);
+    const reason = await Promise.race([program.signals.ended, store.ended]);
+    if (typeof reason === 'string') {
+      logger.info({ signal: reason }, 'ending');
+      return EXIT_OK;
+    }
+    program.complain(
+      `${reason?.message ?? 'the xenstore is closed'}; start again when xenstored is back`,
+    );
+    return EXIT_FAILURE;
+  } finally {
+    await source.close();
+    await bridge.close();
+    sockets.close();
+  }
+}

@@ -1,0 +1,53 @@
+// What `Bridge.status` shows: plain data.
+
+/** A guest that is attached to. */
+export interface GuestStatus {
+  /** Its domid. */
+  readonly guest: number;
+  /** `xen:3`. */
+  readonly vm: string;
+  readonly devices: number;
+  /** What was counted of the guest's accesses. */
+  readonly counters: object;
+}
+
+/** A queue that the driver has set up. */
+export interface QueueStatus {
+  readonly queue: number;
+  readonly size: number;
+  /** True while a back-end serves it. */
+  readonly started: boolean;
+  readonly notificationsAssisted: boolean;
+  readonly interruptsAssisted: boolean;
+}
+
+/** What a device that is up shows of itself. */
+export interface BridgedDeviceStatus {
+  /** `away`: gone, and tried again until it is back. */
+  readonly backend: 'connected' | 'away';
+  /** Device status bits as the driver reads them. */
+  readonly driverStatus: number;
+  /** What the driver did wrong, by kind. */
+  readonly faults: object;
+  readonly queues: readonly QueueStatus[];
+}
+
+/** A device of a guest. */
+export interface DeviceStatus extends Partial<BridgedDeviceStatus> {
+  readonly device: string;
+  readonly guest: number;
+  readonly type: string;
+  /** Of its virtio-mmio window, in hexadecimal. */
+  readonly base: string;
+  readonly irq: number;
+  /** Of its back-end; undefined while none is assigned. */
+  readonly socket: string | undefined;
+  /** `coming up` until its back-end has answered for the first time. */
+  readonly state: 'coming up' | 'up' | 'going down';
+}
+
+/** Everything that a bridge serves. */
+export interface BridgeStatus {
+  readonly guests: readonly GuestStatus[];
+  readonly devices: readonly DeviceStatus[];
+}

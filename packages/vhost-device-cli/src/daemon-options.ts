@@ -1,0 +1,15 @@
+import type { LogLevel } from './log-levels.ts';
+
+/** What every daemon's command line says: see `addDaemonOptions`. */
+export interface DaemonOptions {
+  /** Sockets are `<socketPath>0` .. `<socketPath><socketCount - 1>`. */
+  readonly socketPath: string;
+  readonly socketCount: number;
+  /** Permission bits of the sockets; default by the process's umask. */
+  readonly socketMode?: number;
+  /** Group that owns the sockets; default the process's. */
+  readonly socketGroup?: number;
+  /** Threads that serve the devices. */
+  readonly workers: number;
+  readonly logLevel: LogLevel;
+}

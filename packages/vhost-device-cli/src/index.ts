@@ -1,0 +1,18 @@
+/**
+ * What the main of every vhost-user daemon needs: signals, status, exit codes, a logger that never
+ * stops service, and a daemon's socket options.
+ *
+ * Importing it loads next to nothing: a program's entry does so to have its signals at once.
+ *
+ * @packageDocumentation
+ */
+export * from './create-logger.ts';
+export type * from './daemon-options.ts';
+export * from './errors.ts';
+export * from './exit-codes.ts';
+export * from './log-levels.ts';
+export * from './program.ts';
+export type { LoggerOptions, ProgramLogger } from './program-logger.ts';
+export * from './run-daemon.ts';
+export * from './run-program.ts';
+export * from './signals.ts';
