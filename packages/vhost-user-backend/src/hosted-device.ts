@@ -4,7 +4,6 @@ import {
   asFd,
   type EventFd,
   type EventLoop,
-  errorMessage,
   type Fd,
   type Interest,
   type Logger,
@@ -210,7 +209,7 @@ export class HostedDevice implements VringOwner {
   ringBroken(ring: number, reason: Error): void {
     this.#environment.logger.error(
       { ring, err: reason },
-      `the ring cannot be served until the driver mends it: ${errorMessage(reason)}`,
+      'the ring cannot be served until the driver mends it',
     );
   }
 

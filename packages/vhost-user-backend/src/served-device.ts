@@ -138,7 +138,10 @@ export class ServedDevice {
 
   /** @internal Device code has been waiting for long. */
   waits(call: DeviceCall): void {
-    this.#logger.warn({ call }, `device ${this.name} has not come back from ${call} yet: all devices of its worker wait`);
+    this.#logger.warn(
+      { call },
+      `device ${this.name} has not come back from ${call} yet: all devices of its worker wait`,
+    );
   }
 
   /** @internal Device code does not come back. */

@@ -8,6 +8,7 @@ const SOURCE = `
   const { EventFd, threadId } = await import(workerData.module);
   const event = EventFd.fromFd(workerData.fd);
   parentPort.postMessage(threadId());
+  await new Promise((resolve) => parentPort.once('message', resolve));
   let asked = 0;
   const done = event.signalUnless(() => ++asked === 2);
   parentPort.postMessage({ done, asked });
@@ -21,7 +22,6 @@ describe('ThreadInterrupt', () => {
     event = EventFd.create(0xffff_fffe);
     const { writeSync } = await import('node:fs');
     writeSync(event.fd, new Uint8Array(BigUint64Array.of(0xffff_fffe_ffff_ffffn + 1n).buffer));
-    setNonBlocking(event.fd, false);
     const interrupt = ThreadInterrupt.install();
     const module = new URL('../dist/index.js', import.meta.url).href;
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(SOURCE)}`), {
@@ -30,6 +30,9 @@ describe('ThreadInterrupt', () => {
     });
     const [tid] = (await once(worker, 'message')) as [number];
     expect(tid).not.toBe(threadId());
+    // As a peer does that shares it.
+    setNonBlocking(event.fd, false);
+    worker.postMessage('go');
     const ended = once(worker, 'exit');
     const result = once(worker, 'message');
     let over = false;

@@ -96,7 +96,7 @@ describe('a guest of vhost-device-i2c --simulate', () => {
     const [bad, good] = await Promise.all([0, 1].map((i) => SocketGuest.connect(`${socket}${i}`)));
     if (bad === undefined || good === undefined) throw new Error('not connected');
     bad.breakRing();
-    await daemon?.logged('the driver broke its ring, which is idle until it is set up anew');
+    await daemon?.logged('the ring cannot be served until the driver mends it');
     expect(await good.read(EEPROM, 0, 1)).toEqual([255]);
     bad.close();
     const again = await SocketGuest.connect(`${socket}0`);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Args, parseArgs } from '../../src/args.ts';
@@ -81,6 +81,18 @@ describe('parseArgs', () => {
 });
 
 describe('the program', () => {
+  it('gives its sockets the permissions and the group that were asked for', async () => {
+    const group = process.getgid?.() ?? 0;
+    const daemon = new DaemonProcess(
+      ...['-s', socket, '--simulate', '--socket-mode', '660', '--socket-group', `${group}`],
+    );
+    await daemon.logged('device ready');
+    const { mode, gid } = statSync(`${socket}0`, { bigint: true });
+    expect({ mode: Number(mode) & 0o777, gid: Number(gid) }).toEqual({ mode: 0o660, gid: group });
+    daemon.kill('SIGTERM');
+    expect(await daemon.exit).toEqual({ code: 0, signal: null });
+  });
+
   it('tells its version and its usage on standard output', async () => {
     const version = new DaemonProcess('--version');
     expect(await version.exit).toEqual({ code: 0, signal: null });
