@@ -36,7 +36,9 @@ try {
     join(consumer, 'package.json'),
     JSON.stringify({ type: 'module', dependencies, overrides: dependencies }),
   );
-  run('npm', ['install', '--silent', '--no-audit', '--no-fund'], { cwd: consumer });
+  run('npm', ['install', '--silent', '--no-audit', '--no-fund', '--prefer-offline'], {
+    cwd: consumer,
+  });
   for (const specifier of specifiers) {
     run(process.execPath, ['--input-type=module', '-e', `await import('${specifier}')`], {
       cwd: consumer,

@@ -17,6 +17,8 @@ import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2000;
+/** How long a back-end waits that made this process wait. */
+const HOSTILE_PAUSE_MS = 5000;
 /** Bytes by which configuration spaces of a device type differ: fields are added in words. */
 const CONFIG_STEP = 4;
 /** How often a back-end that stays away is mentioned in the log. */
@@ -55,6 +57,7 @@ export class BackendLink {
   #config: Uint8Array = new Uint8Array(0);
   #stale = false;
   #refreshing = false;
+  #pause = 0;
 
   private constructor(options: BackendLinkOptions) {
     this.#options = options;
@@ -105,6 +108,12 @@ export class BackendLink {
     this.#options.logger.warn({ socket: this.#options.path, reason }, 'dropping back-end');
     this.#frontend?.close();
     this.#lost(reason);
+  }
+
+  /** Gives up on a back-end that harmed this process, and lets it wait before it can do so again. */
+  dropHostile(reason: string): void {
+    this.#pause = HOSTILE_PAUSE_MS;
+    this.drop(reason);
   }
 
   /**
@@ -158,6 +167,9 @@ export class BackendLink {
     const { signal } = this.#abort;
     let pause = FIRST_RETRY_MS;
     let reminded = -Infinity;
+    const penalty = this.#pause;
+    this.#pause = 0;
+    if (penalty > 0) await delay(penalty, undefined, { signal });
     for (;;) {
       try {
         await this.#connect();

@@ -1,5 +1,11 @@
 import type { GuestRange } from '@node-vmm/vm-memory';
-import { hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import {
+  hex,
+  InterruptTimer,
+  type Logger,
+  type Poller,
+  ThreadInterrupt,
+} from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
@@ -50,6 +56,8 @@ export class Bridge implements DeviceSink {
   readonly #components: BridgeComponents;
   readonly #guests = new Map<number, Guest>();
   readonly #devices = new Map<string, DeviceEntry>();
+  // Of the thread that makes the bridge, on which everything here runs.
+  readonly #guard = new InterruptTimer(ThreadInterrupt.install());
   // Of sockets that devices name themselves.
   readonly #ownSockets = new SocketLeases();
 
@@ -127,6 +135,7 @@ export class Bridge implements DeviceSink {
   /** Takes every device down. */
   async close(): Promise<void> {
     await Promise.all(this.devices.map((key) => this.remove(key)));
+    this.#guard.close();
   }
 
   /** @returns what takes the device down again */
@@ -150,7 +159,8 @@ export class Bridge implements DeviceSink {
     try {
       const attached = this.#attach(description);
       undo.push(() => this.#detach(guest));
-      const components = { guest: attached, poller, logger, onPlaced };
+      const guard = this.#guard;
+      const components = { guest: attached, poller, logger, guard, onPlaced };
       const device = await BridgedDevice.create(components, description, type, lease.path, signal);
       progress.device = device;
       logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');

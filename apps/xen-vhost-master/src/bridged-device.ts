@@ -7,7 +7,7 @@ import {
   VirtioMmioTransport,
 } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
-import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
@@ -32,6 +32,8 @@ export interface BridgedDeviceComponents {
   readonly guest: BridgedVm;
   readonly poller: Poller;
   readonly logger: Logger;
+  /** Keeps back-ends from making this process wait. */
+  readonly guard: SignalGuard;
   /** Called when the device's window is claimed. */
   readonly onPlaced: () => void;
 }
@@ -53,6 +55,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly transport: VirtioMmioTransport;
   readonly #place: DevicePlace;
   readonly #link: BackendLink;
+  readonly #guard: SignalGuard;
   readonly #logger: Logger;
   readonly #serial = new Serial();
   #window: Wiring | undefined;
@@ -75,6 +78,7 @@ export class BridgedDevice implements VirtioDevice {
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
     this.#place = { vm: components.guest.vm, base: description.base, irq };
     this.#link = link;
+    this.#guard = components.guard;
     this.#window = window;
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
@@ -228,7 +232,13 @@ export class BridgedDevice implements VirtioDevice {
 
   #wire(session: Session, queue: QueueConfig): void {
     session.queues.get(queue.index)?.close();
-    const wiring = new QueueWiring(this.#place, queue, () => this.transport.queueInterrupt());
+    const wiring = new QueueWiring(
+      this.#place,
+      queue,
+      () => this.transport.queueInterrupt(),
+      this.#guard,
+      () => this.#stalled(),
+    );
     session.queues.set(queue.index, wiring);
     const wirings = [...session.queues.values()];
     this.transport.setVringInterruptsAssisted(wirings.some((other) => other.interruptsAssisted));
@@ -317,6 +327,11 @@ export class BridgedDevice implements VirtioDevice {
         this.#link.drop(`queue ${wiring.config.index} did not stop: ${errorMessage(error)}`);
       }
     }
+  }
+
+  /** O_NONBLOCK of a descriptor that two processes share belongs to both. */
+  #stalled(): void {
+    this.#link.dropHostile('it made a notification descriptor blocking and filled it');
   }
 
   /** What the guest gets back is not what it asked for, and nothing here can mend that. */

@@ -2,7 +2,7 @@ import type { IrqSource, Vm, Wiring } from '@node-vmm/ioreq-eventfd';
 import { RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
-import { EventFd } from '@node-vmm/vmm-sys-util';
+import { EventFd, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { UsedIndexWatch } from './used-index-watch.ts';
 
 /** Where a device sits in its VM. */
@@ -29,11 +29,21 @@ export class QueueWiring {
 
   /**
    * @param onInterrupt - the device's own interrupt path, where no kernel injects
+   * @param guard - keeps a back-end from making this process wait
+   * @param onStall - a back-end tried to
    * @throws {IoreqError} when the VM refuses the wiring
    */
-  constructor(place: DevicePlace, config: QueueConfig, onInterrupt: () => void) {
+  constructor(
+    place: DevicePlace,
+    config: QueueConfig,
+    onInterrupt: () => void,
+    guard: SignalGuard,
+    onStall: () => void,
+  ) {
     this.config = config;
     this.#vm = place.vm;
+    this.kick.share(guard, onStall);
+    this.call.share(guard, onStall);
     try {
       this.#wirings.push(
         place.vm.ioeventfd(
@@ -90,6 +100,8 @@ export class QueueWiring {
    * @throws {VhostUserMasterError} IMPOSSIBLE_RING
    */
   handOver(): number {
+    this.kick.restore();
+    this.call.restore();
     if (this.#position !== undefined) return this.#position.resume();
     const { index, size, availRing, usedRing } = this.config;
     this.#position = new RingPosition(this.#vm.memory, {

@@ -1,12 +1,30 @@
 import { asFd, type Fd } from './brand.ts';
 import { EAGAIN, EINTR } from './errno.ts';
-import { adoptFd, closeFd, dupFd } from './fd.ts';
-import { check, errno, retry, sys } from './libc.ts';
+import { adoptFd, closeFd, dupFd, setNonBlocking } from './fd.ts';
+import { addressOf, check, errno, retry, sys } from './libc.ts';
 
 /** sys/eventfd.h. */
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_SEMAPHORE = 1;
+
+/** uapi/linux/fs.h: fail with EAGAIN where the descriptor's own flags would have the call wait. */
+const RWF_NOWAIT = 8;
+const CURRENT_POSITION = -1;
+
+/** Signals an eventfd without waiting for long, see `InterruptTimer`. */
+export interface SignalGuard {
+  /** @returns false when it would have waited, and the counter is as it was */
+  signal(event: EventFd): boolean;
+}
+
+interface Sharing {
+  readonly guard: SignalGuard;
+  readonly onStall: () => void;
+  /** `struct iovec` of the value. */
+  readonly iov: BigUint64Array;
+  stalled: boolean;
+}
 
 /**
  * An eventfd: the notification primitive between guest, hypervisor, front-end and back-end.
@@ -16,6 +34,7 @@ export class EventFd implements Disposable {
   readonly fd: Fd;
   readonly #value = new BigUint64Array(1);
   readonly #one = BigUint64Array.of(1n);
+  #sharing: Sharing | undefined;
   #live = true;
 
   private constructor(fd: Fd) {
@@ -52,6 +71,10 @@ export class EventFd implements Disposable {
    * @throws {SysError} when the descriptor is no eventfd (a peer may pass anything)
    */
   signal(): void {
+    if (this.#sharing !== undefined) {
+      this.#signalShared(this.#sharing);
+      return;
+    }
     const n = retry(() => sys.write(this.fd, this.#one, 8));
     if (n < 0 && errno() !== EAGAIN) check(n, 'write', 'eventfd');
   }
@@ -76,13 +99,43 @@ export class EventFd implements Disposable {
   }
 
   /**
+   * A peer that is not trusted gets this eventfd, and O_NONBLOCK is one flag for all who have it: from
+   * now on neither `signal` nor `drain` waits, whatever the peer does.
+   *
+   * @param onStall - `signal` had to be ended; further signals are dropped until {@link restore}
+   */
+  share(guard: SignalGuard, onStall: () => void): void {
+    const iov = BigUint64Array.of(addressOf(this.#value), 8n);
+    this.#sharing = { guard, onStall, iov, stalled: false };
+  }
+
+  /** For the next peer: empty, non-blocking, and signalled again. @throws {SysError} */
+  restore(): void {
+    if (this.#sharing?.stalled !== true) return;
+    this.#sharing.stalled = false;
+    this.drain();
+    setNonBlocking(this.fd, true);
+  }
+
+  #signalShared(sharing: Sharing): void {
+    if (sharing.stalled || sharing.guard.signal(this)) return;
+    sharing.stalled = true;
+    sharing.onStall();
+  }
+
+  /**
    * Reads and clears the counter.
    *
    * @returns true when it had been signalled
    * @throws {SysError} when the descriptor is no eventfd
    */
   drain(): boolean {
-    const n = retry(() => sys.read(this.fd, this.#value, 8));
+    const iov = this.#sharing?.iov;
+    const n = retry(() =>
+      iov === undefined
+        ? sys.read(this.fd, this.#value, 8)
+        : sys.preadv2(this.fd, iov, 1, CURRENT_POSITION, RWF_NOWAIT),
+    );
     if (n >= 0) return n === 8;
     if (errno() === EAGAIN) return false;
     check(n, 'read', 'eventfd');

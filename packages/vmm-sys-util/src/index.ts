@@ -16,6 +16,7 @@ export * from './eventfd.ts';
 export * from './exit-now.ts';
 export * from './fd.ts';
 export * from './int.ts';
+export * from './interrupt-timer.ts';
 export * from './ioctl.ts';
 export { addressOf, type MemoryArg, viewOf } from './libc.ts';
 export * from './logger.ts';

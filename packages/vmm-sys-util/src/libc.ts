@@ -68,6 +68,16 @@ export const sys = {
   clockGettime: raw<[number, MemoryArg]>('int clock_gettime(int clockid, void *tp)'),
   /** Address of a function that every libc has, as a number. */
   dlsym: raw<[null, string], number | bigint>('uintptr_t dlsym(void *handle, const char *symbol)'),
+  timerCreate: raw<[number, MemoryArg, MemoryArg]>(
+    'int timer_create(int clockid, void *sevp, void *timerid)',
+  ),
+  timerSettime: raw<[bigint, number, MemoryArg, MemoryArg]>(
+    'int timer_settime(uintptr_t timerid, int flags, void *new_value, void *old_value)',
+  ),
+  timerDelete: raw<[bigint]>('int timer_delete(uintptr_t timerid)'),
+  preadv2: raw<[number, MemoryArg, number, number, number]>(
+    'intptr_t preadv2(int fd, void *iov, int count, long offset, int flags)',
+  ),
   alarm: raw<[number]>('unsigned int alarm(unsigned int seconds)'),
   exit: raw<[number], undefined>('void _exit(int status)'),
 } as const;

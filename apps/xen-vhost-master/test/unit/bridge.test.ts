@@ -1,7 +1,14 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import { protocolFeatureMask } from '@node-vmm/vhost-user';
 import { guestAddress } from '@node-vmm/vm-memory';
-import { MainPoller, UnixListener, type UnixStream } from '@node-vmm/vmm-sys-util';
+import {
+  MainPoller,
+  readFd,
+  setNonBlocking,
+  UnixListener,
+  type UnixStream,
+  writeFd,
+} from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeBackend } from '../../../../packages/vhost-user-master/test/unit/fake-backend.ts';
 import { Bridge } from '../../src/bridge.ts';
@@ -530,5 +537,52 @@ describe('Bridge with a back-end that goes on at another index', { timeout: TIME
     expect(line?.context['err']).toMatchObject({ code: 'IMPOSSIBLE_RING' });
     expect(fakes[1]?.names).not.toContain('SET_VRING_KICK');
     expect((await statusOf(guest)) & NEEDS_RESET).toBe(NEEDS_RESET);
+  });
+});
+
+describe('Bridge with a back-end that makes a descriptor of both blocking', {
+  timeout: TIMEOUT,
+}, () => {
+  const FULL = BigUint64Array.of(0xffff_ffff_ffff_fffen);
+
+  it('does not wait for it: the kick that it filled', async () => {
+    const fakes = bench.fakes();
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
+    const [kick] = fakes[0]?.fdsOf('VHOST_USER_SET_VRING_KICK') ?? [];
+    if (kick === undefined) throw new Error('the fake saw no kick');
+    readFd(kick, new Uint8Array(8), 8);
+    setNonBlocking(kick, false);
+    writeFd(kick, FULL, 8);
+    // Nobody will answer it.
+    void guest.ask('pairs', 0, 1).catch(() => undefined);
+    await until(() => bench.book.saying('dropping back-end').length === 1);
+    expect(bench.book.saying('dropping back-end')[0]?.context).toMatchObject({
+      reason: expect.stringContaining('blocking'),
+    });
+    expect(fakes[0]?.closed).not.toBeUndefined();
+  });
+
+  it('does not wait for it: the call that it takes back', async () => {
+    const fakes = bench.fakes();
+    await bench.bridge.add(i2cDevice());
+    const guest = bench.guest();
+    await guest.ask('start');
+    await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
+    const [call] = fakes[0]?.fdsOf('VHOST_USER_SET_VRING_CALL') ?? [];
+    if (call === undefined) throw new Error('the fake saw no call');
+    setNonBlocking(call, false);
+    for (let i = 0; i < 100; i++) {
+      writeFd(call, BigUint64Array.of(1n), 8);
+      // The bridge's poller has seen it; now there is nothing to read any more.
+      await new Promise((resolve) => setImmediate(resolve));
+      setNonBlocking(call, true);
+      readFd(call, new Uint8Array(8), 8);
+      setNonBlocking(call, false);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await guest.ask('status')).toBeTypeOf('number');
   });
 });
