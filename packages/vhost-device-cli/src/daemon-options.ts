@@ -9,6 +9,8 @@ export interface DaemonOptions {
   readonly socketMode?: number;
   /** Group that owns the sockets; default the process's. */
   readonly socketGroup?: number;
+  /** Offer XEN_MMAP; default where the machine has Xen's privcmd device. */
+  readonly xenMmap?: boolean;
   /** Threads that serve the devices. */
   readonly workers: number;
   readonly logLevel: LogLevel;

@@ -16,7 +16,7 @@ export type ParsedCommand<T> = { readonly options: T } | { readonly print: strin
 
 /** Options of `addDaemonOptions` as Commander gives them: the socket path may be missing. */
 export type RawDaemonOptions = Partial<Pick<DaemonOptions, 'socketPath'>> &
-  Omit<DaemonOptions, 'socketPath'>;
+  Omit<DaemonOptions, 'socketPath' | 'xenMmap'> & { readonly xenMmap?: 'auto' | 'on' | 'off' };
 
 /** The version of a package. @param manifest - URL of its package.json */
 export function packageVersion(manifest: URL): string {
@@ -55,6 +55,14 @@ export function addDaemonOptions(command: Command): Command {
     .option('-c, --socket-count <n>', 'number of guests (sockets)', count(SOCKET_COUNT_MAX), 1)
     .option('--socket-mode <octal>', 'permissions of the sockets (default: by umask)', mode)
     .option('--socket-group <name|gid>', 'group that owns the sockets', group)
+    .addOption(
+      new Option(
+        '--xen-mmap <when>',
+        "offer memory of Xen domains (auto: where there is Xen's privcmd)",
+      )
+        .choices(['auto', 'on', 'off'])
+        .default('auto'),
+    )
     .option('--workers <n>', 'threads that serve the guests', count(WORKERS_MAX), 1)
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write')
@@ -69,7 +77,7 @@ export function addDaemonOptions(command: Command): Command {
  * @throws {CliError} USAGE without a socket path
  */
 export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
-  const { socketPath, socketCount, socketMode, socketGroup, workers, logLevel } = raw;
+  const { socketPath, socketCount, socketMode, socketGroup, xenMmap, workers, logLevel } = raw;
   // Not Commander's to require: it would say so before it names an option that does not exist.
   if (socketPath === undefined) {
     throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
@@ -80,6 +88,7 @@ export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
     socketCount,
     ...(socketMode === undefined ? {} : { socketMode }),
     ...(socketGroup === undefined ? {} : { socketGroup }),
+    ...(xenMmap === undefined || xenMmap === 'auto' ? {} : { xenMmap: xenMmap === 'on' }),
     workers,
     logLevel,
   };

@@ -32,7 +32,7 @@ type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: objec
  */
 export async function runDaemon(program: Program, spec: DaemonSpec): Promise<number> {
   const { options } = spec;
-  const { workers, logLevel, socketCount } = options;
+  const { workers, logLevel, socketCount, xenMmap } = options;
   // Here and not above: who asks for a version needs none of it.
   const { checkSockets } = await import('./sockets.ts');
   checkSockets(options);
@@ -43,7 +43,11 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   }));
   logger.info({ sockets: socketCount, ...deviceOptions }, 'starting');
   const backend = await import('@node-vmm/vhost-user-backend');
-  daemon = new backend.VhostUserDaemon({ logger, workers });
+  daemon = new backend.VhostUserDaemon({
+    logger,
+    workers,
+    ...(xenMmap === undefined ? {} : { xenMmap }),
+  });
   try {
     return await serve(program, daemon, { ...spec, deviceOptions }, logger);
   } finally {

@@ -49,6 +49,13 @@ describe('parseArgs', () => {
       ...['-s', 'x', '--simulate', '--socket-mode', '0660', '--socket-group', 'root'],
     );
     expect({ socketMode, socketGroup }).toEqual({ socketMode: 0o660, socketGroup: 0 });
+    for (const [when, xenMmap] of [
+      ['auto', undefined],
+      ['on', true],
+      ['off', false],
+    ] as const) {
+      expect((await run('-s', 'x', '--simulate', '--xen-mmap', when)).xenMmap).toBe(xenMmap);
+    }
     expect((await run('-s', 'x', '--simulate', '--socket-group', '1234')).socketGroup).toBe(1234);
   });
 
