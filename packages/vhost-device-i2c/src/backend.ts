@@ -37,7 +37,7 @@ interface Waiting {
   readonly group: number;
 }
 
-/** The virtio I2C adapter: VIRTIO 1.3 §5.17. */
+/** The virtio I2C adapter: VIRTIO 1.3 §5.16. */
 export class I2cDevice implements VhostUserDevice {
   readonly features: bigint = FEATURES;
   readonly queueMaxSizes: readonly number[] = [I2C_QUEUE_SIZE];
@@ -69,7 +69,7 @@ export class I2cDevice implements VhostUserDevice {
     return this.#executor.counters;
   }
 
-  /** §5.17.6.4: a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST is rejected. */
+  /** §5.16.6.4: a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST is rejected. */
   negotiated(features: bigint): void {
     this.#refused = (features & FEATURES) === 0n;
     if (!this.#refused) return;

@@ -4,7 +4,7 @@ export interface I2cCounters {
   requests: number;
   /** Of these, answered VIRTIO_I2C_MSG_ERR or not answerable. */
   errors: number;
-  /** Requests that broke the format of VIRTIO 1.3 §5.17.6. */
+  /** Requests that broke the format of VIRTIO 1.3 §5.16.6. */
   malformed: number;
   /** Requests for an address that the guest may not reach. */
   denied: number;

@@ -1,6 +1,6 @@
 /**
  * vhost-user I2C device daemon: Linux I2C adapters or simulated chips for any vhost-user front-end.
- * VIRTIO 1.3 §5.17.
+ * VIRTIO 1.3 §5.16.
  *
  * The package is a program first (`vhost-device-i2c`); what it is made of can be used by itself: the
  * device in another daemon, the Linux adapter or the simulated bus without any guest.

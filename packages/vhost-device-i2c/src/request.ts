@@ -12,7 +12,7 @@ const KNOWN_FLAGS = VIRTIO_I2C_FLAGS_FAIL_NEXT | VIRTIO_I2C_FLAGS_M_RD;
 /** Why a request cannot be executed; the counter of that name counts it. */
 export type RequestFault = 'malformed' | 'tenBit' | 'oversized';
 
-/** A decoded request (VIRTIO 1.3 §5.17.6). */
+/** A decoded request (VIRTIO 1.3 §5.16.6). */
 export interface I2cRequest {
   /** The chain that carries it. */
   chain: DescriptorChain;

@@ -1,14 +1,14 @@
 import { struct, u8, u16le, u32le } from '@node-vmm/vmm-sys-util';
 
-// VIRTIO 1.3 §5.17 I2C Adapter Device; linux/virtio_i2c.h.
+// VIRTIO 1.3 §5.16 I2C Adapter Device; linux/virtio_i2c.h.
 
-/** Device ID, §5.17.1; linux/virtio_ids.h. */
+/** Device ID, §5.16.1; linux/virtio_ids.h. */
 export const VIRTIO_ID_I2C_ADAPTER = 34;
 
-/** Feature bit 0, §5.17.3: zero-length requests and VIRTIO_I2C_FLAGS_M_RD. Mandatory. */
+/** Feature bit 0, §5.16.3: zero-length requests and VIRTIO_I2C_FLAGS_M_RD. Mandatory. */
 export const VIRTIO_I2C_F_ZERO_LENGTH_REQUEST = 0;
 
-/** A failure of this request fails the next one too, §5.17.6.1. */
+/** A failure of this request fails the next one too, §5.16.6.1. */
 export const VIRTIO_I2C_FLAGS_FAIL_NEXT = 1 << 0;
 /** The request reads. */
 export const VIRTIO_I2C_FLAGS_M_RD = 1 << 1;

@@ -14,7 +14,7 @@ import { VHOST_USER_VRING_AREA, VHOST_VRING_ADDR, VHOST_VRING_STATE } from './st
 
 const U64 = struct('u64', { u64: u64(0) }, { size: 8 });
 
-/** Largest queue that VIRTIO 1.3 §2.6 allows. */
+/** Largest queue that VIRTIO 1.3 §2.7 allows. */
 const VIRTQ_SIZE_MAX = 32768;
 /** One bit is defined: VHOST_VRING_F_LOG. */
 const VRING_ADDR_KNOWN_FLAGS = 0x1;

@@ -1,4 +1,4 @@
-// VIRTIO 1.3 §5.20 "I2C Adapter Device"; names as in linux/virtio_i2c.h.
+// VIRTIO 1.3 §5.16 "I2C Adapter Device"; names as in linux/virtio_i2c.h.
 import { struct, u8, u16le, u32le } from '@node-vmm/vmm-sys-util';
 
 export const VIRTIO_ID_I2C_ADAPTER = 34;

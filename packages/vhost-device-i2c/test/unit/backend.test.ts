@@ -163,7 +163,7 @@ describe('hostile requests', () => {
   });
 
   it('refuses 10-bit addresses', () => {
-    // VIRTIO 1.3 §5.17.6.1: A7..A0 in the high byte, 11110 A9 A8 0 in the low.
+    // VIRTIO 1.3 §5.16.6.1: A7..A0 in the high byte, 11110 A9 A8 0 in the low.
     expect(submit(rawChain(header(0x50f2, 0), 1), rawChain(header(0xffff & ~1, 0), 1))).toEqual([
       ERR,
       ERR,
@@ -418,7 +418,7 @@ describe('groups that come in parts', () => {
 });
 
 describe('life of the device', () => {
-  it('§5.17.6.4 MUST reject a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST', () => {
+  it('§5.16.6.4 MUST reject a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST', () => {
     device.negotiated(1n << 32n);
     expect(send({ address: 0x50, read: 2 }, { address: 0x50, write: [1] })).toEqual([ERR, ERR]);
     expect(host.transfers).toEqual([]);

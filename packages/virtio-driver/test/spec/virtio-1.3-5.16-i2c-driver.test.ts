@@ -16,7 +16,7 @@ function setUp(): { device: TestI2cDevice; driver: VirtioI2cDriver; platform: Di
 const coded = (code: string): unknown => expect.objectContaining({ code });
 
 describe('VirtioI2cDriver', () => {
-  it('§5.20.6.1 writes and reads back', () => {
+  it('§5.16.6.1 writes and reads back', () => {
     const { device, driver } = setUp();
     driver.write(0x50, Uint8Array.of(8, 1, 2, 3));
     expect([...device.registers.subarray(8, 11)]).toEqual([1, 2, 3]);
@@ -24,7 +24,7 @@ describe('VirtioI2cDriver', () => {
     expect(driver.read(0x50, 1)).toEqual(Uint8Array.of(0));
   });
 
-  it('§5.20.6.1 links the messages of a transfer by FAIL_NEXT', () => {
+  it('§5.16.6.1 links the messages of a transfer by FAIL_NEXT', () => {
     const { device, driver } = setUp();
     driver.transfer([
       { address: 0x50, read: false, data: Uint8Array.of(0) },
@@ -34,7 +34,7 @@ describe('VirtioI2cDriver', () => {
     expect(device.seen).toEqual(['80 1 1', '80 3 4', '80 0 0']);
   });
 
-  it('§5.20.6.1 reports which message failed, and the rest with it', () => {
+  it('§5.16.6.1 reports which message failed, and the rest with it', () => {
     const { driver } = setUp();
     const results = driver.transfer([
       { address: 0x50, read: true, length: 1 },
@@ -78,7 +78,7 @@ describe('VirtioI2cDriver', () => {
     expect(device.seen).toEqual([]);
   });
 
-  it('§5.20.4 does not drive an adapter without zero-length requests, as Linux', () => {
+  it('§5.16.6.3 does not drive an adapter without zero-length requests, as Linux', () => {
     const platform = new DirectPlatform();
     const device = new TestI2cDevice(platform.memory);
     device.features = featureWord(VIRTIO_F_VERSION_1);
