@@ -31,6 +31,8 @@ const OWN = new Set([
   // Module parameters, private to the driver.
   'PRIVCMD_DM_OP_BUF_MAX_SIZE',
   'PRIVCMD_DM_OP_MAX_NR_BUFS',
+  // Newer than the box's Linux.
+  'VIRTIO_ID_SPI',
   // Registers that the uapi header does not name.
   'VIRTIO_MMIO_MAGIC',
   'VIRTIO_MMIO_QUEUE_RESET',

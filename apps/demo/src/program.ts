@@ -7,6 +7,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
+import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
 import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import {
   Bridge,
@@ -16,7 +17,6 @@ import {
 } from '@node-vmm/xen-vhost-master';
 import { Narrator } from './narrator.ts';
 
-const VIRTIO_ID_I2C_ADAPTER = 34;
 const DEVICE: DeviceDescription = {
   key: '1/0',
   guest: 1,

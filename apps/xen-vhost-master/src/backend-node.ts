@@ -1,3 +1,4 @@
+import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
 import type { DeviceDescription } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import { parseWholeNumber } from './fields.ts';
@@ -81,7 +82,7 @@ export function describePlace(node: BackendNode): { base: bigint; irq: number } 
     );
   }
   const base = parseWholeNumber(node.entries.get('base'));
-  if (base === undefined || base === 0 || base % 0x200 !== 0) {
+  if (base === undefined || base === 0 || base % VIRTIO_MMIO_WINDOW_SIZE !== 0) {
     throw badEntry(node, 'base', 'the address of a virtio-mmio window');
   }
   const irq = parseWholeNumber(node.entries.get('irq'));

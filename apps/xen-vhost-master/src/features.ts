@@ -1,10 +1,11 @@
 import { featureMask, protocolFeatureMask, VHOST_F_LOG_ALL } from '@node-vmm/vhost-user';
-
-const VIRTIO_F_ACCESS_PLATFORM = 33;
-const VIRTIO_F_RING_PACKED = 34;
-const VIRTIO_F_SR_IOV = 37;
-const VIRTIO_F_NOTIFICATION_DATA = 38;
-const VIRTIO_F_NOTIF_CONFIG_DATA = 39;
+import {
+  VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_F_NOTIF_CONFIG_DATA,
+  VIRTIO_F_NOTIFICATION_DATA,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_SR_IOV,
+} from '@node-vmm/virtio-bindings';
 
 /**
  * What guests may be offered of what a back-end has. Held back: the dirty log, which is not the

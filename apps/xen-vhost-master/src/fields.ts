@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { hex } from '@node-vmm/vmm-sys-util';
 import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
@@ -67,7 +68,7 @@ export function matchesDomain(domain: DomainRef, domid: number, name: string | u
 /** Address of a virtio-mmio window. @throws {BridgeError} USAGE */
 export function parseBase(text: string): bigint {
   const base = parseAddress(text);
-  if (base !== undefined && base > 0n && base % 0x200n === 0n) return base;
+  if (base !== undefined && base > 0n && base % BigInt(VIRTIO_MMIO_WINDOW_SIZE) === 0n) return base;
   throw expected('the address of a virtio-mmio window, a multiple of 0x200', text);
 }
 

@@ -1,3 +1,5 @@
+import * as id from '@node-vmm/virtio-bindings/device-types';
+
 /** What a virtio transport must know of a device type and vhost-user does not tell. */
 export interface SupportedDevice {
   /** Name on the command line and of the socket: `i2c.sock0`. */
@@ -14,21 +16,21 @@ export interface SupportedDevice {
 
 /** Device types that have a name. Any other is served too, named `virtio-<id>`. */
 export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
-  { name: 'net', deviceId: 1, queues: 2, queueSize: 256, configSize: 24 },
-  { name: 'blk', deviceId: 2, queues: 1, queueSize: 256, configSize: 72 },
-  { name: 'console', deviceId: 3, queues: 2, queueSize: 128, configSize: 12 },
-  { name: 'rng', deviceId: 4, queues: 1, queueSize: 256, configSize: 0 },
-  { name: 'scsi', deviceId: 8, queues: 3, queueSize: 256, configSize: 36 },
-  { name: 'gpu', deviceId: 16, queues: 2, queueSize: 256, configSize: 16 },
-  { name: 'input', deviceId: 18, queues: 2, queueSize: 256, configSize: 136 },
-  { name: 'vsock', deviceId: 19, queues: 3, queueSize: 256, configSize: 8 },
-  { name: 'sound', deviceId: 25, queues: 4, queueSize: 256, configSize: 12 },
-  { name: 'fs', deviceId: 26, queues: 2, queueSize: 256, configSize: 40 },
-  { name: 'scmi', deviceId: 32, queues: 2, queueSize: 256, configSize: 0 },
-  { name: 'i2c', deviceId: 34, queues: 1, queueSize: 64, configSize: 0 },
-  { name: 'can', deviceId: 36, queues: 3, queueSize: 64, configSize: 0 },
-  { name: 'gpio', deviceId: 41, queues: 2, queueSize: 256, configSize: 8 },
-  { name: 'spi', deviceId: 45, queues: 1, queueSize: 256, configSize: 0 },
+  { name: 'net', deviceId: id.VIRTIO_ID_NET, queues: 2, queueSize: 256, configSize: 24 },
+  { name: 'blk', deviceId: id.VIRTIO_ID_BLOCK, queues: 1, queueSize: 256, configSize: 72 },
+  { name: 'console', deviceId: id.VIRTIO_ID_CONSOLE, queues: 2, queueSize: 128, configSize: 12 },
+  { name: 'rng', deviceId: id.VIRTIO_ID_RNG, queues: 1, queueSize: 256, configSize: 0 },
+  { name: 'scsi', deviceId: id.VIRTIO_ID_SCSI, queues: 3, queueSize: 256, configSize: 36 },
+  { name: 'gpu', deviceId: id.VIRTIO_ID_GPU, queues: 2, queueSize: 256, configSize: 16 },
+  { name: 'input', deviceId: id.VIRTIO_ID_INPUT, queues: 2, queueSize: 256, configSize: 136 },
+  { name: 'vsock', deviceId: id.VIRTIO_ID_VSOCK, queues: 3, queueSize: 256, configSize: 8 },
+  { name: 'sound', deviceId: id.VIRTIO_ID_SOUND, queues: 4, queueSize: 256, configSize: 12 },
+  { name: 'fs', deviceId: id.VIRTIO_ID_FS, queues: 2, queueSize: 256, configSize: 40 },
+  { name: 'scmi', deviceId: id.VIRTIO_ID_SCMI, queues: 2, queueSize: 256, configSize: 0 },
+  { name: 'i2c', deviceId: id.VIRTIO_ID_I2C_ADAPTER, queues: 1, queueSize: 64, configSize: 0 },
+  { name: 'can', deviceId: id.VIRTIO_ID_CAN, queues: 3, queueSize: 64, configSize: 0 },
+  { name: 'gpio', deviceId: id.VIRTIO_ID_GPIO, queues: 2, queueSize: 256, configSize: 8 },
+  { name: 'spi', deviceId: id.VIRTIO_ID_SPI, queues: 1, queueSize: 256, configSize: 0 },
 ];
 
 /** Names of the device types that have one, for messages. */

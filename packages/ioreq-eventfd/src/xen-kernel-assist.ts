@@ -1,3 +1,4 @@
+import { VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-bindings';
 import { type EventFd, errorMessage, type Logger, type Mapping } from '@node-vmm/vmm-sys-util';
 import {
   type Assignment,
@@ -13,8 +14,8 @@ import type { MmioRange } from './mmio-handler.ts';
 import type { IoeventfdMatch, NotificationMode } from './vm.ts';
 import type { IrqKind } from './xen-interrupts.ts';
 
-// VIRTIO_MMIO_QUEUE_NOTIFY: the kernel knows no other register, and compares 16 bits of the value.
-const QUEUE_NOTIFY = 0x50n;
+// The kernel knows no other register, and compares 16 bits of the value.
+const QUEUE_NOTIFY = BigInt(VIRTIO_MMIO_QUEUE_NOTIFY);
 const QUEUE_MASK = 0xffffn;
 
 // The kernel raises a line and never lowers it, and a line that is high has no further edge: a

@@ -6,11 +6,11 @@ import type {
   VhostUserDevice,
   Watch,
 } from '@node-vmm/vhost-user-backend';
+import { VIRTIO_I2C_F_ZERO_LENGTH_REQUEST } from '@node-vmm/virtio-bindings';
 import { type Logger, TimerFd } from '@node-vmm/vmm-sys-util';
 import { AddressMap, type I2cAttachment } from './address-map.ts';
 import type { I2cCounters } from './counters.ts';
 import { GroupExecutor } from './group-executor.ts';
-import { VIRTIO_I2C_F_ZERO_LENGTH_REQUEST } from './virtio-i2c.ts';
 
 /** Size of the request queue, as rust-vmm's daemon has it. */
 export const I2C_QUEUE_SIZE = 1024;

@@ -1,15 +1,15 @@
+import {
+  VIRTIO_I2C_IN_HDR,
+  VIRTIO_I2C_MSG_ERR,
+  VIRTIO_I2C_MSG_OK,
+  VIRTIO_I2C_OUT_HDR,
+} from '@node-vmm/virtio-bindings';
 import type { DescriptorChain } from '@node-vmm/virtio-queue';
 import { errorCode, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
 import type { AddressMap } from './address-map.ts';
 import { type I2cCounters, newCounters } from './counters.ts';
 import { I2C_MESSAGE_MAX, I2C_TRANSFER_MAX, type I2cHost, type I2cMessage } from './i2c-host.ts';
 import { type I2cRequest, RequestParser } from './request.ts';
-import {
-  VIRTIO_I2C_IN_HDR,
-  VIRTIO_I2C_MSG_ERR,
-  VIRTIO_I2C_MSG_OK,
-  VIRTIO_I2C_OUT_HDR,
-} from './virtio-i2c.ts';
 
 /** Returns a chain to the driver. */
 export type Complete = (chain: DescriptorChain, written: number) => void;

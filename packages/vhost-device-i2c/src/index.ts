@@ -7,6 +7,8 @@
  *
  * @packageDocumentation
  */
+export { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings/device-types';
+export * from '@node-vmm/virtio-bindings/i2c';
 export * from './address-map.ts';
 export * from './backend.ts';
 export * from './counters.ts';
@@ -23,4 +25,3 @@ export * from './simulated/board.ts';
 export * from './simulated/ds1338.ts';
 export * from './simulated/i2c-chip.ts';
 export * from './simulated/simulated-bus.ts';
-export * from './virtio-i2c.ts';

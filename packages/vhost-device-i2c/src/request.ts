@@ -1,11 +1,11 @@
-import type { DescriptorChain } from '@node-vmm/virtio-queue';
-import { I2C_ADDRESS_MAX, I2C_MESSAGE_MAX } from './i2c-host.ts';
 import {
   VIRTIO_I2C_FLAGS_FAIL_NEXT,
   VIRTIO_I2C_FLAGS_M_RD,
   VIRTIO_I2C_IN_HDR,
   VIRTIO_I2C_OUT_HDR,
-} from './virtio-i2c.ts';
+} from '@node-vmm/virtio-bindings';
+import type { DescriptorChain } from '@node-vmm/virtio-queue';
+import { I2C_ADDRESS_MAX, I2C_MESSAGE_MAX } from './i2c-host.ts';
 
 const KNOWN_FLAGS = VIRTIO_I2C_FLAGS_FAIL_NEXT | VIRTIO_I2C_FLAGS_M_RD;
 

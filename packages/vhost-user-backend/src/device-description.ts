@@ -1,4 +1,4 @@
-import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-queue';
+import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
 import { isPowerOfTwo } from '@node-vmm/vmm-sys-util';
 import type { VhostUserDevice } from './device.ts';
 import { VhostUserBackendError } from './errors.ts';

@@ -8,7 +8,7 @@ import {
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
-} from '@node-vmm/virtio-queue';
+} from '@node-vmm/virtio-bindings';
 
 /** Feature bits that change how a ring is served. */
 export const RING_FEATURES: bigint = featureWord(

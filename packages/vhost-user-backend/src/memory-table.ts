@@ -1,5 +1,5 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
-import { XEN_MMAP_FOREIGN, XEN_MMAP_GRANT } from '@node-vmm/vhost-user';
+import { XEN_MMAP_FOREIGN, XEN_MMAP_GRANT } from '@node-vmm/virtio-bindings';
 import {
   type GuestAddress,
   type GuestMemory,

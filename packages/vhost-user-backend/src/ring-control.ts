@@ -1,5 +1,6 @@
 import type { VringAddr } from '@node-vmm/vhost-user';
-import { splitRingSizes, VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-queue';
+import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
+import { splitRingSizes } from '@node-vmm/virtio-queue';
 import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
 import type { DeviceLink } from './device-link.ts';
 import { VhostUserBackendError } from './errors.ts';

@@ -1,8 +1,9 @@
+import { VRING_USED } from '@node-vmm/virtio-bindings';
 import { type GuestAddress, guestAddress } from '@node-vmm/vm-memory';
 import { VhostUserMasterError } from './errors.ts';
 
-/** `struct vring_avail` and `struct vring_used` start with flags (u16); idx follows. linux/virtio_ring.h */
-const IDX_OFFSET = 2n;
+/** The same in both rings. */
+const IDX_OFFSET = BigInt(VRING_USED.OFFSETS.idx);
 const MASK = 0xffff;
 
 /** What of guest memory is read: `GuestMemory` is one. */

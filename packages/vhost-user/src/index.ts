@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export * from '@node-vmm/virtio-bindings/xen-mmap';
 export * from './backend-requests.ts';
 export * from './connection.ts';
 export * from './errors.ts';

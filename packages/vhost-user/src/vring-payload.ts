@@ -1,3 +1,4 @@
+import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
 import { struct, u64 } from '@node-vmm/vmm-sys-util';
 import { VHOST_USER_VRING_IDX_MASK, VHOST_USER_VRING_NOFD_MASK } from './header.ts';
 import {
@@ -14,8 +15,6 @@ import { VHOST_USER_VRING_AREA, VHOST_VRING_ADDR, VHOST_VRING_STATE } from './st
 
 const U64 = struct('u64', { u64: u64(0) }, { size: 8 });
 
-/** Largest queue that VIRTIO 1.3 §2.7 allows. */
-const VIRTQ_SIZE_MAX = 32768;
 /** One bit is defined: VHOST_VRING_F_LOG. */
 const VRING_ADDR_KNOWN_FLAGS = 0x1;
 
@@ -37,7 +36,9 @@ export const VRING_STATE_PAYLOAD: PayloadCodec<VringState> = statePayload();
 
 /** `vhost_vring_state` whose number is a queue size. */
 export const VRING_SIZE_PAYLOAD: PayloadCodec<VringState> = statePayload(undefined, (num) =>
-  num >= 1 && num <= VIRTQ_SIZE_MAX ? undefined : `queue size ${num}, not 1..${VIRTQ_SIZE_MAX}`,
+  num >= 1 && num <= VIRTQUEUE_MAX_SIZE
+    ? undefined
+    : `queue size ${num}, not 1..${VIRTQUEUE_MAX_SIZE}`,
 );
 
 /** `vhost_vring_state` whose number is off or on. */

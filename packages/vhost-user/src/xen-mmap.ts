@@ -1,13 +1,9 @@
-/** `xen_mmap_flags`: the file is mapped as any file is. */
-export const XEN_MMAP_UNIX = 0x0;
-/** Bit 0: foreign mapping through privcmd. */
-export const XEN_MMAP_FOREIGN = 0x1;
-/** Bit 1: grant mapping through gntdev. */
-export const XEN_MMAP_GRANT = 0x2;
-/** Map on demand, piece by piece: the value that the only implementation, vm-memory, has. */
-export const XEN_MMAP_NO_ADVANCE_MAP = 0x8;
-/** The same as the specification numbers it ("Bit 8"). Accepted, never sent. */
-export const XEN_MMAP_NO_ADVANCE_MAP_SPEC = 0x100;
+import {
+  XEN_MMAP_FOREIGN,
+  XEN_MMAP_GRANT,
+  XEN_MMAP_NO_ADVANCE_MAP,
+  XEN_MMAP_NO_ADVANCE_MAP_SPEC,
+} from '@node-vmm/virtio-bindings';
 
 const NO_ADVANCE = XEN_MMAP_NO_ADVANCE_MAP | XEN_MMAP_NO_ADVANCE_MAP_SPEC;
 const KNOWN = XEN_MMAP_FOREIGN | XEN_MMAP_GRANT | NO_ADVANCE;

@@ -1,4 +1,3 @@
-import { errorMessage } from '@node-vmm/vmm-sys-util';
 import {
   VIRTIO_CONFIG_S_ACKNOWLEDGE,
   VIRTIO_CONFIG_S_DRIVER,
@@ -6,7 +5,8 @@ import {
   VIRTIO_CONFIG_S_FAILED,
   VIRTIO_CONFIG_S_FEATURES_OK,
   VIRTIO_CONFIG_S_NEEDS_RESET,
-} from './defs.ts';
+} from '@node-vmm/virtio-bindings';
+import { errorMessage } from '@node-vmm/vmm-sys-util';
 import type { FaultLog } from './faults.ts';
 import { FeatureNegotiation } from './features.ts';
 import { QueueRegisters } from './queue-registers.ts';

@@ -1,4 +1,4 @@
-import { hasFeature, VIRTIO_F_VERSION_1 } from './defs.ts';
+import { hasFeature, VIRTIO_F_VERSION_1 } from '@node-vmm/virtio-bindings';
 
 const WORD_BITS = 32n;
 const WORD_MASK = 0xffff_ffffn;

@@ -3,7 +3,10 @@
  *
  * @packageDocumentation
  */
-export * from './defs.ts';
+export * from '@node-vmm/virtio-bindings/device-status';
+export * from '@node-vmm/virtio-bindings/feature-bits';
+export * from '@node-vmm/virtio-bindings/mmio';
+export * from '@node-vmm/virtio-bindings/reserved-feature-bits';
 export type { TransportCounters } from './faults.ts';
 export {
   type MmioTransportOptions,

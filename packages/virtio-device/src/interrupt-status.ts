@@ -1,4 +1,4 @@
-import { VIRTIO_MMIO_INT_CONFIG, VIRTIO_MMIO_INT_VRING } from './defs.ts';
+import { VIRTIO_MMIO_INT_CONFIG, VIRTIO_MMIO_INT_VRING } from '@node-vmm/virtio-bindings';
 
 const EVENTS = VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG;
 

@@ -1,4 +1,4 @@
-import * as defs from './defs.ts';
+import * as defs from '@node-vmm/virtio-bindings';
 import type { DeviceSession } from './device-session.ts';
 import type { FaultLog } from './faults.ts';
 import type { InterruptStatus } from './interrupt-status.ts';

@@ -1,6 +1,6 @@
+import * as defs from '@node-vmm/virtio-bindings';
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { ConfigAccess } from './config-access.ts';
-import * as defs from './defs.ts';
 import { DeviceSession } from './device-session.ts';
 import { FaultLog, type TransportCounters } from './faults.ts';
 import { InterruptStatus } from './interrupt-status.ts';

@@ -1,5 +1,5 @@
+import { hasFeature, VIRTIO_F_RING_PACKED } from '@node-vmm/virtio-bindings';
 import { isPowerOfTwo } from '@node-vmm/vmm-sys-util';
-import { hasFeature, VIRTIO_F_RING_PACKED } from './defs.ts';
 import type { QueueConfig } from './virtio-device.ts';
 
 const HIGH_WEIGHT = 32n;

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { featureWord, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from './defs.ts';
+import { featureWord, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '@node-vmm/virtio-bindings';
 import type { QueueConfig, VirtioDevice } from './virtio-device.ts';
 
 /** One call that a {@link FakeVirtioDevice} received. */

@@ -1,4 +1,4 @@
-import * as d from '@node-vmm/virtio-device';
+import * as d from '@node-vmm/virtio-bindings';
 import { hex } from '@node-vmm/vmm-sys-util';
 import { DriverError } from './errors.ts';
 import type { GuestMmio } from './guest-platform.ts';

@@ -1,5 +1,15 @@
-import { featureWord, VIRTIO_F_VERSION_1 } from '@node-vmm/virtio-device';
-import { VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
+import {
+  featureWord,
+  VIRTIO_F_VERSION_1,
+  VIRTIO_I2C_F_ZERO_LENGTH_REQUEST,
+  VIRTIO_I2C_FLAGS_FAIL_NEXT,
+  VIRTIO_I2C_FLAGS_M_RD,
+  VIRTIO_I2C_IN_HDR,
+  VIRTIO_I2C_MSG_OK,
+  VIRTIO_I2C_OUT_HDR,
+  VIRTIO_ID_I2C_ADAPTER,
+  VIRTIO_RING_F_EVENT_IDX,
+} from '@node-vmm/virtio-bindings';
 import type { MockBuffer } from '@node-vmm/virtio-queue/testing';
 import { type GuestAddress, guestAddress } from '@node-vmm/vm-memory';
 import { DriverQueue, type DriverQueueOptions } from './driver-queue.ts';
@@ -7,15 +17,6 @@ import { DriverError } from './errors.ts';
 import { GuestHeap } from './guest-heap.ts';
 import type { GuestPlatform } from './guest-platform.ts';
 import { MmioDriverTransport } from './mmio-driver-transport.ts';
-import {
-  VIRTIO_I2C_F_ZERO_LENGTH_REQUEST,
-  VIRTIO_I2C_FLAGS_FAIL_NEXT,
-  VIRTIO_I2C_FLAGS_M_RD,
-  VIRTIO_I2C_MSG_OK,
-  VIRTIO_ID_I2C_ADAPTER,
-  virtio_i2c_in_hdr,
-  virtio_i2c_out_hdr,
-} from './virtio-i2c.ts';
 
 const REQUEST_QUEUE = 0;
 const BUFFER_SPACE = 128 * 1024;
@@ -138,8 +139,8 @@ export class VirtioI2cDriver {
       return guestAddress(this.#space + BigInt(at));
     };
     const placed = messages.map((message) => {
-      const header = take(virtio_i2c_out_hdr.SIZE);
-      const status = take(virtio_i2c_out_hdr.SIZE);
+      const header = take(VIRTIO_I2C_OUT_HDR.SIZE);
+      const status = take(VIRTIO_I2C_OUT_HDR.SIZE);
       return { message, header, status, buffer: take(Math.ceil(lengthOf(message) / 8) * 8) };
     });
     // Three descriptors for each message, at most.
@@ -156,10 +157,10 @@ export class VirtioI2cDriver {
   #add({ message, buffer, status }: PlacedMessage, failNext: boolean): void {
     const { memory } = this.#platform;
     const length = lengthOf(message);
-    const header = guestAddress(status - BigInt(virtio_i2c_out_hdr.SIZE));
+    const header = guestAddress(status - BigInt(VIRTIO_I2C_OUT_HDR.SIZE));
     memory.write(
       header,
-      virtio_i2c_out_hdr.encode({
+      VIRTIO_I2C_OUT_HDR.encode({
         addr: message.address << 1,
         flags:
           (message.read ? VIRTIO_I2C_FLAGS_M_RD : 0) | (failNext ? VIRTIO_I2C_FLAGS_FAIL_NEXT : 0),
@@ -168,10 +169,10 @@ export class VirtioI2cDriver {
     memory.writeU8(status, NO_STATUS);
     if (!message.read) memory.write(buffer, message.data);
     const chain: MockBuffer[] = [
-      { guestAddr: header, length: virtio_i2c_out_hdr.SIZE, writable: false },
+      { guestAddr: header, length: VIRTIO_I2C_OUT_HDR.SIZE, writable: false },
     ];
     if (length > 0) chain.push({ guestAddr: buffer, length, writable: message.read });
-    chain.push({ guestAddr: status, length: virtio_i2c_in_hdr.SIZE, writable: true });
+    chain.push({ guestAddr: status, length: VIRTIO_I2C_IN_HDR.SIZE, writable: true });
     this.#queue.add(chain);
   }
 }

@@ -3,8 +3,8 @@ import {
   VIRTIO_I2C_F_ZERO_LENGTH_REQUEST,
   VIRTIO_I2C_FLAGS_FAIL_NEXT,
   VIRTIO_I2C_FLAGS_M_RD,
+  VIRTIO_I2C_OUT_HDR,
   VIRTIO_ID_I2C_ADAPTER,
-  virtio_i2c_out_hdr,
 } from '@node-vmm/virtio-driver';
 import {
   SplitVirtqueue,
@@ -92,9 +92,9 @@ export class TestI2cDevice implements VirtioDevice {
     let failed = false;
     for (let i = 0; i < batch.length; i++) {
       const chain = batch.at(i);
-      const header = new Uint8Array(virtio_i2c_out_hdr.SIZE);
+      const header = new Uint8Array(VIRTIO_I2C_OUT_HDR.SIZE);
       chain.read(header, 0);
-      const { addr, flags } = virtio_i2c_out_hdr.decode(header);
+      const { addr, flags } = VIRTIO_I2C_OUT_HDR.decode(header);
       const reads = (flags & VIRTIO_I2C_FLAGS_M_RD) !== 0;
       const length = reads ? chain.writableLength - 1 : chain.readableLength - header.length;
       this.seen.push(`${addr >> 1} ${flags} ${length}`);

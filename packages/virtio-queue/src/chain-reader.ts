@@ -1,10 +1,14 @@
 import {
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+} from '@node-vmm/virtio-bindings';
+import {
   ACCESS_READ,
   ACCESS_WRITE,
   type GuestMemory,
   type SegmentTable,
 } from '@node-vmm/vm-memory';
-import { VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from './defs.ts';
 import { IndirectTable } from './indirect-table.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, type SplitChain } from './split-chain.ts';
 

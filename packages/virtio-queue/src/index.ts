@@ -4,11 +4,19 @@
  *
  * @packageDocumentation
  */
+export * from '@node-vmm/virtio-bindings/feature-bits';
+export * from '@node-vmm/virtio-bindings/reserved-feature-bits';
+export * from '@node-vmm/virtio-bindings/split-virtqueues';
+/** Names of before, see `@node-vmm/virtio-bindings`. @deprecated */
+export {
+  VRING_AVAIL as vring_avail,
+  VRING_DESC as vring_desc,
+  VRING_USED as vring_used,
+  VRING_USED_ELEM as vring_used_elem,
+} from '@node-vmm/virtio-bindings/split-virtqueues';
 export * from './chain-batch.ts';
-export * from './defs.ts';
 export * from './descriptor-chain.ts';
 export * from './errors.ts';
-export * from './features.ts';
 export * from './queue-state.ts';
 export { type SplitQueueConfig, splitRingSizes } from './split-ring.ts';
 export * from './split-virtqueue.ts';

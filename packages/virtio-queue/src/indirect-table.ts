@@ -1,13 +1,13 @@
+import { VRING_DESC } from '@node-vmm/virtio-bindings';
 import {
   ACCESS_READ,
   type GuestAddress,
   type GuestMemory,
   SegmentTable,
 } from '@node-vmm/vm-memory';
-import { vring_desc } from './defs.ts';
 
-const { addr, len, flags, next } = vring_desc.OFFSETS;
-const DESC_SIZE = vring_desc.SIZE;
+const { addr, len, flags, next } = VRING_DESC.OFFSETS;
+const DESC_SIZE = VRING_DESC.SIZE;
 /** `next` has 16 bits, so no chain reaches further. */
 const MAX_ENTRIES = 0x1_0000;
 // Pieces of a table of MAX_ENTRIES whose memory is mapped page by page.

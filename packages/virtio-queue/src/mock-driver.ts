@@ -1,15 +1,16 @@
-import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import {
+  hasFeature,
+  VIRTIO_RING_F_EVENT_IDX,
   VIRTQ_AVAIL_F_NO_INTERRUPT,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
   VIRTQ_USED_F_NO_NOTIFY,
+  VRING_DESC,
   VRING_DESC_ALIGN_SIZE,
   VRING_USED_ALIGN_SIZE,
-  vring_desc,
-} from './defs.ts';
-import { hasFeature, VIRTIO_RING_F_EVENT_IDX } from './features.ts';
+} from '@node-vmm/virtio-bindings';
+import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import { RawRing } from './raw-ring.ts';
 import {
   AVAIL_RING_WORD,
@@ -273,11 +274,11 @@ export class MockDriver implements Disposable {
 
   #addIndirect(buffers: readonly MockBuffer[], table: GuestAddress): number {
     if (this.#free === 0) return -1;
-    const bytes = new Uint8Array(buffers.length * vring_desc.SIZE);
+    const bytes = new Uint8Array(buffers.length * VRING_DESC.SIZE);
     const view = new DataView(bytes.buffer);
     buffers.forEach(({ guestAddr, length, writable }, i) => {
       const more = i + 1 < buffers.length;
-      vring_desc.write(view, i * vring_desc.SIZE, {
+      VRING_DESC.write(view, i * VRING_DESC.SIZE, {
         addr: guestAddr,
         len: length,
         flags: (writable ? VIRTQ_DESC_F_WRITE : 0) | (more ? VIRTQ_DESC_F_NEXT : 0),

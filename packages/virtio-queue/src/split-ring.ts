@@ -1,4 +1,14 @@
 import {
+  VIRTQUEUE_MAX_SIZE,
+  VRING_AVAIL,
+  VRING_AVAIL_ALIGN_SIZE,
+  VRING_DESC,
+  VRING_DESC_ALIGN_SIZE,
+  VRING_USED,
+  VRING_USED_ALIGN_SIZE,
+  VRING_USED_ELEM,
+} from '@node-vmm/virtio-bindings';
+import {
   ACCESS_READ,
   ACCESS_READ_WRITE,
   type Access,
@@ -7,16 +17,6 @@ import {
   type GuestSlice,
 } from '@node-vmm/vm-memory';
 import { hex, isPowerOfTwo } from '@node-vmm/vmm-sys-util';
-import {
-  VIRTQUEUE_MAX_SIZE,
-  VRING_AVAIL_ALIGN_SIZE,
-  VRING_DESC_ALIGN_SIZE,
-  VRING_USED_ALIGN_SIZE,
-  vring_avail,
-  vring_desc,
-  vring_used,
-  vring_used_elem,
-} from './defs.ts';
 import { VirtioQueueError } from './errors.ts';
 
 /** Where a driver put a split virtqueue, and what it negotiated. */
@@ -38,9 +38,9 @@ const EVENT_SIZE = 2;
 /** Bytes of the three parts for a queue of `size` entries (§2.7). */
 export function splitRingSizes(size: number): { desc: number; avail: number; used: number } {
   return {
-    desc: vring_desc.SIZE * size,
-    avail: vring_avail.SIZE + 2 * size + EVENT_SIZE,
-    used: vring_used.SIZE + vring_used_elem.SIZE * size + EVENT_SIZE,
+    desc: VRING_DESC.SIZE * size,
+    avail: VRING_AVAIL.SIZE + 2 * size + EVENT_SIZE,
+    used: VRING_USED.SIZE + VRING_USED_ELEM.SIZE * size + EVENT_SIZE,
   };
 }
 

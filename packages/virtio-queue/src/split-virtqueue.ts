@@ -1,15 +1,17 @@
+import {
+  hasFeature,
+  VIRTIO_RING_F_EVENT_IDX,
+  VIRTIO_RING_F_INDIRECT_DESC,
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_USED_F_NO_NOTIFY,
+  VRING_AVAIL,
+  VRING_USED,
+} from '@node-vmm/virtio-bindings';
 import { type GuestAddress, type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
 import type { ChainBatch } from './chain-batch.ts';
 import { ChainReader, NO_ROOM, TAKEN } from './chain-reader.ts';
-import {
-  VIRTQ_AVAIL_F_NO_INTERRUPT,
-  VIRTQ_USED_F_NO_NOTIFY,
-  vring_avail,
-  vring_used,
-} from './defs.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { VirtioQueueError } from './errors.ts';
-import { hasFeature, VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC } from './features.ts';
 import type { QueueState } from './queue-state.ts';
 import { SplitBatch } from './split-batch.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, SplitChain } from './split-chain.ts';
@@ -99,7 +101,7 @@ export class SplitVirtqueue implements Virtqueue {
    * @throws {VmMemoryError} OUT_OF_RANGE
    */
   static usedIndex(memory: GuestMemory, usedRing: GuestAddress): number {
-    return memory.readU16((usedRing + BigInt(vring_used.OFFSETS.idx)) as GuestAddress);
+    return memory.readU16((usedRing + BigInt(VRING_USED.OFFSETS.idx)) as GuestAddress);
   }
 
   /**
@@ -108,7 +110,7 @@ export class SplitVirtqueue implements Virtqueue {
    * @throws {VmMemoryError} OUT_OF_RANGE
    */
   static availIndex(memory: GuestMemory, availRing: GuestAddress): number {
-    return memory.readU16((availRing + BigInt(vring_avail.OFFSETS.idx)) as GuestAddress);
+    return memory.readU16((availRing + BigInt(VRING_AVAIL.OFFSETS.idx)) as GuestAddress);
   }
 
   get broken(): VirtioQueueError | undefined {

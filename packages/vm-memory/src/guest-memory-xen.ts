@@ -1,3 +1,4 @@
+import { XEN_MMAP_FOREIGN } from '@node-vmm/virtio-bindings';
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 import { extentsWithMemory } from './foreign-extents.ts';
 import {
@@ -12,7 +13,6 @@ import type { MappedRegion } from './mapped-region.ts';
 import { regionsOfMapping } from './mapping-regions.ts';
 import { RegionGuestMemory } from './region-guest-memory.ts';
 import type { ShareableMemory, SharedMemoryRegion } from './shared-memory.ts';
-import { XEN_MMAP_FOREIGN } from './xen-mmap-flags.ts';
 
 /** What to map of a Xen guest. */
 export interface XenMapOptions extends ForeignSourceOptions {

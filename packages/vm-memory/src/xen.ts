@@ -4,6 +4,6 @@
  *
  * @packageDocumentation
  */
+export * from '@node-vmm/virtio-bindings/xen-mmap';
 export type { ForeignSourceOptions } from './foreign-source.ts';
 export * from './guest-memory-xen.ts';
-export * from './xen-mmap-flags.ts';

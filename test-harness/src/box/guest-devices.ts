@@ -1,3 +1,9 @@
+import {
+  VIRTIO_ID_GPIO,
+  VIRTIO_ID_I2C_ADAPTER,
+  VIRTIO_ID_RNG,
+  VIRTIO_MMIO_WINDOW_SIZE,
+} from '@node-vmm/virtio-bindings';
 import type { Announcement, Bed } from './bed.ts';
 
 /** A virtio device that a guest is to have, by its name on the bridge's command line. */
@@ -14,11 +20,14 @@ export interface AnnouncedDevices {
 }
 
 /** VIRTIO 1.3 §5. */
-const DEVICE_IDS: Readonly<Record<DeviceType, number>> = { rng: 4, i2c: 34, gpio: 41 };
+const DEVICE_IDS: Readonly<Record<DeviceType, number>> = {
+  rng: VIRTIO_ID_RNG,
+  i2c: VIRTIO_ID_I2C_ADAPTER,
+  gpio: VIRTIO_ID_GPIO,
+};
 
 /** Windows of devices that the guest's kernel is told of: what the firmware leaves free. */
 const TOLD_BASE = 0xe000_0000;
-const WINDOW = 0x200;
 /** ISA lines that nothing else in the guest uses. */
 const TOLD_IRQS = [5, 10, 11];
 /** Major number of loop devices: xl wants a block device, and nobody opens it. */
@@ -31,7 +40,7 @@ interface ToldPlace {
 
 function toldPlace(index: number): ToldPlace {
   const irq = TOLD_IRQS[index % TOLD_IRQS.length] as number;
-  return { base: `0x${(TOLD_BASE + index * WINDOW).toString(16)}`, irq };
+  return { base: `0x${(TOLD_BASE + index * VIRTIO_MMIO_WINDOW_SIZE).toString(16)}`, irq };
 }
 
 function vdev(index: number): string {
@@ -85,7 +94,7 @@ const ANNOUNCE: Readonly<
     kernelArgs: devices
       .map((_type, index) => {
         const { base, irq } = toldPlace(index);
-        return `virtio_mmio.device=0x${WINDOW.toString(16)}@${base}:${irq}`;
+        return `virtio_mmio.device=0x${VIRTIO_MMIO_WINDOW_SIZE.toString(16)}@${base}:${irq}`;
       })
       .join(' '),
     prepare: '',

@@ -1,14 +1,14 @@
-import { EventFd, EventLoop, silentLogger } from '@node-vmm/vmm-sys-util';
-import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { I2cDevice } from '../../src/backend.ts';
-import { makeBoard } from '../../src/simulated/board.ts';
 import {
   VIRTIO_I2C_FLAGS_FAIL_NEXT,
   VIRTIO_I2C_FLAGS_M_RD,
   VIRTIO_I2C_MSG_ERR,
   VIRTIO_I2C_MSG_OK,
-} from '../../src/virtio-i2c.ts';
+} from '@node-vmm/virtio-bindings';
+import { EventFd, EventLoop, silentLogger } from '@node-vmm/vmm-sys-util';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { I2cDevice } from '../../src/backend.ts';
+import { makeBoard } from '../../src/simulated/board.ts';
 import { batchOf, type FakeChain, FakeQueue } from '../support/fakes.ts';
 import { header, rawChain, statusOf } from '../support/requests.ts';
 

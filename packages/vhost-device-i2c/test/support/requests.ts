@@ -2,7 +2,7 @@ import {
   VIRTIO_I2C_FLAGS_FAIL_NEXT,
   VIRTIO_I2C_FLAGS_M_RD,
   VIRTIO_I2C_OUT_HDR,
-} from '../../src/virtio-i2c.ts';
+} from '@node-vmm/virtio-bindings';
 import { FakeChain } from './fakes.ts';
 
 /** Fills what the device has not written, to see what it did. */

@@ -1,9 +1,9 @@
+import { VIRTIO_I2C_MSG_ERR, VIRTIO_I2C_MSG_OK } from '@node-vmm/virtio-bindings';
 import { EventFd, EventLoop } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GROUP_PATIENCE_MS, I2cDevice } from '../../src/backend.ts';
 import { I2cError } from '../../src/errors.ts';
 import { I2C_MESSAGE_MAX, I2C_TRANSFER_MAX } from '../../src/i2c-host.ts';
-import { VIRTIO_I2C_MSG_ERR, VIRTIO_I2C_MSG_OK } from '../../src/virtio-i2c.ts';
 import { batchOf, type FakeChain, FakeHost, FakeQueue, recordingLogger } from '../support/fakes.ts';
 import {
   chainOf,

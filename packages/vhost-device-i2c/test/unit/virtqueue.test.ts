@@ -1,3 +1,4 @@
+import { featureWord, VIRTIO_RING_F_INDIRECT_DESC } from '@node-vmm/virtio-bindings';
 import { SplitVirtqueue, type Virtqueue } from '@node-vmm/virtio-queue';
 import { MockDriver } from '@node-vmm/virtio-queue/testing';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
@@ -8,7 +9,7 @@ import { makeBoard } from '../../src/simulated/board.ts';
 import { GuestI2c, type GuestRequest } from '../support/guest.ts';
 import type { RequestShape } from '../support/requests.ts';
 
-const VIRTIO_RING_F_INDIRECT_DESC = 1n << 28n;
+const INDIRECT = featureWord(VIRTIO_RING_F_INDIRECT_DESC);
 
 let memory: GuestMemoryMmap;
 let driver: MockDriver;
@@ -21,7 +22,7 @@ let flushes: number;
 
 beforeEach(() => {
   memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x10_0000 }]);
-  const config = { ...MockDriver.layout(256), features: VIRTIO_RING_F_INDIRECT_DESC };
+  const config = { ...MockDriver.layout(256), features: INDIRECT };
   driver = new MockDriver(memory, config);
   queue = SplitVirtqueue.create(memory, config);
   guest = new GuestI2c(memory, driver, 0x1_0000);

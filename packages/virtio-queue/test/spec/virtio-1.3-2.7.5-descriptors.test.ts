@@ -2,7 +2,7 @@ import {
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
-  vring_desc,
+  VRING_DESC,
 } from '@node-vmm/virtio-queue';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryBuffer, LoanLedger } from '@node-vmm/vm-memory/testing';
@@ -90,7 +90,7 @@ describe('§2.7.4.2 The driver MUST place device-writable elements after device-
     const { raw } = rig.driver;
     raw.setDescriptor(0, { addr: data, len: 4, flags: NEXT | WRITE, next: 1 });
     raw.setDescriptor(1, { addr: TABLE, len: 16, flags: INDIRECT });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: 0 }));
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: data, len: 4, flags: 0 }));
     expectMalformed(rig);
   });
 });
@@ -248,8 +248,8 @@ describe('§2.7.5.2 Drivers MUST NOT add a chain longer than 2^32 bytes; loops a
     const rig = new Rig();
     const { raw } = rig.driver;
     raw.setDescriptor(0, { addr: TABLE, len: 32, flags: INDIRECT });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: NEXT, next: 1 }));
-    const second = vring_desc.encode({ addr: data, len: 4, flags: NEXT, next: 0 });
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: data, len: 4, flags: NEXT, next: 1 }));
+    const second = VRING_DESC.encode({ addr: data, len: 4, flags: NEXT, next: 0 });
     rig.memory.write(guestAddress(TABLE + 16n), second);
     expectMalformed(rig);
   });
@@ -295,7 +295,7 @@ describe('§2.7.5.3 Indirect Descriptors', () => {
   it('§2.7.5.3.2 MUST ignore the write-only flag of the descriptor of the table', () => {
     const rig = new Rig();
     rig.driver.raw.setDescriptor(0, { addr: TABLE, len: 16, flags: INDIRECT | WRITE });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: 0 }));
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: data, len: 4, flags: 0 }));
     rig.driver.raw.offer(0);
     expect(rig.queue.popBatch().at(0)).toMatchObject({ readableLength: 4, writableLength: 0 });
   });
@@ -305,8 +305,8 @@ describe('§2.7.5.3 Indirect Descriptors', () => {
     const { raw } = rig.driver;
     raw.setDescriptor(3, { addr: data, len: 8, flags: NEXT, next: 5 });
     raw.setDescriptor(5, { addr: TABLE, len: 32, flags: INDIRECT });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 2, flags: NEXT, next: 1 }));
-    const last = vring_desc.encode({ addr: data, len: 1, flags: WRITE });
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: data, len: 2, flags: NEXT, next: 1 }));
+    const last = VRING_DESC.encode({ addr: data, len: 1, flags: WRITE });
     rig.memory.write(guestAddress(TABLE + 16n), last);
     raw.offer(3);
     expect(rig.queue.popBatch().at(0)).toMatchObject({ readableLength: 10, writableLength: 1 });
@@ -350,7 +350,7 @@ describe('§2.7.5.3 Indirect Descriptors', () => {
   ])('refuses, in a table of %i, to go on at %i', (entries, next) => {
     const rig = new Rig();
     rig.driver.raw.setDescriptor(0, { addr: TABLE, len: 16 * entries, flags: INDIRECT });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: NEXT, next }));
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: data, len: 4, flags: NEXT, next }));
     expectMalformed(rig);
   });
 
@@ -363,14 +363,14 @@ describe('§2.7.5.3 Indirect Descriptors', () => {
   it('§2.7.5.3.1 refuses a table within a table', () => {
     const rig = new Rig();
     rig.driver.raw.setDescriptor(0, { addr: TABLE, len: 16, flags: INDIRECT });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: TABLE, len: 16, flags: INDIRECT }));
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: TABLE, len: 16, flags: INDIRECT }));
     expectMalformed(rig);
   });
 
   it('§2.7.5.3.1 refuses INDIRECT together with NEXT', () => {
     const rig = new Rig();
     rig.driver.raw.setDescriptor(0, { addr: TABLE, len: 16, flags: INDIRECT | NEXT, next: 1 });
-    rig.memory.write(TABLE, vring_desc.encode({ addr: data, len: 4, flags: 0 }));
+    rig.memory.write(TABLE, VRING_DESC.encode({ addr: data, len: 4, flags: 0 }));
     expectMalformed(rig);
   });
 });

@@ -3,7 +3,7 @@ import {
   VIRTIO_RING_F_INDIRECT_DESC,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
-  vring_desc,
+  VRING_DESC,
 } from '@node-vmm/virtio-queue';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { LoanLedger } from '@node-vmm/vm-memory/testing';
@@ -296,7 +296,7 @@ describe('bounds of one call', () => {
   it('pauses on a ring full of long loops of empty descriptors, and gets through', () => {
     const rig = new Rig({ ...INDIRECT, size: 1024 });
     const { raw } = rig.driver;
-    const loop = vring_desc.encode({ addr: 0n, len: 0, flags: VIRTQ_DESC_F_NEXT, next: 0 });
+    const loop = VRING_DESC.encode({ addr: 0n, len: 0, flags: VIRTQ_DESC_F_NEXT, next: 0 });
     rig.memory.write(TABLE, loop);
     for (let i = 0; i < 1024; i++) {
       raw.setDescriptor(i, { addr: 0n, len: 0, flags: VIRTQ_DESC_F_NEXT, next: i });
