@@ -2,7 +2,7 @@ import { checkInteger } from '@node-vmm/vmm-sys-util';
 
 /** How a device that has failed is made again. */
 export interface RestartOptions {
-  /** Milliseconds before it is made again, default 1000; doubled each time in a row. */
+  /** Milliseconds before it is made again, >= 1, default 1000; doubled each time in a row. */
   readonly firstDelay?: number;
   /**
    * The longest delay, milliseconds, default 60000, so that a guest that provokes the failure cannot
@@ -34,7 +34,7 @@ export class RestartSchedule {
   constructor(options: RestartOptions) {
     const { firstDelay = FIRST_DELAY_MS, maxDelay = Math.max(MAX_DELAY_MS, firstDelay) } = options;
     const { maxLostWorkers = MAX_LOST_WORKERS } = options;
-    checkInteger('firstDelay', firstDelay, 0, MAX_TIMEOUT_MS);
+    checkInteger('firstDelay', firstDelay, 1, MAX_TIMEOUT_MS);
     checkInteger('maxDelay', maxDelay, firstDelay, MAX_TIMEOUT_MS);
     checkInteger('maxLostWorkers', maxLostWorkers, 0, Number.MAX_SAFE_INTEGER);
     this.#first = firstDelay;
