@@ -11,6 +11,7 @@ await daemon.addDevice({
 });
 process.once('SIGTERM', () => void daemon.close());
 void daemon.failure.then((error) => {
+  if (error === undefined) return;
   console.error(error);
   process.exitCode = 1;
   void daemon.close();

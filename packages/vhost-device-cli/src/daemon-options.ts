@@ -11,6 +11,10 @@ export interface DaemonOptions {
   readonly socketGroup?: number;
   /** Offer XEN_MMAP; default where the machine has Xen's privcmd device. */
   readonly xenMmap?: boolean;
+  /** Make a device again that has failed; default no. */
+  readonly restartFailed?: boolean;
+  /** End with the first device that fails; default with the last. */
+  readonly exitOnFailure?: boolean;
   /** Threads that serve the devices. */
   readonly workers: number;
   readonly logLevel: LogLevel;

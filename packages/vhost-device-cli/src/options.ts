@@ -63,6 +63,13 @@ export function addDaemonOptions(command: Command): Command {
         .choices(['auto', 'on', 'off'])
         .default('auto'),
     )
+    .option('--restart-failed', 'make a device again that has failed, after 1 s and more')
+    .addOption(
+      new Option(
+        '--exit-on-failure',
+        'end with the first device that fails (default: with the last)',
+      ).conflicts('restartFailed'),
+    )
     .option('--workers <n>', 'threads that serve the guests', count(WORKERS_MAX), 1)
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write')
@@ -78,6 +85,7 @@ export function addDaemonOptions(command: Command): Command {
  */
 export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
   const { socketPath, socketCount, socketMode, socketGroup, xenMmap, workers, logLevel } = raw;
+  const { restartFailed, exitOnFailure } = raw;
   // Not Commander's to require: it would say so before it names an option that does not exist.
   if (socketPath === undefined) {
     throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
@@ -89,6 +97,8 @@ export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
     ...(socketMode === undefined ? {} : { socketMode }),
     ...(socketGroup === undefined ? {} : { socketGroup }),
     ...(xenMmap === undefined || xenMmap === 'auto' ? {} : { xenMmap: xenMmap === 'on' }),
+    ...(restartFailed === undefined ? {} : { restartFailed }),
+    ...(exitOnFailure === undefined ? {} : { exitOnFailure }),
     workers,
     logLevel,
   };

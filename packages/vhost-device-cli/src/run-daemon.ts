@@ -2,6 +2,7 @@ import type { VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import type { DaemonOptions } from './daemon-options.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
+import { FatalFailure } from './fatal-failure.ts';
 import type { Program } from './program.ts';
 
 /** How long SIGUSR1 waits for a device that does not answer, milliseconds. */
@@ -24,7 +25,8 @@ export interface DaemonSpec {
 type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: object };
 
 /**
- * Serves until a signal asks for the end or a device fails.
+ * Serves until a signal asks for the end or no device is left: each that fails ends alone, unless the
+ * options say otherwise.
  *
  * @returns the exit code
  * @throws {CliError} USAGE, BAD_DIRECTORY
@@ -43,13 +45,15 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   }));
   logger.info({ sockets: socketCount, ...deviceOptions }, 'starting');
   const backend = await import('@node-vmm/vhost-user-backend');
+  const failure = new FatalFailure(options.exitOnFailure === true, () => daemon?.serving ?? 0);
   daemon = new backend.VhostUserDaemon({
     logger,
     workers,
     ...(xenMmap === undefined ? {} : { xenMmap }),
+    onDeviceFailed: (_device, error) => failure.add(error),
   });
   try {
-    return await serve(program, daemon, { ...spec, deviceOptions }, logger);
+    return await serve(program, daemon, { ...spec, deviceOptions }, logger, failure);
   } finally {
     await daemon.close();
   }
@@ -60,19 +64,21 @@ async function serve(
   daemon: VhostUserDaemon,
   spec: Found,
   logger: Logger,
+  failure: FatalFailure,
 ): Promise<number> {
   const { ended } = program.signals;
   const added = addDevices(program, daemon, spec);
   // Whoever asks for the end meanwhile makes the rest of it fail, and need not hear that.
   added.catch(() => undefined);
-  const first = await Promise.race([ended, added]);
+  const first = await Promise.race([ended, failure.happened, added]);
   if (first === false) return EXIT_FAILURE;
-  const reason = await Promise.race([ended, daemon.failure]);
+  failure.complete();
+  const reason = await Promise.race([ended, failure.happened]);
   if (typeof reason === 'string') {
     logger.info({ signal: reason }, 'ending');
     return EXIT_OK;
   }
-  // A supervisor can start us anew; half a daemon that looks alive helps nobody.
+  // A supervisor can start us anew; a daemon that looks alive and serves nobody helps nobody.
   program.complain(reason.message);
   return EXIT_FAILURE;
 }
@@ -87,7 +93,13 @@ async function addDevices(
   for (let i = 0; i < options.socketCount && !program.signals.ending; i++) {
     const socket = socketOf(options, i);
     try {
-      await daemon.addDevice({ name: `${device}${i}`, module, options: deviceOptions, ...socket });
+      await daemon.addDevice({
+        name: `${device}${i}`,
+        module,
+        options: deviceOptions,
+        ...socket,
+        ...(options.restartFailed === true ? { restart: {} } : {}),
+      });
     } catch (error) {
       if (program.signals.ending) return true;
       program.complain(socketProblem(error, socket.socketPath));

@@ -17,7 +17,7 @@ const HOSTILE_PAUSE_MS = 1_000;
 const HOSTILE_PAUSE_MAX_MS = 60_000;
 
 export interface DeviceServerOptions {
-  /** Becomes the server's. */
+  /** Stays the caller's; `close` comes first. */
   readonly listener: UnixListener;
   readonly description: DeviceDescription;
   readonly device: DeviceLink;
@@ -73,12 +73,14 @@ export class DeviceServer {
     this.#connection?.close();
   }
 
-  /** Stops listening and drops the connection; resolves when everything is released. Idempotent. */
+  /**
+   * Stops listening from this moment (who connects waits in the backlog) and drops the connection;
+   * resolves when everything is released. Idempotent.
+   */
   async close(): Promise<void> {
     this.#live = false;
     clearTimeout(this.#pause);
     this.#unwatch();
-    this.#options.listener.close();
     this.#connection?.close();
     await this.#connection?.ended;
   }

@@ -1,3 +1,5 @@
+import type { RestartOptions } from './restart-schedule.ts';
+
 /** A device to serve. */
 export interface DeviceSpec {
   /** For logs and errors. */
@@ -17,4 +19,9 @@ export interface DeviceSpec {
   readonly socketGroup?: number;
   /** Instead of `socketPath`: a listening Unix socket that a supervisor passed. */
   readonly listenFd?: number;
+  /**
+   * Make the device again when it has failed, with the same options. Its socket stays: front-ends wait
+   * in the backlog meanwhile. Default: a device that has failed stays so, and its socket is removed.
+   */
+  readonly restart?: RestartOptions;
 }

@@ -229,8 +229,7 @@ export class HostedDevice implements VringOwner {
       this.#run('Symbol.dispose', () => this.#device[Symbol.dispose]());
     } finally {
       this.#closeWatches();
-      this.#retire(new LentMemory(-1, []));
-      this.#releaseRetiring(() => true);
+      this.#forgetMemory();
     }
   }
 
@@ -271,6 +270,11 @@ export class HostedDevice implements VringOwner {
     this.#releaseRetiring((memory) => memory.held <= 0);
   }
 
+  #forgetMemory(): void {
+    this.#retire(new LentMemory(-1, []));
+    this.#releaseRetiring(() => true);
+  }
+
   #releaseRetiring(done: (memory: LentMemory) => boolean): void {
     this.#retiring = this.#retiring.filter((memory) => {
       if (!done(memory)) return true;
@@ -309,6 +313,9 @@ export class HostedDevice implements VringOwner {
     this.#failed = true;
     for (const ring of this.#rings) ring.stop();
     this.#closeWatches();
+    // The main thread unmaps it when it hears: whatever the device still does then, as in its
+    // disposal, must find it closed and not gone.
+    this.#forgetMemory();
     this.#environment.failed(error);
   }
 }

@@ -1,114 +1,87 @@
-import type { Logger, Poller, UnixListener } from '@node-vmm/vmm-sys-util';
-import type { DeviceLink } from './device-link.ts';
-import { DeviceServer } from './device-server.ts';
+import { errorMessage, type Logger, type Poller, type UnixListener } from '@node-vmm/vmm-sys-util';
+import { DeviceLife } from './device-life.ts';
 import type { DeviceSpec } from './device-spec.ts';
 import { VhostUserBackendError } from './errors.ts';
-import type { DeviceCall } from './pulse.ts';
+import { RestartSchedule } from './restart-schedule.ts';
 import type { DeviceStatus, StatusOptions } from './status.ts';
-import type {
-  ErrorRecord,
-  Params,
-  Result,
-  RingCounters,
-  WorkerCallName,
-} from './worker-protocol.ts';
-import { errorOf, type WorkerThread } from './worker-thread.ts';
+import type { WorkerPool } from './worker-pool.ts';
+import type { RingCounters } from './worker-protocol.ts';
+
+/** What a served device needs of its daemon. */
+export interface ServedDeviceOptions {
+  readonly spec: DeviceSpec;
+  readonly pool: WorkerPool;
+  readonly poller: Poller;
+  readonly logger: Logger;
+  readonly xenMmap: boolean;
+  /** The device has failed; `restarting` says whether it is made again. */
+  onFailed(device: ServedDevice, error: VhostUserBackendError): void;
+  onClosed(device: ServedDevice): void;
+}
 
 /** A device that a `VhostUserDaemon` serves. */
 export class ServedDevice {
   readonly name: string;
   readonly socketPath: string | undefined;
-  readonly #id: number;
-  readonly #spec: DeviceSpec;
-  readonly #thread: WorkerThread;
-  readonly #poller: Poller;
+  readonly #options: ServedDeviceOptions;
   readonly #logger: Logger;
-  readonly #xenMmap: boolean;
-  readonly #onClosed: (device: ServedDevice) => void;
-  #server: DeviceServer | undefined;
+  readonly #schedule: RestartSchedule | undefined;
+  /** Lives whose end is not complete. */
+  readonly #ending = new Set<Promise<void>>();
+  #listener: UnixListener | undefined;
+  #life: DeviceLife | undefined;
+  /** When it began to be served, while it is. */
+  #since: number | undefined;
+  /** Connections of former lives. */
+  #pastConnections = 0;
   #failure: VhostUserBackendError | undefined;
+  #restarting = false;
+  #restart: Promise<void> | undefined;
+  #stopWaiting: () => void = () => undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(
-    id: number,
-    spec: DeviceSpec,
-    thread: WorkerThread,
-    poller: Poller,
-    logger: Logger,
-    xenMmap: boolean,
-    onClosed: (device: ServedDevice) => void,
-  ) {
-    this.name = spec.name;
-    this.socketPath = spec.socketPath;
-    this.#id = id;
-    this.#spec = spec;
-    this.#thread = thread;
-    this.#poller = poller;
-    this.#logger = logger.child({ device: spec.name });
-    this.#xenMmap = xenMmap;
-    this.#onClosed = onClosed;
+  /** @throws {RangeError} when an option of `restart` is out of range */
+  constructor(options: ServedDeviceOptions) {
+    const { name, socketPath, restart } = options.spec;
+    this.name = name;
+    this.socketPath = socketPath;
+    this.#options = options;
+    this.#logger = options.logger.child({ device: name });
+    this.#schedule = restart === undefined ? undefined : new RestartSchedule(restart);
   }
 
-  /** Why the device serves nothing any more, undefined while it works. */
+  /** Why the device serves nothing now, undefined while it works. */
   get failure(): VhostUserBackendError | undefined {
     return this.#failure;
   }
 
-  /** @internal Makes the device in its worker and serves it. `listener` becomes the device's then. */
+  /** True while a device that has failed is made again, or waits for that. */
+  get restarting(): boolean {
+    return this.#restarting;
+  }
+
+  /** @internal Makes the device in its worker and serves it. `listener` becomes the device's. */
   async start(listener: UnixListener): Promise<void> {
-    const { name, module, options } = this.#spec;
-    const description = await this.#call('addDevice', { name, module: module.href, options });
-    if (this.#closing !== undefined) {
-      throw new VhostUserBackendError('CLOSED', `Cannot serve device ${name}: it has been closed`, {
-        device: name,
-      });
-    }
-    const device: DeviceLink = { call: (call, params) => this.#call(call, params) };
-    const logger = this.#logger;
-    this.#server = new DeviceServer({
-      listener,
-      description,
-      device,
-      poller: this.#poller,
-      logger,
-      xenMmap: this.#xenMmap,
-    });
-    logger.info(
-      { socket: this.socketPath, queues: description.queueMaxSizes.length },
-      'device ready',
-    );
+    this.#listener = listener;
+    await this.#make(listener);
   }
 
   /** State and counters. */
   async status({ timeoutMs }: StatusOptions = {}): Promise<DeviceStatus> {
-    const rings = this.#failure === undefined ? await this.#counters(timeoutMs) : [];
-    const server = this.#server;
-    const served = server?.connected ? 'connected' : 'listening';
+    const life = this.#life;
+    const works = this.#failure === undefined && life !== undefined;
+    const rings = works ? await countersOf(life, timeoutMs) : [];
+    const served = this.#life?.connected === true ? 'connected' : 'listening';
     const answered = rings === undefined ? 'not answering' : served;
+    const failed = this.#restarting ? 'restarting' : 'failed';
     return {
       name: this.name,
       socketPath: this.socketPath,
-      state: this.#failure !== undefined ? 'failed' : answered,
-      connections: server?.connections ?? 0,
-      memoryRegions: server?.memoryRegions ?? 0,
+      state: this.#failure === undefined ? answered : failed,
+      connections: this.#pastConnections + (this.#life?.connections ?? 0),
+      memoryRegions: this.#life?.memoryRegions ?? 0,
       rings: rings ?? [],
     };
-  }
-
-  /** @returns undefined when the worker does not answer, or not in time */
-  async #counters(timeoutMs: number | undefined): Promise<RingCounters[] | undefined> {
-    // Closing, or its worker has ended: either way nobody is there to answer.
-    const counters = this.#call('counters', {}).catch(() => undefined);
-    if (timeoutMs === undefined) return counters;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), timeoutMs);
-    });
-    try {
-      return await Promise.race([counters, late]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** Stops serving the device and disposes of it. Idempotent. */
@@ -117,76 +90,117 @@ export class ServedDevice {
     return this.#closing;
   }
 
-  /** @internal */
-  configChanged(): void {
-    this.#server?.configChanged();
+  async #make(listener: UnixListener): Promise<void> {
+    const { spec, pool, poller, xenMmap } = this.#options;
+    const life = new DeviceLife({
+      spec,
+      pool,
+      poller,
+      logger: this.#logger,
+      xenMmap,
+      onFailed: (error, guilty) => this.#fail(error, guilty),
+      onWorkerLost: () => this.#schedule?.workerLost(),
+    });
+    this.#life = life;
+    await life.start(listener);
+    this.#since = performance.now();
   }
 
-  /** @internal */
-  memoryReleased(generation: number): void {
-    this.#server?.memoryReleased(generation);
-  }
-
-  /** @internal The front-end's eventfd blocked the worker. */
-  notifyStalled(): void {
-    this.#logger.error(
-      {},
-      'front-end dropped: it made a notification descriptor blocking and filled it, which holds up all devices of a worker',
-    );
-    this.#server?.dropHostile();
-  }
-
-  /** @internal Device code has been waiting for long. */
-  waits(call: DeviceCall): void {
-    this.#logger.warn(
-      { call },
-      `device ${this.name} has not come back from ${call} yet: all devices of its worker wait`,
-    );
-  }
-
-  /** @internal Device code does not come back. */
-  hangs(call: DeviceCall): VhostUserBackendError {
-    const error = new VhostUserBackendError(
-      'DEVICE_HANGS',
-      `Cannot go on with device ${this.name}: ${call} does not come back; look there for a loop or a wait without end`,
-      { device: this.name },
-    );
-    this.#logger.error({ err: error }, error.message);
-    return error;
-  }
-
-  /** @internal Device code threw in the worker. */
-  failed(record: ErrorRecord): VhostUserBackendError {
-    const cause = errorOf(record).cause;
-    const error = new VhostUserBackendError(
-      'DEVICE_FAILED',
-      `Cannot go on with device ${this.name}: ${record.message}`,
-      { device: this.name },
-      { cause },
-    );
-    this.#logger.error({ err: error }, error.message);
-    this.fail(error);
-    return error;
-  }
-
-  /** @internal The device serves nothing any more: its socket goes, front-ends are dropped. */
-  fail(error: VhostUserBackendError): void {
-    if (this.#failure !== undefined) return;
+  /**
+   * The device serves nothing now: its front-end is dropped, and it is made again or its socket goes.
+   *
+   * @param guilty - by its own doing: it waits. A device that another took with it does not.
+   */
+  #fail(error: VhostUserBackendError, guilty: boolean): void {
+    const served = this.#since === undefined ? 0 : performance.now() - this.#since;
+    this.#since = undefined;
+    const delay = guilty ? this.#schedule?.next(served) : this.#schedule && 0;
     this.#failure = error;
-    void this.#server?.close();
+    this.#restarting = delay !== undefined;
+    this.#logger.error(
+      { err: error, ...(delay === undefined ? {} : { restartMs: delay }) },
+      error.message,
+    );
+    const ended = this.#endLife();
+    if (delay === undefined) this.#listener?.close();
+    // What another device took with it does not wait for a thread that perhaps never ends.
+    else this.#restart = this.#makeAgain(guilty ? ended : undefined, delay);
+    this.#options.onFailed(this, error);
+  }
+
+  async #makeAgain(ended: Promise<void> | undefined, delay: number): Promise<void> {
+    const listener = this.#listener;
+    await ended;
+    await this.#wait(delay);
+    if (this.#closing !== undefined || listener === undefined) return;
+    try {
+      // Its disposal may have cost another thread.
+      if (this.#schedule?.open === false) throw this.#failure;
+      await this.#make(listener);
+      this.#failure = undefined;
+      this.#restarting = false;
+      this.#logger.info({}, 'device made again');
+    } catch (error) {
+      if (this.#closing === undefined) this.#fail(notMade(this.name, error), true);
+    }
+  }
+
+  /** Also ends when the device is closed. */
+  async #wait(delay: number): Promise<void> {
+    if (this.#closing !== undefined) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#stopWaiting = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** The front-end is dropped at once; the rest may take until a thread has ended. */
+  #endLife(): Promise<void> {
+    const life = this.#life;
+    if (life === undefined) return Promise.resolve();
+    this.#life = undefined;
+    this.#pastConnections += life.connections;
+    const end = life.end();
+    this.#ending.add(end);
+    return end.finally(() => this.#ending.delete(end));
   }
 
   async #close(): Promise<void> {
-    await this.#server?.close();
-    try {
-      await this.#call('removeDevice', {});
-    } catch (error) {
-      this.#logger.debug({ err: error }, 'device not removed: it is gone with its worker');
-    }
-    this.#onClosed(this);
+    this.#stopWaiting();
+    void this.#endLife();
+    this.#listener?.close();
+    await this.#restart;
+    // A life that has begun meanwhile.
+    void this.#endLife();
+    await Promise.all(this.#ending);
+    this.#options.onClosed(this);
   }
+}
 
-  #call<N extends WorkerCallName>(call: N, params: Omit<Params<N>, 'device'>): Promise<Result<N>> {
-    return this.#thread.call(call, { ...params, device: this.#id } as Params<N>);
+/** @returns undefined when the worker does not answer, or not in time */
+async function countersOf(
+  life: DeviceLife,
+  timeoutMs: number | undefined,
+): Promise<RingCounters[] | undefined> {
+  // Closing, or its worker has ended: either way nobody is there to answer.
+  const counters = life.counters().catch(() => undefined);
+  if (timeoutMs === undefined) return counters;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), timeoutMs);
+  });
+  try {
+    return await Promise.race([counters, late]);
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function notMade(device: string, error: unknown): VhostUserBackendError {
+  if (VhostUserBackendError.is(error)) return error;
+  const text = `Cannot make device ${device} again: ${errorMessage(error)}`;
+  return new VhostUserBackendError('DEVICE_FAILED', text, { device }, { cause: error });
 }

@@ -1,16 +1,19 @@
 import type { RingCounters } from './worker-protocol.ts';
 
-/** A device as `VhostUserDaemon.status` shows it: plain data, counted since the device was made. */
+/** A device as `VhostUserDaemon.status` shows it: plain data. */
 export interface DeviceStatus {
   readonly name: string;
   readonly socketPath: string | undefined;
-  /** `failed`: device code threw, or its worker ended. `not answering`: its worker is busy or stuck. */
-  readonly state: 'listening' | 'connected' | 'failed' | 'not answering';
+  /**
+   * `failed`: device code threw, or its worker ended. `restarting`: likewise, and it is made again.
+   * `not answering`: its worker is busy or stuck.
+   */
+  readonly state: 'listening' | 'connected' | 'failed' | 'restarting' | 'not answering';
   /** Front-ends since the start. */
   readonly connections: number;
   /** Memory regions that the front-end shares now. */
   readonly memoryRegions: number;
-  /** By ring; empty when the device has failed or does not answer. */
+  /** By ring, counted since the device was made, the last time; empty when the device has failed or does not answer. */
   readonly rings: readonly RingCounters[];
 }
 

@@ -32,7 +32,7 @@ export interface VringOwner {
   /** True while an older memory is still on loan. */
   readonly retiring: boolean;
   ringBroken(ring: number, reason: Error): void;
-  /** The device neither completed nor detached chains of a batch; they were returned unused. */
+  /** The device neither completed nor detached chains of a batch, which ends it; they were returned. */
   chainsForgotten(ring: number): void;
 }
 
@@ -198,7 +198,10 @@ export class Vring implements DeviceQueue {
         this.#owner.process(this, batch);
         // The device may have failed, which stops its rings.
         if (this.#queue !== queue) return false;
-        if (queue.completeRest() > 0) this.#owner.chainsForgotten(this.index);
+        if (queue.completeRest() > 0) {
+          this.#owner.chainsForgotten(this.index);
+          return false;
+        }
       }
       // Malformed chains are returned without the device seeing them, so flush even without a batch.
       this.flush();

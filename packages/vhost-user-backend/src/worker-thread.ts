@@ -22,6 +22,7 @@ const FROM_SOURCE = import.meta.url.endsWith('.ts');
 const ENTRY = new URL(FROM_SOURCE ? '../dist/worker.js' : './worker.js', import.meta.url);
 
 interface Pending {
+  readonly call: WorkerCallName;
   resolve(value: never): void;
   reject(error: Error): void;
 }
@@ -94,23 +95,28 @@ export class WorkerThread {
     });
   }
 
+  /** The device whose code runs in the thread, or ran when it ended. */
+  get running(): number | undefined {
+    if (Atomics.load(this.#pulse, PULSE.DEVICE_TURN) % 2 === 0) return undefined;
+    return Atomics.load(this.#pulse, PULSE.DEVICE);
+  }
+
   /**
-   * Asks the thread, which answers between two batches.
+   * Asks the thread, which answers between two batches. One that is ending does not answer: then this
+   * rejects when it has ended, and not before, since until then it may use what it was given.
    *
    * @throws {VhostUserBackendError} what the thread refused with; WORKER_FAILED, CLOSED
    */
-  call<N extends WorkerCallName>(call: N, params: Params<N>): Promise<Result<N>> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#stopping) {
-      return Promise.reject(
-        new VhostUserBackendError('CLOSED', `Cannot ask a worker for ${call}: it is stopped`),
-      );
+  async call<N extends WorkerCallName>(call: N, params: Params<N>): Promise<Result<N>> {
+    if (this.#failure !== undefined || this.#stopping || !this.#live) {
+      const failure = await this.ended;
+      throw failure ?? ended(call);
     }
     const id = this.#nextId++;
     return new Promise<Result<N>>((resolve, reject) => {
       // Options of a device may hold what cannot be cloned: that throws, and rejects.
       this.#port.postMessage({ id, call, params });
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { call, resolve, reject });
       this.#wake.signal();
     });
   }
@@ -173,9 +179,7 @@ export class WorkerThread {
     this.#stop.close();
     this.#wake.close();
     this.#epoll.close();
-    const error =
-      this.#failure ?? new VhostUserBackendError('CLOSED', 'Cannot ask a worker: it has ended');
-    for (const { reject } of this.#pending.values()) reject(error);
+    for (const { call, reject } of this.#pending.values()) reject(this.#failure ?? ended(call));
     this.#pending.clear();
   }
 }
@@ -185,6 +189,10 @@ export function errorOf(record: ErrorRecord): VhostUserBackendError {
   const cause = new Error(record.message);
   if (record.stack !== undefined) cause.stack = record.stack;
   return new VhostUserBackendError(record.code, record.message, {}, { cause });
+}
+
+function ended(call: WorkerCallName): VhostUserBackendError {
+  return new VhostUserBackendError('CLOSED', `Cannot ask a worker for ${call}: it has ended`);
 }
 
 function endedByItself(name: string, code: number, cause: unknown): VhostUserBackendError {

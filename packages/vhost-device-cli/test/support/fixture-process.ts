@@ -19,8 +19,13 @@ export class FixtureProcess {
   stderr = '';
   #onOutput: () => void = () => undefined;
 
-  constructor(args: readonly string[], stderr: StdioOptions[number] = 'pipe', node: string[] = []) {
-    this.child = spawn(process.execPath, [...node, PROGRAM, ...args], {
+  constructor(
+    args: readonly string[],
+    stderr: StdioOptions[number] = 'pipe',
+    node: string[] = [],
+    program = PROGRAM,
+  ) {
+    this.child = spawn(process.execPath, [...node, program, ...args], {
       stdio: ['ignore', 'pipe', stderr as 'pipe'],
     });
     this.child.stdout?.setEncoding('utf8').on('data', (text) => {

@@ -1,6 +1,8 @@
+import { ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
-import { VhostUserDaemon } from '../../src/index.ts';
-import { MemoryLogger, Sockets } from '../support/daemon.ts';
+import { VhostUserBackendError, VhostUserDaemon } from '../../src/index.ts';
+import { WorkerThread } from '../../src/worker-thread.ts';
+import { MemoryLogger, Sockets, until } from '../support/daemon.ts';
 import { FrontEnd } from '../support/front-end.ts';
 import { Guest, GuestRing, negotiate } from '../support/guest.ts';
 
@@ -26,11 +28,37 @@ it('a worker thread that ends by itself takes its devices with it, and nobody ha
   expect(await daemon.failure).toMatchObject({ code: 'WORKER_FAILED' });
   expect(await frontEnd.closed).toBe('peer-closed');
   expect((await device.status()).state).toBe('failed');
-  const late = daemon.addDevice({ name: 'late', module: SUICIDE, socketPath: sockets.path() });
-  await expect(late).rejects.toMatchObject({ code: 'WORKER_FAILED' });
+  const late = await daemon.addDevice({
+    name: 'late',
+    module: SUICIDE,
+    socketPath: sockets.path(),
+  });
+  expect((await late.status()).state).toBe('listening');
   await daemon.close();
   frontEnd.close();
   ring.close();
   guest.close();
   sockets.close();
+});
+
+it('a thread that is being ended refuses only when it has ended: memory is unmapped then', async () => {
+  const events = {
+    notifyStalled: () => undefined,
+    deviceWaits: () => undefined,
+    deviceHangs: () => undefined,
+  };
+  const thread = new WorkerThread('ending', ThreadInterrupt.install(), events, () => undefined);
+  const module = new URL('../fixtures/stuck-device.mjs', import.meta.url).href;
+  const options = { createDevice: 'loop' };
+  const order: string[] = [];
+  const told = (what: string) => () => void order.push(what);
+  void thread.ended.then(told('ended'));
+  const params = { device: 3, name: 'loops', module, options };
+  const made = thread.call('addDevice', params).catch(told('not made'));
+  await until(() => thread.running === 3);
+  thread.terminate(new VhostUserBackendError('DEVICE_HANGS', 'it loops'));
+  await thread.call('reset', { device: 3 }).catch(told('refused'));
+  await made;
+  expect(order.toSorted()).toEqual(['ended', 'not made', 'refused']);
+  expect(order.indexOf('refused')).toBeGreaterThan(order.indexOf('ended'));
 });

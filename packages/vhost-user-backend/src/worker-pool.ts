@@ -1,0 +1,196 @@
+import { type RateLimitedLogger, ThreadInterrupt } from '@node-vmm/vmm-sys-util';
+import { VhostUserBackendError } from './errors.ts';
+import type { DeviceCall } from './pulse.ts';
+import type { ErrorRecord } from './worker-protocol.ts';
+import { WorkerSeat } from './worker-seat.ts';
+import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
+import { WATCH_INTERVAL_MS, type WatchdogEvents } from './worker-watchdog.ts';
+
+/** What a device in a worker is told, on the main thread. */
+export interface WorkerTenant {
+  readonly name: string;
+  configChanged(): void;
+  memoryReleased(generation: number): void;
+  /** Its front-end's eventfd blocked the worker. */
+  notifyStalled(): void;
+  /** Its code has been waiting for long. */
+  waits(call: DeviceCall): void;
+  /** Its code threw. */
+  failed(record: ErrorRecord): void;
+  /**
+   * The worker ends with everything on it.
+   *
+   * @param guilty - by the device's doing, as far as one can tell
+   */
+  workerLost(error: VhostUserBackendError, guilty: boolean): void;
+}
+
+interface WorkerSlot {
+  readonly thread: WorkerThread;
+  readonly tenants: Map<number, WorkerTenant>;
+}
+
+/** How long other stalls are looked for more often after one, milliseconds. */
+const ALERT_MS = 2_000;
+const ALERT_INTERVAL_MS = 20;
+
+/** The worker threads of a daemon, and which device has a seat in which. */
+export class WorkerPool {
+  readonly #max: number;
+  readonly #logger: RateLimitedLogger;
+  #interrupt: ThreadInterrupt | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #alertUntil = 0;
+  /** Those that devices may go to. One that hangs or has ended makes room for another. */
+  readonly #slots = new Set<WorkerSlot>();
+  /** Those that have not ended. */
+  readonly #threads = new Set<WorkerThread>();
+  #nextDevice = 0;
+  #nextThread = 0;
+
+  /** @param max - most threads that take devices */
+  constructor(max: number, logger: RateLimitedLogger) {
+    this.#max = max;
+    this.#logger = logger;
+  }
+
+  /**
+   * Gives a device that is about to be made a place, with a number that none had before.
+   *
+   * @throws {SysError} EMFILE ... when it takes a new thread and there can be none
+   */
+  seat(tenant: WorkerTenant): WorkerSeat {
+    const { thread, tenants } = this.#leastLoaded();
+    const id = this.#nextDevice++;
+    tenants.set(id, tenant);
+    return new WorkerSeat(id, thread, () => tenants.delete(id));
+  }
+
+  /** Ends threads wherever they are. */
+  terminate(): void {
+    for (const thread of this.#threads) thread.terminate();
+  }
+
+  /** Ends the threads and waits for that. */
+  async close(): Promise<void> {
+    for (const thread of this.#threads) thread.stop();
+    await Promise.all([...this.#threads].map(({ ended }) => ended));
+    clearTimeout(this.#watch);
+  }
+
+  /**
+   * For a process that is about to exit: Node waits for threads, also for those that it cannot end.
+   *
+   * @param timeout - milliseconds for each thread
+   * @returns true when one may go on holding up the process
+   */
+  exiting(timeout: number): boolean {
+    return [...this.#threads].filter((thread) => thread.exiting(timeout)).length > 0;
+  }
+
+  /**
+   * A thread is started for the first device that needs it, which waits for it: a process that ends
+   * while a thread is still loading native code would be aborted by it.
+   */
+  #leastLoaded(): WorkerSlot {
+    const slots = [...this.#slots];
+    const idle = slots.find(({ tenants }) => tenants.size === 0);
+    if (idle !== undefined) return idle;
+    if (slots.length < this.#max) return this.#startWorker();
+    return slots.reduce((best, slot) => (slot.tenants.size < best.tenants.size ? slot : best));
+  }
+
+  #startWorker(): WorkerSlot {
+    this.#interrupt ??= ThreadInterrupt.install();
+    const tenants = new Map<number, WorkerTenant>();
+    const watchdog = this.#watchdogEvents(() => slot);
+    const name = `vring-${this.#nextThread++}`;
+    const thread = new WorkerThread(name, this.#interrupt, watchdog, (event) =>
+      this.#onEvent(event, tenants),
+    );
+    const slot: WorkerSlot = { thread, tenants };
+    this.#slots.add(slot);
+    this.#threads.add(thread);
+    if (this.#watch === undefined) this.#look();
+    void thread.ended.then((error) => {
+      this.#threads.delete(thread);
+      if (error !== undefined) this.#lose(slot, error, thread.running);
+    });
+    return slot;
+  }
+
+  /** Looks at all workers, again and again: what holds one up is to be noticed within a second. */
+  readonly #look = (): void => {
+    const now = performance.now();
+    for (const thread of this.#threads) thread.look(now);
+    const pause = now < this.#alertUntil ? ALERT_INTERVAL_MS : WATCH_INTERVAL_MS;
+    this.#watch = setTimeout(this.#look, pause).unref();
+  };
+
+  #watchdogEvents(slotOf: () => WorkerSlot): WatchdogEvents {
+    const tenant = (id: number): WorkerTenant | undefined => slotOf().tenants.get(id);
+    return {
+      notifyStalled: (id) => {
+        this.#alertUntil = performance.now() + ALERT_MS;
+        tenant(id)?.notifyStalled();
+      },
+      deviceWaits: (id, call) => tenant(id)?.waits(call),
+      deviceHangs: (id, call) => {
+        const slot = slotOf();
+        const error = hangs(tenant(id)?.name ?? 'that has gone', call);
+        // Again at each look: a signal that comes just before a system call does not end it.
+        slot.thread.terminate(error);
+        this.#lose(slot, error, id);
+      },
+    };
+  }
+
+  /**
+   * A thread ends or has ended: no device goes there any more, and those that are there hear it now,
+   * however long the thread takes. What it was given stays until it has ended, see `WorkerThread.call`.
+   *
+   * @param guilty - the device whose doing it is, undefined when nobody knows
+   */
+  #lose(slot: WorkerSlot, error: VhostUserBackendError, guilty: number | undefined): void {
+    if (!this.#slots.delete(slot)) return;
+    if (slot.tenants.size === 0) this.#logger.error({ err: error }, error.message);
+    const known = guilty === undefined ? undefined : slot.tenants.get(guilty);
+    // Each hears it once; what they do about it may change who is there.
+    for (const [id, tenant] of [...slot.tenants]) {
+      const own = known === undefined || id === guilty;
+      const same = own && error.context.device === tenant.name;
+      tenant.workerLost(same ? error : lost(tenant.name, error, known?.name), own);
+    }
+  }
+
+  #onEvent(event: WorkerEvent, tenants: ReadonlyMap<number, WorkerTenant>): void {
+    if (event.type === 'log') {
+      // Limited where it comes from, so that it does not pile up between the threads.
+      this.#logger.unlimited[event.level](event.context, event.message);
+      return;
+    }
+    const tenant = tenants.get(event.device);
+    if (event.type === 'deviceFailed') tenant?.failed(event.error);
+    else if (event.type === 'configChanged') tenant?.configChanged();
+    else tenant?.memoryReleased(event.generation);
+  }
+}
+
+function hangs(device: string, call: DeviceCall): VhostUserBackendError {
+  return new VhostUserBackendError(
+    'DEVICE_HANGS',
+    `Cannot go on with device ${device}: ${call} does not come back; look there for a loop or a wait without end`,
+    { device },
+  );
+}
+
+function lost(
+  device: string,
+  cause: VhostUserBackendError,
+  guilty: string | undefined,
+): VhostUserBackendError {
+  const whose =
+    guilty === undefined || guilty === device ? '' : ` by the doing of device ${guilty}`;
+  const text = `Cannot go on with device ${device}: its worker has ended${whose} (${cause.message})`;
+  return new VhostUserBackendError('WORKER_FAILED', text, { device }, { cause });
+}
