@@ -553,9 +553,9 @@ describe('Bridge with a back-end that makes a descriptor of both blocking', {
     await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
     const [kick] = fakes[0]?.fdsOf('VHOST_USER_SET_VRING_KICK') ?? [];
     if (kick === undefined) throw new Error('the fake saw no kick');
-    readFd(kick, new Uint8Array(8), 8);
+    do readFd(kick, new Uint8Array(8), 8);
+    while (writeFd(kick, FULL, 8) < 0);
     setNonBlocking(kick, false);
-    writeFd(kick, FULL, 8);
     // Nobody will answer it.
     void guest.ask('pairs', 0, 1).catch(() => undefined);
     await until(() => bench.book.saying('dropping back-end').length === 1);

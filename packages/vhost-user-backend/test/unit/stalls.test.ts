@@ -16,9 +16,10 @@ const FULL = BigUint64Array.of(0xffff_ffff_ffff_fffen);
 
 /** Makes an eventfd that the daemon shares block whoever writes it. */
 function fill(event: EventFd): void {
-  event.drain();
+  // The daemon may signal it at any moment, and this thread must not be the one that waits.
+  do event.drain();
+  while (writeFd(event.fd, FULL, 8) < 0);
   setNonBlocking(event.fd, false);
-  writeFd(event.fd, FULL, 8);
 }
 
 /** A guest beside that of `bench.running`, with the second ring of the same memory. */
