@@ -41,6 +41,8 @@ export interface DeviceEnvironment {
   schedule(ring: Vring): void;
   configChanged(): void;
   memoryReleased(generation: number): void;
+  /** The front-end's eventfd blocked this thread. */
+  notifyStalled(): void;
   failed(error: unknown): void;
 }
 
@@ -189,9 +191,10 @@ export class HostedDevice implements VringOwner {
 
   notify(event: EventFd): boolean {
     if (this.#muted) return false;
-    if (this.#environment.pulse.notify(this.#environment.id, event)) return true;
+    if (this.#environment.pulse.notify(event)) return true;
     // The front-end's connection is being closed; until then none of its descriptors is trusted.
     this.#muted = true;
+    this.#environment.notifyStalled();
     return false;
   }
 

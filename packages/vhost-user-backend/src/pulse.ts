@@ -17,12 +17,10 @@ export const PULSE = {
   CALL: 4,
   /** Odd while a front-end's eventfd is written. */
   NOTIFY_TURN: 5,
-  /** Id of the device that notifies. */
-  NOTIFY_DEVICE: 6,
   /** The `NOTIFY_TURN` that the main thread wants to end. */
-  INTERRUPT: 7,
+  INTERRUPT: 6,
 } as const;
-const LENGTH = 8;
+const LENGTH = 7;
 
 /** Device code that a worker runs, for messages. */
 export const DEVICE_CALLS = [
@@ -92,9 +90,8 @@ export class WorkerPulse {
    * @returns false when the main thread had to end the wait: the descriptor must not be used again
    * @throws {SysError} when the descriptor is no eventfd
    */
-  notify(device: number, event: EventFd): boolean {
+  notify(event: EventFd): boolean {
     const pulse = this.#pulse;
-    pulse[PULSE.NOTIFY_DEVICE] = device;
     (pulse[PULSE.NOTIFY_TURN] as number)++;
     try {
       return event.signalUnless(this.#interrupted);

@@ -128,6 +128,7 @@ export class WorkerHost {
       pulse: this.#pulse,
       schedule: this.#schedule,
       configChanged: () => this.#post({ type: 'configChanged', device: id }),
+      notifyStalled: () => this.#post({ type: 'notifyStalled', device: id }),
       memoryReleased: (generation) =>
         this.#post({ type: 'memoryReleased', device: id, generation }),
       failed: (error) =>

@@ -130,10 +130,6 @@ export class WorkerPool {
   #watchdogEvents(slotOf: () => WorkerSlot): WatchdogEvents {
     const tenant = (id: number): WorkerTenant | undefined => slotOf().tenants.get(id);
     return {
-      notifyStalled: (id) => {
-        this.#alertUntil = performance.now() + ALERT_MS;
-        tenant(id)?.notifyStalled();
-      },
       deviceWaits: (id, call) => tenant(id)?.waits(call),
       deviceHangs: (id, call) => {
         const slot = slotOf();
@@ -172,7 +168,10 @@ export class WorkerPool {
     const tenant = tenants.get(event.device);
     if (event.type === 'deviceFailed') tenant?.failed(event.error);
     else if (event.type === 'configChanged') tenant?.configChanged();
-    else tenant?.memoryReleased(event.generation);
+    else if (event.type === 'notifyStalled') {
+      this.#alertUntil = performance.now() + ALERT_MS;
+      tenant?.notifyStalled();
+    } else tenant?.memoryReleased(event.generation);
   }
 }
 

@@ -126,6 +126,7 @@ export type WorkerMessage =
   | { readonly type: 'answer'; readonly id: number; readonly result: unknown }
   | { readonly type: 'refusal'; readonly id: number; readonly error: ErrorRecord }
   | { readonly type: 'configChanged'; readonly device: number }
+  | { readonly type: 'notifyStalled'; readonly device: number }
   | { readonly type: 'memoryReleased'; readonly device: number; readonly generation: number }
   | { readonly type: 'deviceFailed'; readonly device: number; readonly error: ErrorRecord }
   | {

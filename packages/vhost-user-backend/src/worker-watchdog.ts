@@ -21,8 +21,6 @@ const DEVICE_WAIT_MS = 60_000;
 
 /** What a look at a worker came to. */
 export interface WatchdogEvents {
-  /** A front-end's eventfd blocks the worker, which is being freed. */
-  notifyStalled(device: number): void;
   /** Device code has been waiting for long; said once. */
   deviceWaits(device: number, call: DeviceCall): void;
   /** Device code does not come back. */
@@ -35,7 +33,6 @@ export class WorkerWatchdog {
   readonly #interrupt: ThreadInterrupt;
   readonly #events: WatchdogEvents;
   #notifyTurn = 0;
-  #notifyTold = 0;
   #deviceTurn = 0;
   #since = 0;
   #cpuSince = 0;
@@ -55,21 +52,22 @@ export class WorkerWatchdog {
 
   /** Frees the thread from whatever system call it is in. */
   interrupt(): void {
+    this.#end(Atomics.load(this.#pulse, PULSE.NOTIFY_TURN));
+  }
+
+  #end(notifyTurn: number): void {
     const tid = Atomics.load(this.#pulse, PULSE.TID);
-    Atomics.store(this.#pulse, PULSE.INTERRUPT, Atomics.load(this.#pulse, PULSE.NOTIFY_TURN));
+    Atomics.store(this.#pulse, PULSE.INTERRUPT, notifyTurn);
     if (tid > 0) this.#interrupt.interrupt(tid);
   }
 
+  /** Which device it was the worker says itself, once it is free and knows that it waited. */
   #lookAtNotification(): void {
     const turn = Atomics.load(this.#pulse, PULSE.NOTIFY_TURN);
     const same = turn === this.#notifyTurn;
     this.#notifyTurn = turn;
-    if (!same || turn % 2 === 0) return;
     // The thread may have been preempted between its store and its write: so again until it moves.
-    this.interrupt();
-    if (this.#notifyTold === turn) return;
-    this.#notifyTold = turn;
-    this.#events.notifyStalled(Atomics.load(this.#pulse, PULSE.NOTIFY_DEVICE));
+    if (same && turn % 2 !== 0) this.#end(turn);
   }
 
   #lookAtDevice(now: number): void {
@@ -89,6 +87,8 @@ export class WorkerWatchdog {
     }
     const device = Atomics.load(pulse, PULSE.DEVICE);
     const call = DEVICE_CALLS[Atomics.load(pulse, PULSE.CALL)] ?? 'process';
+    // It may have come back, and another device's code begun, since the first look.
+    if (Atomics.load(pulse, PULSE.DEVICE_TURN) !== turn) return;
     if (cpu - this.#cpuSince >= DEVICE_CPU_MS || now - this.#since >= DEVICE_WAIT_MS) {
       this.#events.deviceHangs(device, call);
     } else if (now - this.#since >= DEVICE_WAIT_WARNING_MS && !this.#warned) {
