@@ -1,5 +1,6 @@
 // Titles name sections of the vhost-user specification (QEMU docs/interop/vhost-user.rst).
 import { describe, expect, it } from 'vitest';
+import { until } from '../support/daemon.ts';
 import { EVENT_IDX, negotiate } from '../support/guest.ts';
 import { useBench } from '../support/setup.ts';
 
@@ -138,6 +139,8 @@ describe('Starting and stopping rings', () => {
 
   it('SET_VRING_CALL on a running ring: the new descriptor is signalled once', async () => {
     const { frontEnd, ring } = await bench().running();
+    // A ring that starts is looked at, and signals once: that comes first.
+    await until(async () => ((await bench().daemon.status())[0]?.rings[0]?.wakeups ?? 0) > 0);
     const old = ring.call.clone();
     ring.call.drain();
     expect(
