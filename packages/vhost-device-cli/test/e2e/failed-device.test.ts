@@ -41,7 +41,8 @@ describe('A daemon of two devices, one of which fails', () => {
     const process = await start();
     fail(0);
     await logged(process, 'Cannot go on with device foo0');
-    expect(existsSync(`${socketPath}0`)).toBe(false);
+    // Said before the device is taken down.
+    await expect.poll(() => existsSync(`${socketPath}0`)).toBe(false);
     process.child.kill('SIGUSR1');
     await logged(process, '"status":{"devices":[');
     expect(process.stderr).toMatch(/"name":"foo0".*"failed".*"name":"foo1".*"listening"/);
