@@ -1,4 +1,4 @@
-import type { RestartOptions } from './restart-schedule.ts';
+import type { RestartOptions } from './control/restart-schedule.ts';
 
 /** A device to serve. */
 export interface DeviceSpec {

@@ -3,12 +3,13 @@
  *
  * @packageDocumentation
  */
-export * from './daemon.ts';
+
+export type { RingCounters } from './between/worker-calls.ts';
+export * from './control/daemon.ts';
+export type { RestartOptions } from './control/restart-schedule.ts';
+export type { ServedDevice } from './control/served-device.ts';
 export * from './device.ts';
 export * from './device-module.ts';
 export type * from './device-spec.ts';
 export * from './errors.ts';
-export type { RestartOptions } from './restart-schedule.ts';
-export type { ServedDevice } from './served-device.ts';
 export type * from './status.ts';
-export type { RingCounters } from './worker-protocol.ts';

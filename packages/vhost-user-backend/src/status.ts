@@ -1,4 +1,4 @@
-import type { RingCounters } from './worker-protocol.ts';
+import type { RingCounters } from './between/worker-calls.ts';
 
 /** A device as `VhostUserDaemon.status` shows it: plain data. */
 export interface DeviceStatus {

@@ -1,7 +1,7 @@
 import { MainPoller, rateLimited, UnixListener } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
-import { DeviceLife } from '../../src/device-life.ts';
-import { WorkerPool } from '../../src/worker-pool.ts';
+import { DeviceLife } from '../../src/control/device-life.ts';
+import { WorkerPool } from '../../src/control/worker-pool.ts';
 import { MemoryLogger, Sockets } from '../support/daemon.ts';
 
 const TELLS = new URL(

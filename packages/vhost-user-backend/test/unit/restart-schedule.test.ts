@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RestartSchedule } from '../../src/restart-schedule.ts';
+import { RestartSchedule } from '../../src/control/restart-schedule.ts';
 
 describe('RestartSchedule', () => {
   it('doubles the delay up to the longest, until the device has served for that long', () => {

@@ -3,8 +3,8 @@ import { MockDriver } from '@node-vmm/virtio-queue/testing';
 import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LentMemory } from '../../src/lent-memory.ts';
-import { Vring, type VringOwner } from '../../src/vring.ts';
+import { LentMemory } from '../../src/worker/lent-memory.ts';
+import { Vring, type VringOwner } from '../../src/worker/vring.ts';
 
 const FEATURES = featureWord(VIRTIO_RING_F_EVENT_IDX);
 

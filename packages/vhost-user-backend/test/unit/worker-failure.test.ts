@@ -1,7 +1,7 @@
 import { ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
+import { WorkerThread } from '../../src/control/worker-thread.ts';
 import { VhostUserBackendError, VhostUserDaemon } from '../../src/index.ts';
-import { WorkerThread } from '../../src/worker-thread.ts';
 import { MemoryLogger, Sockets, until } from '../support/daemon.ts';
 import { FrontEnd } from '../support/front-end.ts';
 import { Guest, GuestRing, negotiate } from '../support/guest.ts';

@@ -8,7 +8,7 @@ import {
   type RegionMapping,
 } from '@node-vmm/vm-memory';
 import { type Fd, hex } from '@node-vmm/vmm-sys-util';
-import { VhostUserBackendError } from './errors.ts';
+import { VhostUserBackendError } from '../errors.ts';
 import { mapForeign } from './foreign-region.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Params, Result, WorkerCallName } from './worker-protocol.ts';
+import type { Params, Result, WorkerCallName } from '../between/worker-calls.ts';
 
 /** A device in its worker, as the control plane on the main thread reaches it. */
 export interface DeviceLink {

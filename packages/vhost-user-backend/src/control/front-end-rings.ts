@@ -2,10 +2,10 @@ import type { VringAddr } from '@node-vmm/vhost-user';
 import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
 import { splitRingSizes } from '@node-vmm/virtio-queue';
 import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
+import type { RingConfig, RingMove, RingPlacement, StoppedRing } from '../between/worker-calls.ts';
+import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
-import { VhostUserBackendError } from './errors.ts';
 import type { MemoryTable } from './memory-table.ts';
-import type { RingConfig, RingMove, RingPlacement, StoppedRing } from './worker-protocol.ts';
 
 /** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
 export type RingFdKind = 'kick' | 'call' | 'err';
@@ -38,7 +38,7 @@ class RingState {
  * Only messages that are wrong by themselves are refused here; whether what the guest chose (size,
  * addresses, indices) makes a ring, the worker finds out when it serves it.
  */
-export class RingControl {
+export class FrontEndRings {
   readonly #rings: readonly RingState[];
   readonly #device: DeviceLink;
   readonly #logger: Logger;

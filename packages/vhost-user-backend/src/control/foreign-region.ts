@@ -5,7 +5,7 @@ import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
 import type { Fd } from '@node-vmm/vmm-sys-util';
 import { asDomId } from '@node-vmm/xen-sys';
-import { VhostUserBackendError } from './errors.ts';
+import { VhostUserBackendError } from '../errors.ts';
 
 /**
  * Maps a region of another Xen domain's memory through the front-end's privcmd, so that this process

@@ -1,8 +1,7 @@
 import { execArgv } from 'node:process';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { Epoll, EventFd, errorMessage, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
-import { VhostUserBackendError } from './errors.ts';
-import { createPulse, PULSE } from './pulse.ts';
+import { createPulse, PULSE } from '../between/pulse.ts';
 import type {
   ErrorRecord,
   Params,
@@ -10,7 +9,8 @@ import type {
   WorkerCallName,
   WorkerData,
   WorkerMessage,
-} from './worker-protocol.ts';
+} from '../between/worker-calls.ts';
+import { VhostUserBackendError } from '../errors.ts';
 import { type WatchdogEvents, WorkerWatchdog } from './worker-watchdog.ts';
 
 const FROM_SOURCE = import.meta.url.endsWith('.ts');
@@ -19,7 +19,10 @@ const FROM_SOURCE = import.meta.url.endsWith('.ts');
  * Tests run the sources, which Node 20 cannot load in a worker thread: there, the thread runs what
  * `tsc -b` built, and without the conditions that resolve our packages to sources.
  */
-const ENTRY = new URL(FROM_SOURCE ? '../dist/worker.js' : './worker.js', import.meta.url);
+const ENTRY = new URL(
+  FROM_SOURCE ? '../../dist/worker/entry.js' : '../worker/entry.js',
+  import.meta.url,
+);
 
 interface Pending {
   readonly call: WorkerCallName;

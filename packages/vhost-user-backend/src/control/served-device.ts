@@ -1,11 +1,11 @@
 import { errorMessage, type Logger, type Poller, type UnixListener } from '@node-vmm/vmm-sys-util';
+import type { RingCounters } from '../between/worker-calls.ts';
+import type { DeviceSpec } from '../device-spec.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { DeviceLife } from './device-life.ts';
-import type { DeviceSpec } from './device-spec.ts';
-import { VhostUserBackendError } from './errors.ts';
 import { RestartSchedule } from './restart-schedule.ts';
-import type { DeviceStatus, StatusOptions } from './status.ts';
 import type { WorkerPool } from './worker-pool.ts';
-import type { RingCounters } from './worker-protocol.ts';
 
 /** What a served device needs of its daemon. */
 export interface ServedDeviceOptions {

@@ -1,5 +1,5 @@
+import type { Params, Result, WorkerCallName } from '../between/worker-calls.ts';
 import type { DeviceLink } from './device-link.ts';
-import type { Params, Result, WorkerCallName } from './worker-protocol.ts';
 import type { WorkerThread } from './worker-thread.ts';
 
 /** A device's place in a worker thread, from before it is made until after it is disposed of. */

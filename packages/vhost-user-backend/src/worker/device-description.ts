@@ -1,8 +1,8 @@
 import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
 import { isPowerOfTwo } from '@node-vmm/vmm-sys-util';
-import type { VhostUserDevice } from './device.ts';
-import { VhostUserBackendError } from './errors.ts';
-import type { DeviceDescription } from './worker-protocol.ts';
+import type { DeviceDescription } from '../between/worker-calls.ts';
+import type { VhostUserDevice } from '../device.ts';
+import { VhostUserBackendError } from '../errors.ts';
 
 /** Feature bits that are the device's own; the others are the framework's (VIRTIO 1.3 §2.2). */
 const DEVICE_BITS = 0xfffc_0000_00ff_ffffn;

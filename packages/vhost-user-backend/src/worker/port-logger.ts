@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
-import type { WorkerMessage } from './worker-protocol.ts';
+import type { WorkerMessage } from '../between/worker-calls.ts';
 
 type Level = Extract<WorkerMessage, { type: 'log' }>['level'];
 

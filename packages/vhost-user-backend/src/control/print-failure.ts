@@ -1,4 +1,4 @@
-import type { VhostUserBackendError } from './errors.ts';
+import type { VhostUserBackendError } from '../errors.ts';
 
 /** Control characters but tab and line feed: a guest may have chosen some of the text. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

@@ -5,20 +5,20 @@ import {
   VhostUserConnection,
 } from '@node-vmm/vhost-user';
 import { closeFds, errorMessage, type Fd, type UnixStream } from '@node-vmm/vmm-sys-util';
+import { VhostUserBackendError } from '../errors.ts';
 import {
-  ConnectionHandler,
-  type ConnectionHandlerOptions,
+  type FrontEndOptions,
+  FrontEndRequests,
   type FrontendRequest,
-} from './connection-handler.ts';
-import { VhostUserBackendError } from './errors.ts';
+} from './front-end-requests.ts';
 
 /** A front-end's connection: messages in, one at a time; replies out; everything undone at its end. */
-export class ServedConnection {
+export class FrontEndConnection {
   /** Resolves when the connection has ended and everything that it held is released. */
   readonly ended: Promise<void>;
-  readonly #options: ConnectionHandlerOptions;
+  readonly #options: FrontEndOptions;
   readonly #connection: VhostUserConnection<typeof FRONTEND_REQUESTS>;
-  readonly #handler: ConnectionHandler;
+  readonly #handler: FrontEndRequests;
   #work: Promise<void> = Promise.resolve();
   #end: () => void = () => undefined;
 
@@ -26,7 +26,7 @@ export class ServedConnection {
    * @param stream - becomes the connection's
    * @throws {SysError} when the socket cannot be polled
    */
-  constructor(stream: UnixStream, options: ConnectionHandlerOptions) {
+  constructor(stream: UnixStream, options: FrontEndOptions) {
     this.#options = options;
     this.#connection = new VhostUserConnection({
       stream,
@@ -43,7 +43,7 @@ export class ServedConnection {
         this.#end();
       },
     });
-    this.#handler = new ConnectionHandler(this.#options);
+    this.#handler = new FrontEndRequests(this.#options);
     this.ended = new Promise<void>((resolve) => {
       this.#end = resolve;
     }).then(() => this.#release());

@@ -1,7 +1,7 @@
 import { type RateLimitedLogger, ThreadInterrupt } from '@node-vmm/vmm-sys-util';
-import { VhostUserBackendError } from './errors.ts';
-import type { DeviceCall } from './pulse.ts';
-import type { ErrorRecord } from './worker-protocol.ts';
+import type { DeviceCall } from '../between/pulse.ts';
+import type { ErrorRecord } from '../between/worker-calls.ts';
+import { VhostUserBackendError } from '../errors.ts';
 import { WorkerSeat } from './worker-seat.ts';
 import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
 import { WATCH_INTERVAL_MS, type WatchdogEvents } from './worker-watchdog.ts';

@@ -1,7 +1,8 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
 import { type Fd, hex } from '@node-vmm/vmm-sys-util';
+import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
-import { VhostUserBackendError } from './errors.ts';
+import type { FrontEndRings } from './front-end-rings.ts';
 import {
   MAX_MEM_SLOTS,
   MemoryTable,
@@ -9,13 +10,12 @@ import {
   mapRegions,
   type TableEntry,
 } from './memory-table.ts';
-import type { RingControl } from './ring-control.ts';
 
 /**
  * Guest memory of one connection: which table holds now, and what still has to stay mapped because
  * the worker, or a request that the device has not finished, uses it.
  */
-export class MemoryControl {
+export class FrontEndMemory {
   readonly #device: DeviceLink;
   readonly #nextGeneration: () => number;
   /** Tables that the worker may still look at, by generation. */
@@ -37,13 +37,13 @@ export class MemoryControl {
   async setTable(
     regions: readonly MemoryRegion[],
     fds: readonly Fd[],
-    rings: RingControl,
+    rings: FrontEndRings,
   ): Promise<void> {
     await this.#exchange([], mapRegions(regions, fds), rings);
   }
 
   /** Adds a region. The descriptor stays the caller's. */
-  async add(region: MemoryRegion, fd: Fd, rings: RingControl): Promise<void> {
+  async add(region: MemoryRegion, fd: Fd, rings: FrontEndRings): Promise<void> {
     const { entries } = this.#table;
     if (entries.length >= MAX_MEM_SLOTS) {
       throw new VhostUserBackendError(
@@ -54,7 +54,7 @@ export class MemoryControl {
     await this.#exchange(entries, [mapRegion(region, fd)], rings);
   }
 
-  async remove(region: MemoryRegion, rings: RingControl): Promise<void> {
+  async remove(region: MemoryRegion, rings: FrontEndRings): Promise<void> {
     const entry = this.#table.find(region);
     if (entry === undefined) {
       throw new VhostUserBackendError(
@@ -85,7 +85,7 @@ export class MemoryControl {
   async #exchange(
     kept: readonly TableEntry[],
     added: readonly TableEntry[],
-    rings: RingControl,
+    rings: FrontEndRings,
   ): Promise<void> {
     const generation = this.#nextGeneration();
     const old = this.#table;

@@ -1,5 +1,5 @@
 import { type ThreadInterrupt, threadCpuTime } from '@node-vmm/vmm-sys-util';
-import { DEVICE_CALLS, type DeviceCall, PULSE } from './pulse.ts';
+import { DEVICE_CALLS, type DeviceCall, PULSE } from '../between/pulse.ts';
 
 /** How often workers are looked at, milliseconds: a stalled one is noticed within two of these. */
 export const WATCH_INTERVAL_MS = 200;

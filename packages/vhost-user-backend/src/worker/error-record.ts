@@ -2,14 +2,14 @@ import { execFile } from 'node:child_process';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
-import { VhostUserBackendError, type VhostUserBackendErrorCode } from './errors.ts';
-import type { ErrorRecord } from './worker-protocol.ts';
+import type { ErrorRecord } from '../between/worker-calls.ts';
+import { VhostUserBackendError, type VhostUserBackendErrorCode } from '../errors.ts';
 
 /** How long Node may take to find a module's syntax error again, milliseconds. */
 const SYNTAX_TIMEOUT_MS = 5_000;
 
 /** Where our own frames are: an author wants to see the line of the device. */
-const HERE = new URL('.', import.meta.url).href;
+const HERE = new URL('..', import.meta.url).href;
 
 /**
  * An error as the main thread is told it.

@@ -7,30 +7,30 @@ import {
   threadId,
   watchControlPort,
 } from '@node-vmm/vmm-sys-util';
-import type { CreateDevice } from './device.ts';
-import { errorRecord, importErrorRecord } from './error-record.ts';
-import { VhostUserBackendError } from './errors.ts';
-import { HostedDevice } from './hosted-device.ts';
-import { PortLogger } from './port-logger.ts';
-import { WorkerPulse } from './pulse.ts';
-import type { Vring } from './vring.ts';
+import { WorkerPulse } from '../between/pulse.ts';
 import type {
   DeviceDescription,
   Params,
   WorkerData,
   WorkerMessage,
   WorkerRequest,
-} from './worker-protocol.ts';
+} from '../between/worker-calls.ts';
+import type { CreateDevice } from '../device.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import { DeviceInstance } from './device-instance.ts';
+import { errorRecord, importErrorRecord } from './error-record.ts';
+import { PortLogger } from './port-logger.ts';
+import type { Vring } from './vring.ts';
 
 /**
  * A worker thread: blocks in `epoll_wait`, serves kicks, and answers the main thread's requests
  * between two batches, so that each of them finds the rings at rest.
  */
-export class WorkerHost {
+export class WorkerLoop {
   readonly #port: MessagePort;
   readonly #loop: EventLoop;
   readonly #pulse: WorkerPulse;
-  readonly #devices = new Map<number, HostedDevice>();
+  readonly #devices = new Map<number, DeviceInstance>();
   /** Requests that need JavaScript's own event loop, which does not turn while ours does. */
   readonly #imports: WorkerRequest<'addDevice'>[] = [];
   #runnable: Vring[] = [];
@@ -120,7 +120,7 @@ export class WorkerHost {
         { device: name },
       );
     }
-    const hosted = new HostedDevice(create as CreateDevice<unknown>, params.options, {
+    const hosted = new DeviceInstance(create as CreateDevice<unknown>, params.options, {
       name,
       logger: rateLimited(new PortLogger(this.#port, { device: name })),
       loop: this.#loop,
@@ -193,7 +193,7 @@ export class WorkerHost {
     }
   }
 
-  #device(id: number): HostedDevice {
+  #device(id: number): DeviceInstance {
     const device = this.#devices.get(id);
     if (device === undefined) {
       throw new VhostUserBackendError('CLOSED', `Cannot use device ${id}: it has been removed`);
@@ -215,7 +215,7 @@ export class WorkerHost {
   }
 }
 
-function closeQuietly(device: HostedDevice): void {
+function closeQuietly(device: DeviceInstance): void {
   try {
     device.close();
   } catch {

@@ -5,9 +5,9 @@ import {
   type UnixListener,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
+import type { DeviceDescription } from '../between/worker-calls.ts';
 import type { DeviceLink } from './device-link.ts';
-import { ServedConnection } from './served-connection.ts';
-import type { DeviceDescription } from './worker-protocol.ts';
+import { FrontEndConnection } from './front-end-connection.ts';
 
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
 const ACCEPT_PAUSE_MS = 100;
@@ -16,7 +16,7 @@ const ACCEPT_PAUSE_MS = 100;
 const HOSTILE_PAUSE_MS = 1_000;
 const HOSTILE_PAUSE_MAX_MS = 60_000;
 
-export interface DeviceServerOptions {
+export interface FrontEndListenerOptions {
   /** Stays the caller's; `close` comes first. */
   readonly listener: UnixListener;
   readonly description: DeviceDescription;
@@ -30,10 +30,10 @@ export interface DeviceServerOptions {
  * Serves a device on a socket to one front-end after another. While one is connected others wait in
  * the kernel's backlog.
  */
-export class DeviceServer {
-  readonly #options: DeviceServerOptions;
+export class FrontEndListener {
+  readonly #options: FrontEndListenerOptions;
   #watch: Watch | undefined;
-  #connection: ServedConnection | undefined;
+  #connection: FrontEndConnection | undefined;
   #pause: NodeJS.Timeout | undefined;
   #generation = 0;
   #connections = 0;
@@ -41,7 +41,7 @@ export class DeviceServer {
   #hostileInRow = 0;
   #live = true;
 
-  constructor(options: DeviceServerOptions) {
+  constructor(options: FrontEndListenerOptions) {
     this.#options = options;
     this.#listen();
   }
@@ -101,7 +101,7 @@ export class DeviceServer {
     try {
       const stream = listener.accept();
       if (stream === undefined) return;
-      const connection = new ServedConnection(stream, {
+      const connection = new FrontEndConnection(stream, {
         description,
         device,
         poller,

@@ -1,6 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import { closeFds, EventFd, type Fd, setNonBlocking } from '@node-vmm/vmm-sys-util';
-import { VhostUserBackendError } from './errors.ts';
+import { VhostUserBackendError } from '../errors.ts';
 
 /**
  * Takes over a descriptor that must be an eventfd. Anything else could make us wait: a read of a

@@ -9,7 +9,7 @@ import {
   setNonBlocking,
   UnixStream,
 } from '@node-vmm/vmm-sys-util';
-import { VhostUserBackendError } from './errors.ts';
+import { VhostUserBackendError } from '../errors.ts';
 
 /** The back-end's own channel to the front-end (SET_BACKEND_REQ_FD). */
 export class BackendChannel implements Disposable {

@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RegionMapping } from '@node-vmm/vm-memory';
-import type { VhostUserBackendErrorCode } from './errors.ts';
+import type { VhostUserBackendErrorCode } from '../errors.ts';
 
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
 // numbers whose owner is the main thread, which closes one only after the worker has let go of it.

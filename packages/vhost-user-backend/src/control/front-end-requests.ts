@@ -7,25 +7,25 @@ import {
   type VringFd,
 } from '@node-vmm/vhost-user';
 import { type Fd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import type { DeviceDescription } from '../between/worker-calls.ts';
+import { VhostUserBackendError } from '../errors.ts';
 import { BackendChannel } from './backend-channel.ts';
 import type { DeviceLink } from './device-link.ts';
-import { VhostUserBackendError } from './errors.ts';
 import {
   FRAMEWORK_FEATURES,
   PROTOCOL_FEATURES_BIT,
   protocolFeaturesFor,
   RING_FEATURES,
 } from './features.ts';
-import { MemoryControl } from './memory-control.ts';
+import { FrontEndMemory } from './front-end-memory.ts';
+import { FrontEndRings, type RingFdKind } from './front-end-rings.ts';
 import { MAX_MEM_SLOTS, MemoryTable } from './memory-table.ts';
 import { takeEventFd } from './received-fd.ts';
-import { RingControl, type RingFdKind } from './ring-control.ts';
-import type { DeviceDescription } from './worker-protocol.ts';
 
 export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
 
 /** What a handler needs. */
-export interface ConnectionHandlerOptions {
+export interface FrontEndOptions {
   readonly description: DeviceDescription;
   readonly device: DeviceLink;
   readonly poller: Poller;
@@ -45,10 +45,10 @@ const FD_KINDS = {
  * The state of one connection. Requests come one at a time, in order, each executed to its end before
  * the next.
  */
-export class ConnectionHandler {
-  readonly memory: MemoryControl;
-  readonly #options: ConnectionHandlerOptions;
-  readonly #rings: RingControl;
+export class FrontEndRequests {
+  readonly memory: FrontEndMemory;
+  readonly #options: FrontEndOptions;
+  readonly #rings: FrontEndRings;
   readonly #offered: bigint;
   readonly #protocolOffered: bigint;
   #protocolFeatures = 0n;
@@ -56,13 +56,13 @@ export class ConnectionHandler {
   #status = 0n;
   #channel: BackendChannel | undefined;
 
-  constructor(options: ConnectionHandlerOptions) {
+  constructor(options: FrontEndOptions) {
     this.#options = options;
     const { description, device, logger } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
     this.#protocolOffered = protocolFeaturesFor(description.configSize, options.xenMmap);
-    this.memory = new MemoryControl(device, options.nextGeneration);
-    this.#rings = new RingControl(description.queueMaxSizes, device, MemoryTable.EMPTY, logger);
+    this.memory = new FrontEndMemory(device, options.nextGeneration);
+    this.#rings = new FrontEndRings(description.queueMaxSizes, device, MemoryTable.EMPTY, logger);
   }
 
   /** True when requests may ask for acknowledgements. */

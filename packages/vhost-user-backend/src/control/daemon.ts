@@ -13,11 +13,11 @@ import {
   silentLogger,
   UnixListener,
 } from '@node-vmm/vmm-sys-util';
-import type { DeviceSpec } from './device-spec.ts';
-import { VhostUserBackendError } from './errors.ts';
+import type { DeviceSpec } from '../device-spec.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { printFailure } from './print-failure.ts';
 import { ServedDevice } from './served-device.ts';
-import type { DeviceStatus, StatusOptions } from './status.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What a daemon is made of. */

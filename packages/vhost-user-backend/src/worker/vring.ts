@@ -6,9 +6,9 @@ import {
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
-import type { DeviceQueue } from './device.ts';
+import type { RingConfig, RingCounters, RingPlacement } from '../between/worker-calls.ts';
+import type { DeviceQueue } from '../device.ts';
 import type { LentMemory } from './lent-memory.ts';
-import type { RingConfig, RingCounters, RingPlacement } from './worker-protocol.ts';
 
 /**
  * Most chains that a device gets at once, and most batches that a ring is served before the other

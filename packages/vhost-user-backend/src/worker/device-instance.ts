@@ -11,19 +11,19 @@ import {
   type Readiness,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
-import type { CreateDevice, DeviceQueue, VhostUserDevice } from './device.ts';
-import { describeDevice } from './device-description.ts';
-import { VhostUserBackendError } from './errors.ts';
-import { LentMemory } from './lent-memory.ts';
-import type { DeviceCall, WorkerPulse } from './pulse.ts';
-import { Vring, type VringOwner } from './vring.ts';
+import type { DeviceCall, WorkerPulse } from '../between/pulse.ts';
 import type {
   DeviceDescription,
   RingConfig,
   RingCounters,
   RingMove,
   StoppedRing,
-} from './worker-protocol.ts';
+} from '../between/worker-calls.ts';
+import type { CreateDevice, DeviceQueue, VhostUserDevice } from '../device.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import { describeDevice } from './device-description.ts';
+import { LentMemory } from './lent-memory.ts';
+import { Vring, type VringOwner } from './vring.ts';
 
 /**
  * Most memories that chains in the hands of the device may keep alive. A front-end that exchanges
@@ -47,7 +47,7 @@ export interface DeviceEnvironment {
 }
 
 /** One device in its worker thread: the device object, its rings and the memory lent to it. */
-export class HostedDevice implements VringOwner {
+export class DeviceInstance implements VringOwner {
   readonly description: DeviceDescription;
   readonly #environment: DeviceEnvironment;
   readonly #watches = new Set<Watch>();

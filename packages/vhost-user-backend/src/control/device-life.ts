@@ -1,10 +1,10 @@
 import type { Logger, Poller, UnixListener } from '@node-vmm/vmm-sys-util';
-import { DeviceServer } from './device-server.ts';
-import type { DeviceSpec } from './device-spec.ts';
-import { VhostUserBackendError } from './errors.ts';
-import type { DeviceCall } from './pulse.ts';
+import type { DeviceCall } from '../between/pulse.ts';
+import type { ErrorRecord, RingCounters } from '../between/worker-calls.ts';
+import type { DeviceSpec } from '../device-spec.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import { FrontEndListener } from './front-end-listener.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
-import type { ErrorRecord, RingCounters } from './worker-protocol.ts';
 import type { WorkerSeat } from './worker-seat.ts';
 import { errorOf } from './worker-thread.ts';
 
@@ -33,7 +33,7 @@ export class DeviceLife implements WorkerTenant {
   readonly #options: DeviceLifeOptions;
   readonly #seat: WorkerSeat;
   #making: Promise<unknown> | undefined;
-  #server: DeviceServer | undefined;
+  #server: FrontEndListener | undefined;
   #failure: VhostUserBackendError | undefined;
   #ending: Promise<void> | undefined;
 
@@ -76,7 +76,14 @@ export class DeviceLife implements WorkerTenant {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#ending !== undefined) throw closed(name);
       const device = this.#seat;
-      this.#server = new DeviceServer({ listener, description, device, poller, logger, xenMmap });
+      this.#server = new FrontEndListener({
+        listener,
+        description,
+        device,
+        poller,
+        logger,
+        xenMmap,
+      });
       const queues = description.queueMaxSizes.length;
       logger.info({ socket: spec.socketPath, queues }, 'device ready');
     } catch (error) {
