@@ -8,6 +8,11 @@ export interface DeviceSpec {
   readonly module: URL;
   /** Passed to `createDevice`; must be cloneable (`structuredClone`). */
   readonly options?: unknown;
+  /**
+   * Most worker threads that serve its queues, 1..256, default 1: an instance of the device in each, see
+   * `VhostUserDevice`. There are no more than the daemon has workers and the device has queues.
+   */
+  readonly queueWorkers?: number;
   /** Where to listen. A stale socket file is replaced. */
   readonly socketPath?: string;
   /**

@@ -3,7 +3,7 @@ import type { Interest, Logger, Poller, Readiness, Watch } from '@node-vmm/vmm-s
 
 export type { ChainBatch, DescriptorChain, Interest, Readiness, Watch };
 
-/** One virtqueue as the device sees it. */
+/** One virtqueue as the device sees it, from its start to its stop: one that starts again is another. */
 export interface DeviceQueue {
   readonly index: number;
   /**
@@ -16,11 +16,20 @@ export interface DeviceQueue {
   flush(): void;
 }
 
-/** What the framework lends to a device. */
+/** What the framework lends to a device, or to one of its instances. */
 export interface DeviceContext {
   readonly logger: Logger;
   /** Watches host descriptors on the thread that serves this device. */
   readonly poller: Poller;
+  /**
+   * Number of this instance, 0 unless the device is served by several (`queueWorkers`). The instance
+   * serves the queues whose number modulo `instances` is its own.
+   */
+  readonly instance: number;
+  /** 1..256, and no more than the daemon has workers. */
+  readonly instances: number;
+  /** What instance 0 offered as `shared`; undefined there, and where it offered nothing. */
+  readonly shared: SharedArrayBuffer | undefined;
   /** Tells the driver that the configuration space changed. */
   configChanged(): void;
 }
@@ -28,6 +37,11 @@ export interface DeviceContext {
 /**
  * A virtio device behind vhost-user. One object serves one front-end connection after another; all
  * its methods run on one thread, one at a time, and must not wait.
+ *
+ * A device whose queues several threads serve has an instance on each: an object of its own, made with
+ * the same options, that owns a part of the queues. All are told of features, resets and writes to the
+ * configuration space, one after the other; it is read from instance 0. What else they share is in
+ * `shared`.
  *
  * @example see the README: a whole entropy device in twenty lines.
  */
@@ -39,6 +53,8 @@ export interface VhostUserDevice extends Disposable {
    * number of queues. vhost-user cannot tell it to the front-end: any legal size is served.
    */
   readonly queueMaxSizes: readonly number[];
+  /** Memory for all instances of the device, offered by instance 0; the same for as long as it exists. */
+  readonly shared?: SharedArrayBuffer;
   /** Configuration space, read by the driver; empty when there is none. Read at every access. */
   readonly config?: Uint8Array;
   /** The driver writes configuration space. `offset + data.length` is within `config`. */
@@ -54,11 +70,15 @@ export interface VhostUserDevice extends Disposable {
   process(queue: DeviceQueue, batch: ChainBatch): void;
 
   /**
-   * The queue is about to stop. Chains that the device holds can still be completed, here and now: what
-   * it goes on holding is lost.
+   * The queue is about to stop: it takes no more chains. The device completes those that it holds, here
+   * or later, and then calls `done`, by which it says that it will touch none of them any more; what it
+   * has not completed is lost. A device that holds no chains after `process` needs none of this.
+   *
+   * `GET_VRING_BASE` is answered after `done`, so a guest waits for it. After the daemon's `stopTimeout`
+   * it is answered all the same; memory that the chains are in stays mapped until `done` is called.
    */
-  queueStopping?(queue: DeviceQueue): void;
-  /** The queue has stopped: chains detached from it must not be completed any more. */
+  queueStopping?(queue: DeviceQueue, done: () => void): void;
+  /** The queue has stopped. To complete chains of it has no effect any more. */
   queueStopped?(queue: number): void;
   /** Back to the state after power-on: the driver reset the device, or the front-end is gone. */
   reset?(): void;

@@ -7,3 +7,4 @@
 export * from '@node-vmm/virtio-bindings/xen-mmap';
 export type { ForeignSourceOptions } from './foreign-source.ts';
 export * from './guest-memory-xen.ts';
+export * from './map-foreign.ts';

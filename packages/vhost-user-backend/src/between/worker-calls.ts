@@ -18,12 +18,14 @@ export interface WorkerData {
   readonly port: MessagePort;
 }
 
-/** What the main thread needs to know about a device that lives in a worker. */
+/** What the main thread needs to know about a device that lives in workers. */
 export interface DeviceDescription {
   readonly features: bigint;
   readonly queueMaxSizes: readonly number[];
   /** Bytes of configuration space, 0 when there is none. */
   readonly configSize: number;
+  /** Memory that the device's instances share, when the first of them offers some. */
+  readonly shared: SharedArrayBuffer | undefined;
 }
 
 /** Where a ring's parts are: guest addresses. */
@@ -60,6 +62,9 @@ export interface StoppedRing {
   readonly nextAvail: number;
 }
 
+/** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
+export type RingFdKind = 'kick' | 'call' | 'err';
+
 /** What a ring counted since the device was made. */
 export interface RingCounters {
   chains: number;
@@ -72,44 +77,56 @@ export interface RingCounters {
   broken: number;
 }
 
-/** Requests to a worker: parameters and result by name. */
+/**
+ * The calls that the main thread makes of a device's instance in a worker, by name: what each takes and
+ * what it is answered with. The worker answers between two batches, so that each finds the rings at
+ * rest; those that stop rings are answered when the device has let go of them.
+ */
 export interface WorkerCalls {
-  addDevice: {
-    params: { device: number; name: string; module: string; options: unknown };
-    result: DeviceDescription;
-  };
-  removeDevice: { params: { device: number }; result: undefined };
-  negotiated: { params: { device: number; features: bigint }; result: undefined };
-  reset: { params: { device: number }; result: undefined };
-  readConfig: { params: { device: number; offset: number; length: number }; result: Uint8Array };
-  writeConfig: { params: { device: number; offset: number; data: Uint8Array }; result: undefined };
-  /** Results in the rings that had to stop. */
-  setMemory: {
-    params: {
-      device: number;
-      generation: number;
-      mappings: readonly RegionMapping[];
-      moves: readonly RingMove[];
-    };
-    result: StoppedRing[];
-  };
-  startRing: { params: { device: number; ring: number; config: RingConfig }; result: undefined };
+  /** Loads the module and makes the instance: the first call for each. */
+  make(params: {
+    name: string;
+    module: string;
+    options: unknown;
+    /** Its number among the device's instances, and how many there are at most. */
+    instance: number;
+    instances: number;
+    /** From the first instance's description, undefined for the first. */
+    shared: SharedArrayBuffer | undefined;
+  }): DeviceDescription;
+  dispose(params: Nothing): void;
+  negotiated(params: { features: bigint }): void;
+  /** Stops all rings; then the device is as after power-on. */
+  reset(params: Nothing): void;
+  readConfig(params: { offset: number; length: number }): Uint8Array;
+  writeConfig(params: { offset: number; data: Uint8Array }): void;
+  /** Makes memory visible that `useMemory` or `dropMemory` follows for: all of it that can fail. */
+  attachMemory(params: { generation: number; mappings: readonly RegionMapping[] }): void;
+  /** Puts attached memory in place of the old. Results in the rings that had to stop. */
+  useMemory(params: { generation: number; moves: readonly RingMove[] }): StoppedRing[];
+  /** Forgets attached memory that is not to be used. */
+  dropMemory(params: { generation: number }): void;
+  startRing(params: { ring: number; config: RingConfig }): void;
   /** Results in the next available index; undefined when the ring did not run. */
-  stopRing: { params: { device: number; ring: number }; result: number | undefined };
-  enableRing: { params: { device: number; ring: number; enabled: boolean }; result: undefined };
-  setKick: { params: { device: number; ring: number; fd: number | undefined }; result: undefined };
-  setCall: { params: { device: number; ring: number; fd: number | undefined }; result: undefined };
-  setErr: { params: { device: number; ring: number; fd: number | undefined }; result: undefined };
-  counters: { params: { device: number }; result: RingCounters[] };
+  stopRing(params: { ring: number }): number | undefined;
+  /** Rings that are stopping stop now, whatever the device still holds of them. */
+  abandon(params: Nothing): void;
+  enableRing(params: { ring: number; enabled: boolean }): void;
+  setRingFd(params: { ring: number; kind: RingFdKind; fd: number | undefined }): void;
+  /** By ring; zeros for those of other instances. */
+  counters(params: Nothing): RingCounters[];
 }
 
+type Nothing = Record<never, never>;
 export type WorkerCallName = keyof WorkerCalls;
-export type Params<N extends WorkerCallName> = WorkerCalls[N]['params'];
-export type Result<N extends WorkerCallName> = WorkerCalls[N]['result'];
+export type Params<N extends WorkerCallName> = Parameters<WorkerCalls[N]>[0];
+export type Result<N extends WorkerCallName> = ReturnType<WorkerCalls[N]>;
 
-/** A request on the wire. */
+/** A call on its way to a worker. */
 export interface WorkerRequest<N extends WorkerCallName = WorkerCallName> {
   readonly id: number;
+  /** The device's seat in the worker: its number for as long as the instance exists. */
+  readonly seat: number;
   readonly call: N;
   readonly params: Params<N>;
 }
@@ -121,14 +138,20 @@ export interface ErrorRecord {
   readonly stack: string | undefined;
 }
 
-/** What a worker sends: answers, and events of its own accord. */
+/** What an instance says of its own accord. */
+export type InstanceEvent =
+  | { readonly type: 'configChanged' }
+  /** The front-end's eventfd blocked the worker. */
+  | { readonly type: 'notifyStalled' }
+  /** Nobody looks at the memory of a generation any more. */
+  | { readonly type: 'memoryReleased'; readonly generation: number }
+  | { readonly type: 'failed'; readonly error: ErrorRecord };
+
+/** What a worker sends: answers to calls, events of instances, log lines. */
 export type WorkerMessage =
   | { readonly type: 'answer'; readonly id: number; readonly result: unknown }
   | { readonly type: 'refusal'; readonly id: number; readonly error: ErrorRecord }
-  | { readonly type: 'configChanged'; readonly device: number }
-  | { readonly type: 'notifyStalled'; readonly device: number }
-  | { readonly type: 'memoryReleased'; readonly device: number; readonly generation: number }
-  | { readonly type: 'deviceFailed'; readonly device: number; readonly error: ErrorRecord }
+  | { readonly type: 'event'; readonly seat: number; readonly event: InstanceEvent }
   | {
       readonly type: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import process from 'node:process';
 import {
   asFd,
@@ -16,6 +15,7 @@ import {
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
+import type { MapForeign } from './map-region.ts';
 import { printFailure } from './print-failure.ts';
 import { ServedDevice } from './served-device.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -29,10 +29,15 @@ export interface VhostUserDaemonOptions {
   /** Most threads that serve vrings, 1..256, default 1. Each serves any number of devices. */
   readonly workers?: number;
   /**
-   * Offer XEN_MMAP, by which a front-end lends memory of a Xen domain. Default: whether this machine
-   * has Xen's privcmd device.
+   * Maps memory of Xen domains: `mapForeign` of `@node-vmm/vm-memory/xen`. Where it is given XEN_MMAP is
+   * offered, by which a front-end lends such memory. Default: neither; nothing of Xen is loaded.
    */
-  readonly xenMmap?: boolean;
+  readonly mapForeign?: MapForeign;
+  /**
+   * How long a device may take to let go of the requests of a ring that stops, milliseconds, default
+   * 5000; the guest waits meanwhile. Then the ring stops without it.
+   */
+  readonly stopTimeout?: number;
   /**
    * How long `close` may take, milliseconds, default 5000. A thread that is still in a system call of
    * its device then cannot be ended but with the process, which ends with status 1.
@@ -47,17 +52,16 @@ export interface VhostUserDaemonOptions {
 }
 
 const MAX_WORKERS = 256;
+const STOP_TIMEOUT_MS = 5_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 /** Longest timer that JavaScript has. */
 const MAX_TIMEOUT_MS = 0x7fff_ffff;
-/** Where Linux has Xen's privcmd (xenfs had it elsewhere before 2012). */
-const PRIVCMD_PATH = '/dev/xen/privcmd';
 /** How long a logger has for the last line of a process that is ended, milliseconds. */
 const LAST_WORDS_MS = 100;
 
 /**
  * Serves virtio devices to vhost-user front-ends: sockets and messages on the main thread, vrings in
- * worker threads. A device lives on one worker, a worker serves many devices.
+ * worker threads. A device lives on one worker, or has instances on several; a worker serves many.
  *
  * @example see the README: a whole entropy device in twenty lines.
  */
@@ -68,7 +72,8 @@ export class VhostUserDaemon {
   readonly #logs: boolean;
   readonly #onDeviceFailed: VhostUserDaemonOptions['onDeviceFailed'];
   readonly #pool: WorkerPool;
-  readonly #xenMmap: boolean;
+  readonly #mapForeign: MapForeign | undefined;
+  readonly #stopTimeout: number;
   readonly #closeTimeout: number;
   readonly #devices = new Set<ServedDevice>();
   readonly #failure: Promise<VhostUserBackendError | undefined>;
@@ -77,10 +82,11 @@ export class VhostUserDaemon {
   #settleFailure: (error?: VhostUserBackendError) => void = () => undefined;
   #closing: Promise<void> | undefined;
 
-  /** @throws {RangeError} when `workers` or `closeTimeout` is out of range */
+  /** @throws {RangeError} when `workers`, `stopTimeout` or `closeTimeout` is out of range */
   constructor(options: VhostUserDaemonOptions = {}) {
-    const { workers = 1, closeTimeout = CLOSE_TIMEOUT_MS } = options;
+    const { workers = 1, closeTimeout = CLOSE_TIMEOUT_MS, stopTimeout = STOP_TIMEOUT_MS } = options;
     checkInteger('workers', workers, 1, MAX_WORKERS);
+    checkInteger('stopTimeout', stopTimeout, 1, MAX_TIMEOUT_MS);
     checkInteger('closeTimeout', closeTimeout, 1, MAX_TIMEOUT_MS);
     this.#ownPoller = options.poller === undefined ? new MainPoller() : undefined;
     this.#poller = options.poller ?? (this.#ownPoller as MainPoller);
@@ -92,7 +98,8 @@ export class VhostUserDaemon {
     });
     this.#pool = new WorkerPool(workers, this.#logger);
     this.#closeTimeout = closeTimeout;
-    this.#xenMmap = options.xenMmap ?? existsSync(PRIVCMD_PATH);
+    this.#mapForeign = options.mapForeign;
+    this.#stopTimeout = stopTimeout;
     process.on('exit', this.#onExit);
   }
 
@@ -113,7 +120,20 @@ export class VhostUserDaemon {
   }
 
   /**
-   * Makes a device in a worker thread and serves it.
+   * Makes a device in its worker threads and serves it.
+   *
+   * @throws as `prepareDevice`
+   */
+  async addDevice(spec: DeviceSpec): Promise<ServedDevice> {
+    const device = await this.prepareDevice(spec);
+    device.serve();
+    return device;
+  }
+
+  /**
+   * Does all that may take rights of the process: binds the socket, loads the device's module and makes
+   * the device. Front-ends that connect wait in the backlog until `serve` is called on it; in between a
+   * process can give up its privileges.
    *
    * @throws {VhostUserBackendError} INVALID_DEVICE; whatever loading the module or making the device
    * threw, as `cause`; DEVICE_HANGS, WORKER_FAILED, CLOSED
@@ -121,21 +141,22 @@ export class VhostUserDaemon {
    * @throws {DescriptorError} when `listenFd` is no Unix stream socket that listens
    * @throws {RangeError} when `socketMode`, `socketGroup` or one of `restart` is out of range
    */
-  async addDevice(spec: DeviceSpec): Promise<ServedDevice> {
+  async prepareDevice(spec: DeviceSpec): Promise<ServedDevice> {
     if (this.#closing !== undefined) throw closed(spec.name);
     const device = new ServedDevice({
       spec,
       pool: this.#pool,
       poller: this.#poller,
       logger: this.#logger,
-      xenMmap: this.#xenMmap,
+      mapForeign: this.#mapForeign,
+      stopTimeout: this.#stopTimeout,
       onFailed: (failed, error) => this.#onFailed(failed, error),
       onClosed: () => this.#devices.delete(device),
     });
     const listener = listen(spec);
     this.#devices.add(device);
     try {
-      await device.start(listener);
+      await device.prepare(listener);
       if (this.#closing !== undefined) throw closed(spec.name);
       return device;
     } catch (error) {
@@ -163,10 +184,14 @@ export class VhostUserDaemon {
   }
 
   async #close(): Promise<void> {
+    const quarter = setTimeout(() => {
+      for (const device of this.#devices) device.hurry();
+    }, this.#closeTimeout / 4);
     const half = setTimeout(() => this.#pool.terminate(), this.#closeTimeout / 2);
     const end = setTimeout(() => this.#giveUp(), this.#closeTimeout);
     await Promise.all([...this.#devices].map((device) => device.close()));
     await this.#pool.close();
+    clearTimeout(quarter);
     clearTimeout(half);
     clearTimeout(end);
     process.off('exit', this.#onExit);

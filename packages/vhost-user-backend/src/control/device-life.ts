@@ -1,11 +1,12 @@
 import type { Logger, Poller, UnixListener } from '@node-vmm/vmm-sys-util';
 import type { DeviceCall } from '../between/pulse.ts';
-import type { ErrorRecord, RingCounters } from '../between/worker-calls.ts';
+import type { DeviceDescription, ErrorRecord, RingCounters } from '../between/worker-calls.ts';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import { DeviceInstances } from './device-instances.ts';
 import { FrontEndListener } from './front-end-listener.ts';
+import type { MapForeign } from './map-region.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
-import type { WorkerSeat } from './worker-seat.ts';
 import { errorOf } from './worker-thread.ts';
 
 /** What a device's life needs. */
@@ -14,9 +15,11 @@ export interface DeviceLifeOptions {
   readonly pool: WorkerPool;
   readonly poller: Poller;
   readonly logger: Logger;
-  readonly xenMmap: boolean;
+  readonly mapForeign: MapForeign | undefined;
+  /** Milliseconds that the device has to let go of a ring. */
+  readonly stopTimeout: number;
   /**
-   * The device failed while it was served.
+   * The device failed after it was made.
    *
    * @param guilty - by its own doing, as far as one can tell
    */
@@ -26,13 +29,14 @@ export interface DeviceLifeOptions {
 }
 
 /**
- * A device from its making in a worker to its disposal. One that is made again after a failure has
- * another life, perhaps in another worker.
+ * A device from its making in workers to its disposal. One that is made again after a failure has
+ * another life, perhaps in other workers.
  */
 export class DeviceLife implements WorkerTenant {
   readonly #options: DeviceLifeOptions;
-  readonly #seat: WorkerSeat;
-  #making: Promise<unknown> | undefined;
+  readonly #instances: DeviceInstances;
+  #making: Promise<DeviceDescription> | undefined;
+  #description: DeviceDescription | undefined;
   #server: FrontEndListener | undefined;
   #failure: VhostUserBackendError | undefined;
   #ending: Promise<void> | undefined;
@@ -40,7 +44,8 @@ export class DeviceLife implements WorkerTenant {
   /** @throws {SysError} EMFILE ... when it takes a new thread and there can be none */
   constructor(options: DeviceLifeOptions) {
     this.#options = options;
-    this.#seat = options.pool.seat(this);
+    const { spec, pool, stopTimeout } = options;
+    this.#instances = new DeviceInstances({ spec, pool, stopTimeout, tenant: this });
   }
 
   get name(): string {
@@ -60,39 +65,51 @@ export class DeviceLife implements WorkerTenant {
     return this.#server?.memoryRegions ?? 0;
   }
 
-  /**
-   * Makes the device in its worker and serves it.
-   *
-   * @param listener - stays the caller's, who closes it after `end` was called
-   * @throws {VhostUserBackendError}
-   */
-  async start(listener: UnixListener): Promise<void> {
-    const { spec, poller, logger, xenMmap } = this.#options;
-    const { name, module, options } = spec;
+  /** Makes the device in its workers. @throws {VhostUserBackendError} */
+  async make(): Promise<void> {
     try {
-      const making = this.#seat.call('addDevice', { name, module: module.href, options });
+      const making = this.#instances.make();
       this.#making = making;
       const description = await making;
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#ending !== undefined) throw closed(name);
-      const device = this.#seat;
-      this.#server = new FrontEndListener({
-        listener,
-        description,
-        device,
-        poller,
-        logger,
-        xenMmap,
-      });
-      const queues = description.queueMaxSizes.length;
-      logger.info({ socket: spec.socketPath, queues }, 'device ready');
+      if (this.#ending !== undefined) throw closed(this.name);
+      this.#description = description;
     } catch (error) {
       throw this.#failure ?? error;
     }
   }
 
+  /**
+   * Serves the device, which has been made; nothing when it has failed since.
+   *
+   * @param listener - stays the caller's, who closes it after `end` was called
+   */
+  serve(listener: UnixListener): void {
+    const description = this.#description;
+    if (description === undefined || this.#failure !== undefined || this.#ending !== undefined) {
+      return;
+    }
+    const { spec, poller, logger, mapForeign } = this.#options;
+    const device = this.#instances;
+    this.#server = new FrontEndListener({
+      listener,
+      description,
+      device,
+      poller,
+      logger,
+      mapForeign,
+    });
+    const queues = description.queueMaxSizes.length;
+    logger.info({ socket: spec.socketPath, queues }, 'device ready');
+  }
+
   counters(): Promise<RingCounters[]> {
-    return this.#seat.call('counters', {});
+    return this.#instances.counters();
+  }
+
+  /** Waits for no request of the device's any more. */
+  hurry(): void {
+    this.#instances.hurry();
   }
 
   /**
@@ -141,11 +158,11 @@ export class DeviceLife implements WorkerTenant {
 
   #fail(error: VhostUserBackendError, guilty: boolean): void {
     const { logger, onFailed } = this.#options;
-    const served =
-      this.#server !== undefined && this.#ending === undefined && this.#failure === undefined;
+    const made =
+      this.#description !== undefined && this.#ending === undefined && this.#failure === undefined;
     this.#failure ??= error;
-    if (served) onFailed(error, guilty);
-    // Who makes the device hears it from `start`; who ends it need not know more than the log.
+    if (made) onFailed(error, guilty);
+    // Who makes the device hears it from `make`; who ends it need not know more than the log.
     else if (guilty) logger.error({ err: error }, error.message);
   }
 
@@ -155,11 +172,14 @@ export class DeviceLife implements WorkerTenant {
     try {
       // The worker makes devices between other requests: one that asks for the end must not overtake.
       await this.#making;
-      await this.#seat.call('removeDevice', {});
-    } catch (error) {
-      logger.debug({ err: error }, 'device not removed: it is gone with its worker');
+    } catch {
+      // What was made of it has to go all the same.
     }
-    this.#seat.leave();
+    try {
+      await this.#instances.dispose();
+    } catch (error) {
+      logger.debug({ err: error }, 'device not disposed of: it is gone with its worker');
+    }
   }
 }
 

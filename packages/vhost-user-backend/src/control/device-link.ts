@@ -1,7 +1,35 @@
-import type { Params, Result, WorkerCallName } from '../between/worker-calls.ts';
+import type { RegionMapping } from '@node-vmm/vm-memory';
+import type { RingConfig, RingFdKind, RingMove, StoppedRing } from '../between/worker-calls.ts';
 
-/** A device in its worker, as the control plane on the main thread reaches it. */
+/**
+ * A device as its front-end's connection reaches it, wherever it lives. Every method is answered by the
+ * device's workers, and rejects with a `VhostUserBackendError` when the device refuses, has failed or
+ * is gone.
+ */
 export interface DeviceLink {
-  /** Answered between two batches. @throws {VhostUserBackendError} */
-  call<N extends WorkerCallName>(call: N, params: Omit<Params<N>, 'device'>): Promise<Result<N>>;
+  negotiated(features: bigint): Promise<void>;
+  /** Stops all rings; then the device is as after power-on. */
+  reset(): Promise<void>;
+  readConfig(offset: number, length: number): Promise<Uint8Array>;
+  writeConfig(offset: number, data: Uint8Array): Promise<void>;
+  /** Makes memory visible to the workers: to all or, when it rejects, to none. */
+  attachMemory(generation: number, mappings: readonly RegionMapping[]): Promise<void>;
+  /**
+   * Puts attached memory in place of the old. When it rejects the device has failed.
+   *
+   * @returns the rings that had to stop
+   */
+  useMemory(generation: number, moves: readonly RingMove[]): Promise<StoppedRing[]>;
+  startRing(ring: number, config: RingConfig): Promise<void>;
+  /** @returns the next available index; undefined when the ring did not run */
+  stopRing(ring: number): Promise<number | undefined>;
+  enableRing(ring: number, enabled: boolean): Promise<void>;
+  setRingFd(ring: number, kind: RingFdKind, fd: number | undefined): Promise<void>;
+  /**
+   * The front-end has gone: resets the device and takes all memory from it. Never rejects: afterwards
+   * no worker uses anything of the front-end's, also where the device has failed.
+   *
+   * @param generation - of the empty memory that it has then
+   */
+  release(generation: number): Promise<void>;
 }

@@ -18,7 +18,7 @@ export class FrontEndConnection {
   readonly ended: Promise<void>;
   readonly #options: FrontEndOptions;
   readonly #connection: VhostUserConnection<typeof FRONTEND_REQUESTS>;
-  readonly #handler: FrontEndRequests;
+  readonly #requests: FrontEndRequests;
   #work: Promise<void> = Promise.resolve();
   #end: () => void = () => undefined;
 
@@ -34,7 +34,7 @@ export class FrontEndConnection {
       table: FRONTEND_REQUESTS,
       onRequest: (message, fds) => this.#onRequest(message, fds),
       onUnknown: (request, acknowledge) => {
-        if (!this.#handler.replyAck) return;
+        if (!this.#requests.replyAck) return;
         options.logger.warn({ request }, 'unknown request refused');
         acknowledge(1n);
       },
@@ -43,22 +43,22 @@ export class FrontEndConnection {
         this.#end();
       },
     });
-    this.#handler = new FrontEndRequests(this.#options);
+    this.#requests = new FrontEndRequests(this.#options);
     this.ended = new Promise<void>((resolve) => {
       this.#end = resolve;
     }).then(() => this.#release());
   }
 
   get memoryRegions(): number {
-    return this.#handler.memory.regionCount;
+    return this.#requests.memory.table.entries.length;
   }
 
   configChanged(): void {
-    this.#handler.configChanged();
+    this.#requests.configChanged();
   }
 
   memoryReleased(generation: number): void {
-    this.#handler.memory.released(generation);
+    this.#requests.memory.released(generation);
   }
 
   /** Drops the connection; `ended` tells when that is done. */
@@ -75,7 +75,7 @@ export class FrontEndConnection {
 
   async #serve(message: FrontendRequest, fds: Fd[]): Promise<void> {
     try {
-      const reply = await this.#handler.execute(message, fds);
+      const reply = await this.#requests.execute(message, fds);
       this.#options.logger.debug({ request: message.name }, 'request served');
       if (message.spec.reply !== undefined) this.#reply(message.name, reply);
       else this.#acknowledge(message, 0n);
@@ -103,7 +103,7 @@ export class FrontEndConnection {
 
   /** @returns false when the front-end does not wait for one */
   #acknowledge(message: FrontendRequest, result: bigint): boolean {
-    if (!message.needReply || !this.#handler.replyAck) return false;
+    if (!message.needReply || !this.#requests.replyAck) return false;
     this.#reply(message.name, result);
     return true;
   }
@@ -119,11 +119,7 @@ export class FrontEndConnection {
 
   async #release(): Promise<void> {
     await this.#work;
-    try {
-      await this.#handler.close();
-    } catch (error) {
-      this.#options.logger.debug({ err: error }, 'device not reset');
-    }
+    await this.#requests.close();
   }
 
   #logEnd(reason: CloseReason): void {

@@ -8,6 +8,7 @@ import {
 import type { DeviceDescription } from '../between/worker-calls.ts';
 import type { DeviceLink } from './device-link.ts';
 import { FrontEndConnection } from './front-end-connection.ts';
+import type { MapForeign } from './map-region.ts';
 
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
 const ACCEPT_PAUSE_MS = 100;
@@ -23,7 +24,7 @@ export interface FrontEndListenerOptions {
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
-  readonly xenMmap: boolean;
+  readonly mapForeign: MapForeign | undefined;
 }
 
 /**
@@ -97,7 +98,7 @@ export class FrontEndListener {
   }
 
   #accept(): void {
-    const { listener, logger, description, device, poller, xenMmap } = this.#options;
+    const { listener, logger, description, device, poller, mapForeign } = this.#options;
     try {
       const stream = listener.accept();
       if (stream === undefined) return;
@@ -106,7 +107,7 @@ export class FrontEndListener {
         device,
         poller,
         logger,
-        xenMmap,
+        mapForeign,
         nextGeneration: () => ++this.#generation,
       });
       this.#unwatch();

@@ -3,34 +3,34 @@ import { type Fd, hex } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
 import type { FrontEndRings } from './front-end-rings.ts';
-import {
-  MAX_MEM_SLOTS,
-  MemoryTable,
-  mapRegion,
-  mapRegions,
-  type TableEntry,
-} from './memory-table.ts';
+import { type MapForeign, mapRegion, mapRegions } from './map-region.ts';
+import { MAX_MEM_SLOTS, MemoryTable, type TableEntry } from './memory-table.ts';
 
 /**
- * Guest memory of one connection: which table holds now, and what still has to stay mapped because
- * the worker, or a request that the device has not finished, uses it.
+ * Guest memory of one connection, and the one owner of its mappings: which table holds now, and what
+ * still has to stay mapped because a worker, or a request that the device has not finished, uses it.
  */
 export class FrontEndMemory {
   readonly #device: DeviceLink;
   readonly #nextGeneration: () => number;
+  readonly #mapForeign: MapForeign | undefined;
   /** Tables that the worker may still look at, by generation. */
   readonly #lent = new Map<number, MemoryTable>();
   #table: MemoryTable = MemoryTable.EMPTY;
 
-  /** @param nextGeneration - numbers that no connection of the device used before */
-  constructor(device: DeviceLink, nextGeneration: () => number) {
+  /**
+   * @param nextGeneration - numbers that no connection of the device used before
+   * @param mapForeign - maps regions that have Xen fields
+   */
+  constructor(device: DeviceLink, nextGeneration: () => number, mapForeign?: MapForeign) {
     this.#device = device;
     this.#nextGeneration = nextGeneration;
+    this.#mapForeign = mapForeign;
   }
 
-  /** Regions in use, for status. */
-  get regionCount(): number {
-    return this.#table.entries.length;
+  /** What the front-end shares now. */
+  get table(): MemoryTable {
+    return this.#table;
   }
 
   /** Puts other regions in place of all. The descriptors stay the caller's. */
@@ -39,7 +39,7 @@ export class FrontEndMemory {
     fds: readonly Fd[],
     rings: FrontEndRings,
   ): Promise<void> {
-    await this.#exchange([], mapRegions(regions, fds), rings);
+    await this.#exchange([], mapRegions(regions, fds, this.#mapForeign), rings);
   }
 
   /** Adds a region. The descriptor stays the caller's. */
@@ -51,7 +51,7 @@ export class FrontEndMemory {
         `Cannot add a memory region: all ${MAX_MEM_SLOTS} slots are in use`,
       );
     }
-    await this.#exchange(entries, [mapRegion(region, fd)], rings);
+    await this.#exchange(entries, [mapRegion(region, fd, this.#mapForeign)], rings);
   }
 
   async remove(region: MemoryRegion, rings: FrontEndRings): Promise<void> {
@@ -66,7 +66,7 @@ export class FrontEndMemory {
     await this.#exchange(rest, [], rings);
   }
 
-  /** The worker has let go of a generation. */
+  /** The workers have let go of a generation. */
   released(generation: number): void {
     const table = this.#lent.get(generation);
     if (table === undefined) return;
@@ -89,23 +89,19 @@ export class FrontEndMemory {
   ): Promise<void> {
     const generation = this.#nextGeneration();
     const old = this.#table;
+    let table: MemoryTable;
     try {
-      const table = new MemoryTable([...kept, ...added]);
-      // Known before the worker may release it.
-      this.#lent.set(generation, table);
-      const stopped = await this.#device.call('setMemory', {
-        generation,
-        mappings: table.mappings,
-        moves: rings.moves(table),
-      });
-      this.#table = table;
-      this.#unmapUnused(old.entries);
-      await rings.moved(table, stopped);
+      table = new MemoryTable([...kept, ...added]);
+      await this.#device.attachMemory(generation, table.mappings);
     } catch (error) {
-      if (this.#table === old) this.#lent.delete(generation);
       this.#unmapUnused(added);
       throw error;
     }
+    this.#lent.set(generation, table);
+    this.#table = table;
+    const stopped = await this.#device.useMemory(generation, rings.moves());
+    this.#unmapUnused(old.entries);
+    await rings.moved(stopped);
   }
 
   #unmapUnused(entries: Iterable<TableEntry>): void {

@@ -7,7 +7,7 @@ import {
   type VringFd,
 } from '@node-vmm/vhost-user';
 import { type Fd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
-import type { DeviceDescription } from '../between/worker-calls.ts';
+import type { DeviceDescription, RingFdKind } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import { BackendChannel } from './backend-channel.ts';
 import type { DeviceLink } from './device-link.ts';
@@ -18,8 +18,9 @@ import {
   RING_FEATURES,
 } from './features.ts';
 import { FrontEndMemory } from './front-end-memory.ts';
-import { FrontEndRings, type RingFdKind } from './front-end-rings.ts';
-import { MAX_MEM_SLOTS, MemoryTable } from './memory-table.ts';
+import { FrontEndRings } from './front-end-rings.ts';
+import type { MapForeign } from './map-region.ts';
+import { MAX_MEM_SLOTS } from './memory-table.ts';
 import { takeEventFd } from './received-fd.ts';
 
 export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
@@ -30,8 +31,8 @@ export interface FrontEndOptions {
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
-  /** Offer XEN_MMAP. */
-  readonly xenMmap: boolean;
+  /** Maps memory of Xen domains; XEN_MMAP is offered where it is given. */
+  readonly mapForeign: MapForeign | undefined;
   readonly nextGeneration: () => number;
 }
 
@@ -42,7 +43,7 @@ const FD_KINDS = {
 } as const satisfies Record<string, RingFdKind>;
 
 /**
- * The state of one connection. Requests come one at a time, in order, each executed to its end before
+ * What each request of a front-end does, and the state of its connection. Requests come one at a time, in order, each executed to its end before
  * the next.
  */
 export class FrontEndRequests {
@@ -60,9 +61,12 @@ export class FrontEndRequests {
     this.#options = options;
     const { description, device, logger } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
-    this.#protocolOffered = protocolFeaturesFor(description.configSize, options.xenMmap);
-    this.memory = new FrontEndMemory(device, options.nextGeneration);
-    this.#rings = new FrontEndRings(description.queueMaxSizes, device, MemoryTable.EMPTY, logger);
+    this.#protocolOffered = protocolFeaturesFor(
+      description.configSize,
+      options.mapForeign !== undefined,
+    );
+    this.memory = new FrontEndMemory(device, options.nextGeneration, options.mapForeign);
+    this.#rings = new FrontEndRings(description.queueMaxSizes, device, this.memory, logger);
   }
 
   /** True when requests may ask for acknowledgements. */
@@ -128,10 +132,7 @@ export class FrontEndRequests {
       case 'VHOST_USER_SET_CONFIG':
         // Flags tell driver and migration apart, with different values in different front-ends.
         this.#checkConfig(request.payload.offset, request.payload.data.length);
-        return device.call('writeConfig', {
-          offset: request.payload.offset,
-          data: request.payload.data,
-        });
+        return device.writeConfig(request.payload.offset, request.payload.data);
       case 'VHOST_USER_SET_BACKEND_REQ_FD':
         return this.#setChannel(fds.shift() as Fd);
       case 'VHOST_USER_GET_STATUS':
@@ -152,27 +153,19 @@ export class FrontEndRequests {
     this.#channel?.configChanged();
   }
 
-  /**
-   * The connection has ended: the device is reset and everything released. Afterwards `memory` is
-   * unmapped as the worker lets go of it.
-   */
+  /** The connection has ended: the device is reset and everything released. */
   async close(): Promise<void> {
     const { device, nextGeneration } = this.#options;
     this.#channel?.close();
-    try {
-      await device.call('reset', {});
-      await device.call('setMemory', { generation: nextGeneration(), mappings: [], moves: [] });
-    } finally {
-      // A device that cannot be asked has failed or is gone: nobody uses rings or memory any more.
-      this.#rings.forget();
-      this.memory.unmapAll();
-    }
+    await device.release(nextGeneration());
+    this.#rings.forget();
+    this.memory.unmapAll();
   }
 
   async #setFeatures(features: bigint): Promise<void> {
     const excess = features & ~this.#offered;
     if (excess !== 0n) throw refuse(`features ${hex(excess)} were not offered`);
-    await this.#options.device.call('negotiated', { features: features & ~PROTOCOL_FEATURES_BIT });
+    await this.#options.device.negotiated(features & ~PROTOCOL_FEATURES_BIT);
     await this.#rings.setFeatures(features, RING_FEATURES);
     // A front-end that does not know protocol features does not know SET_VRING_ENABLE either.
     if ((features & PROTOCOL_FEATURES_BIT) === 0n) await this.#rings.setEnableAll(true);
@@ -204,8 +197,7 @@ export class FrontEndRequests {
   async #getConfig({ offset, flags, data }: ConfigWindow): Promise<ConfigWindow> {
     try {
       this.#checkConfig(offset, data.length);
-      const length = data.length;
-      const bytes = await this.#options.device.call('readConfig', { offset, length });
+      const bytes = await this.#options.device.readConfig(offset, data.length);
       return { offset, flags, data: bytes };
     } catch (error) {
       if (!VhostUserBackendError.is(error) || error.code !== 'INVALID_REQUEST') throw error;
@@ -237,7 +229,7 @@ export class FrontEndRequests {
   }
 
   async #resetDevice(): Promise<void> {
-    await this.#options.device.call('reset', {});
+    await this.#options.device.reset();
     this.#rings.forget();
     this.#status = 0n;
   }

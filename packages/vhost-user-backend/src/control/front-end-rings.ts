@@ -2,13 +2,16 @@ import type { VringAddr } from '@node-vmm/vhost-user';
 import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
 import { splitRingSizes } from '@node-vmm/virtio-queue';
 import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
-import type { RingConfig, RingMove, RingPlacement, StoppedRing } from '../between/worker-calls.ts';
+import type {
+  RingConfig,
+  RingFdKind,
+  RingMove,
+  RingPlacement,
+  StoppedRing,
+} from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
 import type { MemoryTable } from './memory-table.ts';
-
-/** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
-export type RingFdKind = 'kick' | 'call' | 'err';
 
 class RingState {
   /** What the device recommends; a front-end cannot learn it, and may set any other size. */
@@ -42,18 +45,19 @@ export class FrontEndRings {
   readonly #rings: readonly RingState[];
   readonly #device: DeviceLink;
   readonly #logger: Logger;
-  #table: MemoryTable;
+  readonly #memory: { readonly table: MemoryTable };
   #features = 0n;
 
+  /** @param memory - says where guest memory is at any time */
   constructor(
     queueMaxSizes: readonly number[],
     device: DeviceLink,
-    table: MemoryTable,
+    memory: { readonly table: MemoryTable },
     logger: Logger,
   ) {
     this.#rings = queueMaxSizes.map((size) => new RingState(size));
     this.#device = device;
-    this.#table = table;
+    this.#memory = memory;
     this.#logger = logger;
   }
 
@@ -90,7 +94,7 @@ export class FrontEndRings {
     await this.#change(addr.index, () => {
       ring.addr = addr;
     });
-    if (this.#table.entries.length > 0 && this.#place(ring, addr) === undefined) {
+    if (this.#memory.table.entries.length > 0 && this.#place(ring, addr) === undefined) {
       throw ringFault(addr.index, 'its addresses are not within one memory region');
     }
   }
@@ -119,9 +123,8 @@ export class FrontEndRings {
       if (kind === 'kick' && fd === undefined) throw noKick(index);
       old = ring.fds[kind];
       ring.fds[kind] = fd;
-      if (!ring.running) await this.#start(index);
-      else if (kind === 'kick') await this.#call('setKick', index, fd);
-      else await this.#call(kind === 'call' ? 'setCall' : 'setErr', index, fd);
+      if (ring.running) await this.#device.setRingFd(index, kind, fd?.fd);
+      else await this.#start(index);
     } finally {
       old?.close();
     }
@@ -130,7 +133,7 @@ export class FrontEndRings {
   async setEnable(index: number, enabled: boolean): Promise<void> {
     const ring = this.#ring(index);
     ring.enabled = enabled;
-    if (ring.running) await this.#device.call('enableRing', { ring: index, enabled });
+    if (ring.running) await this.#device.enableRing(index, enabled);
     else await this.#start(index);
   }
 
@@ -150,19 +153,18 @@ export class FrontEndRings {
     }
   }
 
-  /** Where the running rings are in another memory table. */
-  moves(table: MemoryTable): RingMove[] {
+  /** Where the running rings are in the memory table as it is now. */
+  moves(): RingMove[] {
     const moves: RingMove[] = [];
     this.#rings.forEach((ring, index) => {
       if (!ring.running || ring.addr === undefined) return;
-      moves.push({ ring: index, placement: this.#place(ring, ring.addr, table) });
+      moves.push({ ring: index, placement: this.#place(ring, ring.addr) });
     });
     return moves;
   }
 
-  /** The worker has changed over to another memory table, in which some rings could not go on. */
-  async moved(table: MemoryTable, stopped: readonly StoppedRing[]): Promise<void> {
-    this.#table = table;
+  /** The workers have changed over to the memory table, in which some rings could not go on. */
+  async moved(stopped: readonly StoppedRing[]): Promise<void> {
     for (const { ring: index, nextAvail } of stopped) {
       const ring = this.#ring(index);
       ring.running = false;
@@ -188,7 +190,7 @@ export class FrontEndRings {
   async #stop(index: number): Promise<void> {
     const ring = this.#ring(index);
     if (!ring.running) return;
-    const nextAvail = await this.#device.call('stopRing', { ring: index });
+    const nextAvail = await this.#device.stopRing(index);
     ring.running = false;
     if (nextAvail !== undefined) ring.nextAvail = nextAvail;
   }
@@ -208,15 +210,12 @@ export class FrontEndRings {
       callFd: call?.fd,
       errFd: err?.fd,
     };
-    await this.#device.call('startRing', { ring: index, config });
+    await this.#device.startRing(index, config);
     ring.running = true;
   }
 
-  async #call(call: 'setKick' | 'setCall' | 'setErr', ring: number, fd?: EventFd): Promise<void> {
-    await this.#device.call(call, { ring, fd: fd?.fd });
-  }
-
-  #place(ring: RingState, addr: VringAddr, table = this.#table): RingPlacement | undefined {
+  #place(ring: RingState, addr: VringAddr): RingPlacement | undefined {
+    const { table } = this.#memory;
     const bytes = splitRingSizes(ring.size);
     const descTable = table.translate(addr.descTable, bytes.desc);
     const availRing = table.translate(addr.availRing, bytes.avail);

@@ -1,15 +1,7 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
-import { XEN_MMAP_FOREIGN, XEN_MMAP_GRANT } from '@node-vmm/virtio-bindings';
-import {
-  type GuestAddress,
-  type GuestMemory,
-  GuestMemoryMmap,
-  mappingsOf,
-  type RegionMapping,
-} from '@node-vmm/vm-memory';
-import { type Fd, hex } from '@node-vmm/vmm-sys-util';
+import { type GuestMemory, mappingsOf, type RegionMapping } from '@node-vmm/vm-memory';
+import { hex } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from '../errors.ts';
-import { mapForeign } from './foreign-region.ts';
 
 /**
  * Memory regions that a front-end may add one by one, as rust-vmm and libvhost-user have it: what
@@ -62,60 +54,6 @@ export class MemoryTable {
     }
     return undefined;
   }
-}
-
-/**
- * Maps one region. The descriptor stays the caller's.
- *
- * @throws {VhostUserBackendError} INVALID_MEMORY, UNSUPPORTED for grants
- */
-export function mapRegion(region: MemoryRegion, fd: Fd): TableEntry {
-  const { xen, size: length } = region;
-  const guestAddr = region.guestAddr as GuestAddress;
-  const flags = xen?.mmapFlags ?? 0;
-  if ((flags & XEN_MMAP_GRANT) !== 0) {
-    throw new VhostUserBackendError(
-      'UNSUPPORTED',
-      'Cannot map guest memory by grants: use foreign mappings (grant_usage=0)',
-    );
-  }
-  try {
-    const memory =
-      xen !== undefined && (flags & XEN_MMAP_FOREIGN) !== 0
-        ? mapForeign(region, xen.domid, fd)
-        : GuestMemoryMmap.fromRegions([{ guestAddr, length, fd, fdOffset: region.mmapOffset }]);
-    return { region, memory };
-  } catch (cause) {
-    throw new VhostUserBackendError(
-      'INVALID_MEMORY',
-      `Cannot map the region at ${hex(region.guestAddr)}: ${cause instanceof Error ? cause.message : cause}`,
-      {},
-      { cause },
-    );
-  }
-}
-
-/**
- * Maps several regions, all or none.
- *
- * @throws {VhostUserBackendError} as `mapRegion`
- */
-export function mapRegions(regions: readonly MemoryRegion[], fds: readonly Fd[]): TableEntry[] {
-  const entries: TableEntry[] = [];
-  try {
-    regions.forEach((region, i) => {
-      entries.push(mapRegion(region, fds[i] as Fd));
-    });
-    return entries;
-  } catch (error) {
-    unmap(entries);
-    throw error;
-  }
-}
-
-/** Unmaps regions that no thread uses any more. */
-export function unmap(entries: Iterable<TableEntry>): void {
-  for (const { memory } of entries) memory[Symbol.dispose]();
 }
 
 function checkOverlap(

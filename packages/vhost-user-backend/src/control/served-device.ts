@@ -4,6 +4,7 @@ import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { DeviceLife } from './device-life.ts';
+import type { MapForeign } from './map-region.ts';
 import { RestartSchedule } from './restart-schedule.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
@@ -13,7 +14,8 @@ export interface ServedDeviceOptions {
   readonly pool: WorkerPool;
   readonly poller: Poller;
   readonly logger: Logger;
-  readonly xenMmap: boolean;
+  readonly mapForeign: MapForeign | undefined;
+  readonly stopTimeout: number;
   /** The device has failed; `restarting` says whether it is made again. */
   onFailed(device: ServedDevice, error: VhostUserBackendError): void;
   onClosed(device: ServedDevice): void;
@@ -35,6 +37,7 @@ export class ServedDevice {
   /** Connections of former lives. */
   #pastConnections = 0;
   #failure: VhostUserBackendError | undefined;
+  #serving = false;
   #restarting = false;
   #restart: Promise<void> | undefined;
   #stopWaiting: () => void = () => undefined;
@@ -60,10 +63,17 @@ export class ServedDevice {
     return this.#restarting;
   }
 
-  /** @internal Makes the device in its worker and serves it. `listener` becomes the device's. */
-  async start(listener: UnixListener): Promise<void> {
+  /** @internal Makes the device in its workers. `listener` becomes the device's. */
+  async prepare(listener: UnixListener): Promise<void> {
     this.#listener = listener;
-    await this.#make(listener);
+    await this.#make();
+  }
+
+  /** Accepts front-ends, from now on and also when the device is made again. Idempotent. */
+  serve(): void {
+    if (this.#serving || this.#closing !== undefined || this.#listener === undefined) return;
+    this.#serving = true;
+    this.#life?.serve(this.#listener);
   }
 
   /** State and counters. */
@@ -90,20 +100,27 @@ export class ServedDevice {
     return this.#closing;
   }
 
-  async #make(listener: UnixListener): Promise<void> {
-    const { spec, pool, poller, xenMmap } = this.#options;
+  /** @internal Waits for no request of the device's any more: it is about to be closed by force. */
+  hurry(): void {
+    this.#life?.hurry();
+  }
+
+  async #make(): Promise<void> {
+    const { spec, pool, poller, mapForeign, stopTimeout } = this.#options;
     const life = new DeviceLife({
       spec,
       pool,
       poller,
       logger: this.#logger,
-      xenMmap,
+      mapForeign,
+      stopTimeout,
       onFailed: (error, guilty) => this.#fail(error, guilty),
       onWorkerLost: () => this.#schedule?.workerLost(),
     });
     this.#life = life;
-    await life.start(listener);
+    await life.make();
     this.#since = performance.now();
+    if (this.#serving && this.#listener !== undefined) life.serve(this.#listener);
   }
 
   /**
@@ -129,14 +146,13 @@ export class ServedDevice {
   }
 
   async #makeAgain(ended: Promise<void> | undefined, delay: number): Promise<void> {
-    const listener = this.#listener;
     await ended;
     await this.#wait(delay);
-    if (this.#closing !== undefined || listener === undefined) return;
+    if (this.#closing !== undefined) return;
     try {
       // Its disposal may have cost another thread.
       if (this.#schedule?.open === false) throw this.#failure;
-      await this.#make(listener);
+      await this.#make();
       this.#failure = undefined;
       this.#restarting = false;
       this.#logger.info({}, 'device made again');

@@ -1,6 +1,6 @@
 import { type RateLimitedLogger, ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import type { DeviceCall } from '../between/pulse.ts';
-import type { ErrorRecord } from '../between/worker-calls.ts';
+import type { ErrorRecord, InstanceEvent } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import { WorkerSeat } from './worker-seat.ts';
 import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
@@ -36,7 +36,8 @@ const ALERT_INTERVAL_MS = 20;
 
 /** The worker threads of a daemon, and which device has a seat in which. */
 export class WorkerPool {
-  readonly #max: number;
+  /** Most threads that take devices. */
+  readonly max: number;
   readonly #logger: RateLimitedLogger;
   #interrupt: ThreadInterrupt | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -45,25 +46,26 @@ export class WorkerPool {
   readonly #slots = new Set<WorkerSlot>();
   /** Those that have not ended. */
   readonly #threads = new Set<WorkerThread>();
-  #nextDevice = 0;
+  #nextSeat = 0;
   #nextThread = 0;
 
-  /** @param max - most threads that take devices */
   constructor(max: number, logger: RateLimitedLogger) {
-    this.#max = max;
+    this.max = max;
     this.#logger = logger;
   }
 
   /**
    * Gives a device that is about to be made a place, with a number that none had before.
    *
+   * @param others - places of the same device: this one is in another thread, so there are fewer than
+   * `max`
    * @throws {SysError} EMFILE ... when it takes a new thread and there can be none
    */
-  seat(tenant: WorkerTenant): WorkerSeat {
-    const { thread, tenants } = this.#leastLoaded();
-    const id = this.#nextDevice++;
-    tenants.set(id, tenant);
-    return new WorkerSeat(id, thread, () => tenants.delete(id));
+  seat(tenant: WorkerTenant, others: readonly WorkerSeat[]): WorkerSeat {
+    const { thread, tenants } = this.#leastLoaded(new Set(others.map((seat) => seat.thread)));
+    const number = this.#nextSeat++;
+    tenants.set(number, tenant);
+    return new WorkerSeat(number, thread, () => tenants.delete(number));
   }
 
   /** Ends threads wherever they are. */
@@ -92,11 +94,11 @@ export class WorkerPool {
    * A thread is started for the first device that needs it, which waits for it: a process that ends
    * while a thread is still loading native code would be aborted by it.
    */
-  #leastLoaded(): WorkerSlot {
-    const slots = [...this.#slots];
+  #leastLoaded(taken: ReadonlySet<WorkerThread>): WorkerSlot {
+    const slots = [...this.#slots].filter(({ thread }) => !taken.has(thread));
     const idle = slots.find(({ tenants }) => tenants.size === 0);
     if (idle !== undefined) return idle;
-    if (slots.length < this.#max) return this.#startWorker();
+    if (this.#slots.size < this.max || slots.length === 0) return this.#startWorker();
     return slots.reduce((best, slot) => (slot.tenants.size < best.tenants.size ? slot : best));
   }
 
@@ -165,13 +167,18 @@ export class WorkerPool {
       this.#logger.unlimited[event.level](event.context, event.message);
       return;
     }
-    const tenant = tenants.get(event.device);
-    if (event.type === 'deviceFailed') tenant?.failed(event.error);
-    else if (event.type === 'configChanged') tenant?.configChanged();
-    else if (event.type === 'notifyStalled') {
+    const tenant = tenants.get(event.seat);
+    if (tenant !== undefined) this.#tell(tenant, event.event);
+  }
+
+  #tell(tenant: WorkerTenant, event: InstanceEvent): void {
+    if (event.type === 'failed') tenant.failed(event.error);
+    else if (event.type === 'configChanged') tenant.configChanged();
+    else if (event.type === 'memoryReleased') tenant.memoryReleased(event.generation);
+    else {
       this.#alertUntil = performance.now() + ALERT_MS;
-      tenant?.notifyStalled();
-    } else tenant?.memoryReleased(event.generation);
+      tenant.notifyStalled();
+    }
   }
 }
 

@@ -98,7 +98,7 @@ export class WorkerThread {
     });
   }
 
-  /** The device whose code runs in the thread, or ran when it ended. */
+  /** Seat of the device whose code runs in the thread, or ran when it ended. */
   get running(): number | undefined {
     if (Atomics.load(this.#pulse, PULSE.DEVICE_TURN) % 2 === 0) return undefined;
     return Atomics.load(this.#pulse, PULSE.DEVICE);
@@ -110,7 +110,11 @@ export class WorkerThread {
    *
    * @throws {VhostUserBackendError} what the thread refused with; WORKER_FAILED, CLOSED
    */
-  async call<N extends WorkerCallName>(call: N, params: Params<N>): Promise<Result<N>> {
+  async call<N extends WorkerCallName>(
+    seat: number,
+    call: N,
+    params: Params<N>,
+  ): Promise<Result<N>> {
     if (this.#failure !== undefined || this.#stopping || !this.#live) {
       const failure = await this.ended;
       throw failure ?? ended(call);
@@ -118,7 +122,7 @@ export class WorkerThread {
     const id = this.#nextId++;
     return new Promise<Result<N>>((resolve, reject) => {
       // Options of a device may hold what cannot be cloned: that throws, and rejects.
-      this.#port.postMessage({ id, call, params });
+      this.#port.postMessage({ id, seat, call, params });
       this.#pending.set(id, { call, resolve, reject });
       this.#wake.signal();
     });

@@ -23,7 +23,7 @@ export function describeDevice(name: string, device: VhostUserDevice): DeviceDes
     });
   };
   if (typeof device?.process !== 'function') refuse('createDevice returned no device');
-  const { features, queueMaxSizes, config } = device;
+  const { features, queueMaxSizes, config, shared } = device;
   if (typeof features !== 'bigint' || (features & ~DEVICE_BITS) !== 0n) {
     refuse('its features are not within bits 0..23 and 50..63');
   }
@@ -36,5 +36,8 @@ export function describeDevice(name: string, device: VhostUserDevice): DeviceDes
   }
   const configSize = config?.length ?? 0;
   if (configSize > MAX_CONFIG) refuse(`its configuration space is over ${MAX_CONFIG} bytes`);
-  return { features, queueMaxSizes: [...queueMaxSizes], configSize };
+  if (shared !== undefined && !(shared instanceof SharedArrayBuffer)) {
+    refuse('what it shares is no SharedArrayBuffer');
+  }
+  return { features, queueMaxSizes: [...queueMaxSizes], configSize, shared };
 }

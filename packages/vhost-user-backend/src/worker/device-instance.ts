@@ -1,29 +1,30 @@
-import type { ChainBatch, DescriptorChain } from '@node-vmm/virtio-queue';
+import type { ChainBatch } from '@node-vmm/virtio-queue';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import {
   asFd,
   type EventFd,
   type EventLoop,
-  type Fd,
-  type Interest,
   type Logger,
-  type Poller,
-  type Readiness,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
-import type { DeviceCall, WorkerPulse } from '../between/pulse.ts';
 import type {
   DeviceDescription,
+  InstanceEvent,
   RingConfig,
   RingCounters,
+  RingFdKind,
   RingMove,
   StoppedRing,
 } from '../between/worker-calls.ts';
 import type { CreateDevice, DeviceQueue, VhostUserDevice } from '../device.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { Answer } from './answer.ts';
+import { DeviceCode } from './device-code.ts';
 import { describeDevice } from './device-description.ts';
 import { LentMemory } from './lent-memory.ts';
+import { RingStops } from './ring-stops.ts';
 import { Vring, type VringOwner } from './vring.ts';
+import type { WorkerPulse } from './worker-pulse.ts';
 
 /**
  * Most memories that chains in the hands of the device may keep alive. A front-end that exchanges
@@ -31,294 +32,265 @@ import { Vring, type VringOwner } from './vring.ts';
  */
 const MAX_RETIRING = 16;
 
-/** What a hosted device needs of its worker. */
-export interface DeviceEnvironment {
-  readonly id: number;
+/** What an instance needs of its worker. */
+export interface DeviceInstanceOptions {
+  readonly seat: number;
   readonly name: string;
+  readonly instance: number;
+  readonly instances: number;
+  readonly shared: SharedArrayBuffer | undefined;
   readonly logger: Logger;
   readonly loop: EventLoop;
   readonly pulse: WorkerPulse;
   schedule(ring: Vring): void;
-  configChanged(): void;
-  memoryReleased(generation: number): void;
-  /** The front-end's eventfd blocked this thread. */
-  notifyStalled(): void;
+  /** Tells the main thread. */
+  say(event: Exclude<InstanceEvent, { type: 'failed' }>): void;
   failed(error: unknown): void;
 }
 
-/** One device in its worker thread: the device object, its rings and the memory lent to it. */
+/** A device in this worker, or its instance here: the author's object, its rings and the memory lent to it. */
 export class DeviceInstance implements VringOwner {
   readonly description: DeviceDescription;
-  readonly #environment: DeviceEnvironment;
-  readonly #watches = new Set<Watch>();
+  readonly #options: DeviceInstanceOptions;
+  readonly #code: DeviceCode;
   readonly #device: VhostUserDevice;
-  readonly #rings: readonly Vring[];
-  #memory = new LentMemory(0, []);
-  #retiring: LentMemory[] = [];
-  #failed = false;
+  readonly #rings = new Map<number, Vring>();
+  readonly #stops: RingStops;
+  readonly #counters: readonly RingCounters[];
+  /** Generations that somebody here still uses. */
+  readonly #lent = new Set<number>();
+  #memory: LentMemory;
+  #attached: LentMemory | undefined;
+  /** The front-end's descriptors are not to be written to. */
   #muted = false;
 
-  /** @throws {VhostUserBackendError} INVALID_DEVICE; and whatever the device's constructor throws */
-  constructor(create: CreateDevice<unknown>, options: unknown, environment: DeviceEnvironment) {
-    this.#environment = environment;
-    const { logger } = environment;
-    const poller: Poller = { watch: (...args) => this.#watch(...args) };
-    const context = { logger, poller, configChanged: () => environment.configChanged() };
+  /** @throws {VhostUserBackendError} INVALID_DEVICE; and whatever the author's code throws */
+  constructor(create: CreateDevice<unknown>, options: unknown, own: DeviceInstanceOptions) {
+    this.#options = own;
+    const { seat, name, loop, pulse, logger, instance, instances, shared } = own;
+    const onFailed = (error: unknown): void => this.#onFailed(error);
+    this.#code = new DeviceCode({ seat, name, loop, pulse, onFailed });
+    const configChanged = (): void => own.say({ type: 'configChanged' });
+    const { poller } = this.#code;
+    const context = { logger, poller, instance, instances, shared, configChanged };
     let device: VhostUserDevice | undefined;
     try {
-      device = this.#run('createDevice', () => create(options, context));
-      this.description = describeDevice(environment.name, device);
+      device = this.#code.run('createDevice', () => create(options, context));
+      this.description = describeDevice(name, device);
     } catch (error) {
       device?.[Symbol.dispose]?.();
-      this.#closeWatches();
+      this.#code.closeWatches();
       throw error;
     }
     this.#device = device;
-    this.#rings = this.description.queueMaxSizes.map((_, index) => new Vring(index, this));
-  }
-
-  get retiring(): boolean {
-    return this.#retiring.length > 0;
+    this.#stops = new RingStops(device, this.#code);
+    this.#counters = this.description.queueMaxSizes.map(noCounters);
+    this.#memory = this.#lend(0, []);
   }
 
   negotiated(features: bigint): void {
-    this.#guard('negotiated', () => this.#device.negotiated?.(features));
+    this.#code.guard('negotiated', () => this.#device.negotiated?.(features));
   }
 
-  /** All rings stop, the memory goes, the device is as after power-on. */
-  reset(): void {
-    for (const ring of this.#rings) this.stopRing(ring.index);
-    this.#muted = false;
-    this.#guard('reset', () => this.#device.reset?.());
+  reset(answer: Answer<void>): void {
+    this.#code.checkAlive();
+    this.#stop([...this.#rings.values()], answer, () => {
+      this.#muted = false;
+      this.#code.guard('reset', () => this.#device.reset?.());
+      answer.resolve();
+    });
   }
 
   readConfig(offset: number, length: number): Uint8Array {
     const read = (): Uint8Array | undefined => this.#device.config?.slice(offset, offset + length);
-    return this.#guard('config', read) ?? new Uint8Array(0);
+    return this.#code.guard('config', read) ?? new Uint8Array(0);
   }
 
   writeConfig(offset: number, data: Uint8Array): void {
-    this.#guard('writeConfig', () => this.#device.writeConfig?.(offset, data));
+    this.#code.guard('writeConfig', () => this.#device.writeConfig?.(offset, data));
   }
 
   /**
-   * Puts new memory in place of the old, between two batches. Rings go on where they are told to be;
-   * those without a place, or whose place is none, stop.
-   *
    * @throws {VhostUserBackendError} INVALID_STATE, with everything as it was
    * @throws {VmMemoryError} likewise
    */
-  setMemory(
-    generation: number,
-    mappings: readonly RegionMapping[],
-    moves: readonly RingMove[],
-  ): StoppedRing[] {
-    this.#checkAlive();
-    if (this.#retiring.length >= MAX_RETIRING) {
-      throw new VhostUserBackendError(
-        'INVALID_STATE',
-        `Cannot exchange memory of ${this.#environment.name}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`,
-      );
+  attachMemory(generation: number, mappings: readonly RegionMapping[]): void {
+    this.#code.checkAlive();
+    if (this.#lent.size > MAX_RETIRING) {
+      const { name: device } = this.#options;
+      const text = `Cannot exchange memory of ${device}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`;
+      throw new VhostUserBackendError('INVALID_STATE', text, { device });
     }
-    const memory = new LentMemory(generation, mappings, this.#memory);
-    const stopped: StoppedRing[] = [];
+    this.#attached = this.#lend(generation, mappings);
+  }
+
+  dropMemory(generation: number): void {
+    if (this.#attached?.generation !== generation) return;
+    this.#attached.release();
+    this.#attached = undefined;
+  }
+
+  /** Rings go on where they are told to be; those without a place, or whose place is none, stop. */
+  useMemory(generation: number, moves: readonly RingMove[], answer: Answer<StoppedRing[]>): void {
+    this.#code.checkAlive();
+    const memory = this.#attached;
+    if (memory?.generation !== generation) {
+      throw new VhostUserBackendError('INVALID_STATE', 'Cannot use memory that is not attached');
+    }
+    this.#attached = undefined;
+    this.#memory.release();
+    this.#memory = memory;
+    const lost: Vring[] = [];
     for (const { ring: index, placement } of moves) {
-      const ring = this.#ring(index);
-      if (!ring.started) continue;
+      const ring = this.#rings.get(index);
+      if (ring === undefined) continue;
       try {
         ring.move(placement, memory);
       } catch (error) {
-        this.#environment.logger.warn({ ring: index, err: error }, 'ring stops: not in new memory');
-        const nextAvail = this.stopRing(index);
-        if (nextAvail !== undefined) stopped.push({ ring: index, nextAvail });
+        this.#options.logger.warn({ ring: index, err: error }, 'ring stops: not in new memory');
+        lost.push(ring);
       }
     }
-    this.#retire(memory);
-    return stopped;
+    this.#stop(lost, answer, (stopped) => answer.resolve(stopped));
   }
 
+  /** @throws {SysError} when the kick descriptor cannot be watched */
   startRing(index: number, config: RingConfig): void {
-    this.#checkAlive();
-    this.#ring(index).start(config, this.#memory);
+    this.#code.checkAlive();
+    const counters = this.#counters[index];
+    if (counters === undefined) throw new RangeError(`"ring" expected 0..${this.#counters.length}`);
+    this.#rings.set(index, new Vring(index, config, this.#memory, counters, this));
   }
 
-  stopRing(index: number): number | undefined {
-    const ring = this.#ring(index);
-    if (!ring.started) return undefined;
-    this.#guard('queueStopping', () => this.#device.queueStopping?.(ring));
-    const nextAvail = ring.stop();
-    // The device lets go of the chains that it holds before anybody may unmap what they point at.
-    this.#guard('queueStopped', () => this.#device.queueStopped?.(index));
-    if (this.#rings.every((other) => !other.started)) this.#releaseRetiring(() => true);
-    return nextAvail;
+  stopRing(index: number, answer: Answer<number | undefined>): void {
+    const ring = this.#rings.get(index);
+    const rings = ring === undefined ? [] : [ring];
+    this.#stop(rings, answer, ([stopped]) => answer.resolve(stopped?.nextAvail));
+  }
+
+  abandon(): void {
+    for (const ring of this.#stops.abandon()) {
+      this.#options.logger.warn(
+        { ring },
+        'ring stopped without the device: it did not say that it is done with its requests',
+      );
+    }
   }
 
   enableRing(index: number, enabled: boolean): void {
-    this.#ring(index).setEnabled(enabled);
+    this.#rings.get(index)?.setEnabled(enabled);
   }
 
-  setKick(index: number, fd: number | undefined): void {
-    this.#ring(index).setKick(fd);
-  }
-
-  setCall(index: number, fd: number | undefined): void {
-    this.#ring(index).setCall(fd);
-  }
-
-  setErr(index: number, fd: number | undefined): void {
-    this.#ring(index).setErr(fd);
+  setRingFd(index: number, kind: RingFdKind, fd: number | undefined): void {
+    this.#rings.get(index)?.setFd(kind, fd);
   }
 
   counters(): RingCounters[] {
-    return this.#rings.map((ring) => ring.counters());
+    return this.#counters.map((past, index) => this.#rings.get(index)?.counters() ?? past);
+  }
+
+  dispose(): void {
+    this.#stopAll();
+    try {
+      this.#code.run('Symbol.dispose', () => this.#device[Symbol.dispose]());
+    } finally {
+      this.#code.closeWatches();
+      this.#forgetMemory(undefined);
+    }
   }
 
   process(queue: DeviceQueue, batch: ChainBatch): void {
-    const { id, pulse } = this.#environment;
-    pulse.enter(id, 'process');
+    const { seat, pulse } = this.#options;
+    pulse.enter(seat, 'process');
     try {
       this.#device.process(queue, batch);
     } catch (error) {
-      this.#fail(error);
+      this.#code.fail(error);
     } finally {
       pulse.leave();
     }
   }
 
   watchKick(fd: number, callback: () => void): Watch {
-    return this.#environment.loop.watchSignals(asFd(fd), callback);
+    return this.#options.loop.watchSignals(asFd(fd), callback);
   }
 
   notify(event: EventFd): boolean {
     if (this.#muted) return false;
-    if (this.#environment.pulse.notify(event)) return true;
+    if (this.#options.pulse.notify(event)) return true;
     // The front-end's connection is being closed; until then none of its descriptors is trusted.
     this.#muted = true;
-    this.#environment.notifyStalled();
+    this.#options.say({ type: 'notifyStalled' });
     return false;
   }
 
   schedule(ring: Vring): void {
-    this.#environment.schedule(ring);
-  }
-
-  chainReturned(chain: DescriptorChain): void {
-    const old = this.#retiring.find((memory) => memory.owns(chain));
-    if (old === undefined) return;
-    old.held--;
-    this.#releaseRetiring((memory) => memory.held === 0);
+    this.#options.schedule(ring);
   }
 
   ringBroken(ring: number, reason: Error): void {
-    this.#environment.logger.error(
+    this.#options.logger.error(
       { ring, err: reason },
       'the ring cannot be served until the driver mends it',
     );
   }
 
   chainsForgotten(ring: number): void {
-    this.#fail(
-      new VhostUserBackendError(
-        'INVALID_DEVICE',
-        `Cannot go on with ring ${ring} of ${this.#environment.name}: the device neither completed nor detached every chain of a batch`,
-        { device: this.#environment.name, ring },
-      ),
-    );
+    const { name: device } = this.#options;
+    const text = `Cannot go on with ring ${ring} of ${device}: the device neither completed nor detached every chain of a batch`;
+    this.#code.fail(new VhostUserBackendError('INVALID_DEVICE', text, { device, ring }));
   }
 
-  close(): void {
-    for (const ring of this.#rings) ring.stop();
-    try {
-      this.#run('Symbol.dispose', () => this.#device[Symbol.dispose]());
-    } finally {
-      this.#closeWatches();
-      this.#forgetMemory();
-    }
+  #stop<T>(
+    rings: readonly Vring[],
+    answer: Answer<T>,
+    then: (stopped: StoppedRing[]) => void,
+  ): void {
+    for (const { index } of rings) this.#rings.delete(index);
+    this.#stops.stop(rings, then, (error) => answer.reject(error));
   }
 
-  #ring(index: number): Vring {
-    const ring = this.#rings[index];
-    if (ring === undefined) throw new RangeError(`"ring" expected 0..${this.#rings.length - 1}`);
-    return ring;
-  }
-
-  #watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
-    const guarded = (ready: Readiness): void => {
-      try {
-        this.#run('a callback of its poller', () => callback(ready));
-      } catch (error) {
-        this.#fail(error);
-      }
-    };
-    const watch = this.#environment.loop.watch(fd, interest, guarded);
-    this.#watches.add(watch);
-    const close = (): void => {
-      this.#watches.delete(watch);
-      watch.close();
-    };
-    return { update: (next) => watch.update(next), close, [Symbol.dispose]: close };
-  }
-
-  #closeWatches(): void {
-    for (const watch of this.#watches) watch.close();
-    this.#watches.clear();
-  }
-
-  #retire(next: LentMemory): void {
-    const last = this.#memory;
-    this.#memory = next;
-    const older = this.#retiring.reduce((sum, memory) => sum + memory.held, 0);
-    last.held = this.#rings.reduce((sum, ring) => sum + ring.held, 0) - older;
-    this.#retiring.push(last);
-    this.#releaseRetiring((memory) => memory.held <= 0);
-  }
-
-  #forgetMemory(): void {
-    this.#retire(new LentMemory(-1, []));
-    this.#releaseRetiring(() => true);
-  }
-
-  #releaseRetiring(done: (memory: LentMemory) => boolean): void {
-    this.#retiring = this.#retiring.filter((memory) => {
-      if (!done(memory)) return true;
-      memory.view.close();
-      this.#environment.memoryReleased(memory.generation);
-      return false;
+  #lend(generation: number, mappings: readonly RegionMapping[]): LentMemory {
+    const memory = new LentMemory(generation, mappings, this.#memory, () => {
+      this.#lent.delete(generation);
+      this.#options.say({ type: 'memoryReleased', generation });
     });
+    this.#lent.add(generation);
+    return memory;
   }
 
-  #checkAlive(): void {
-    if (!this.#failed) return;
-    throw new VhostUserBackendError(
-      'DEVICE_FAILED',
-      `Cannot use device ${this.#environment.name}: it has failed`,
-      { device: this.#environment.name },
-    );
-  }
-
-  #run<T>(call: DeviceCall, body: () => T): T {
-    return this.#environment.pulse.run(this.#environment.id, call, body);
-  }
-
-  #guard<T>(call: DeviceCall, body: () => T): T {
-    this.#checkAlive();
-    try {
-      return this.#run(call, body);
-    } catch (error) {
-      this.#fail(error);
-      throw error;
+  /** Whatever the device holds of them. */
+  #stopAll(): void {
+    for (const ring of this.#rings.values()) {
+      ring.stop();
+      ring.letGo();
     }
+    this.#rings.clear();
   }
 
-  /** Device code threw: nobody knows its state any more, so it serves nothing from now on. */
-  #fail(error: unknown): void {
-    if (this.#failed) return;
-    this.#failed = true;
-    for (const ring of this.#rings) ring.stop();
-    this.#closeWatches();
+  #forgetMemory(error: unknown): void {
+    this.#stops.deviceEnded(error);
+    if (this.#attached !== undefined) this.dropMemory(this.#attached.generation);
+    this.#memory.release();
+    this.#memory = this.#lend(0, []);
+  }
+
+  #onFailed(error: unknown): void {
+    this.#stopAll();
     // The main thread unmaps it when it hears: whatever the device still does then, as in its
     // disposal, must find it closed and not gone.
-    this.#forgetMemory();
-    this.#environment.failed(error);
+    this.#forgetMemory(error);
+    this.#options.failed(error);
   }
+}
+
+function noCounters(): RingCounters {
+  return {
+    chains: 0,
+    malformedChains: 0,
+    notifications: 0,
+    suppressedNotifications: 0,
+    wakeups: 0,
+    broken: 0,
+  };
 }

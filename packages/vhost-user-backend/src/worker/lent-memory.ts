@@ -9,23 +9,33 @@ import {
 } from '@node-vmm/vm-memory';
 
 /**
- * Guest memory that the main thread mapped and lent to this worker, and how many chains in it the
- * device still holds: the main thread may unmap it when nobody does any more.
+ * Guest memory that the main thread mapped and lent to this worker. It is given back, and may be unmapped,
+ * when nobody here uses it any more: the device for its next rings, a ring, or a chain that the device
+ * holds, each of which counts as a user.
  */
 export class LentMemory {
   readonly generation: number;
   readonly view: RegionGuestMemory;
-  /** Chains that the device holds; kept only once a newer memory has taken over. */
-  held = 0;
   readonly #regions: Set<GuestMemoryRegion>;
+  readonly #onReleased: (generation: number) => void;
+  #users = 1;
 
   /**
+   * Has one user, who made it.
+   *
    * @param previous - memory that this one follows: what both have needs no new view, each of which
    * V8 takes for so much memory allocated
+   * @param onReleased - the last user has gone
    * @throws {VmMemoryError} when the mappings overlap
    */
-  constructor(generation: number, mappings: readonly RegionMapping[], previous?: LentMemory) {
+  constructor(
+    generation: number,
+    mappings: readonly RegionMapping[],
+    previous: LentMemory | undefined,
+    onReleased: (generation: number) => void,
+  ) {
     this.generation = generation;
+    this.#onReleased = onReleased;
     const buffers = new Map(
       (previous?.view.regions ?? []).map((region) => [keyOf(region), region]),
     );
@@ -40,6 +50,19 @@ export class LentMemory {
       }),
     );
     this.#regions = new Set(this.view.regions);
+  }
+
+  /** One more user. */
+  retain(): this {
+    this.#users++;
+    return this;
+  }
+
+  /** One user less. */
+  release(): void {
+    if (--this.#users > 0) return;
+    this.view.close();
+    this.#onReleased(this.generation);
   }
 
   /** True when the chain's pieces are in this memory. A chain without pieces is in none. */

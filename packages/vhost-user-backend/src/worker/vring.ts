@@ -6,7 +6,12 @@ import {
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
-import type { RingConfig, RingCounters, RingPlacement } from '../between/worker-calls.ts';
+import type {
+  RingConfig,
+  RingCounters,
+  RingFdKind,
+  RingPlacement,
+} from '../between/worker-calls.ts';
 import type { DeviceQueue } from '../device.ts';
 import type { LentMemory } from './lent-memory.ts';
 
@@ -17,7 +22,7 @@ import type { LentMemory } from './lent-memory.ts';
 const BATCH_CHAINS = 256;
 const TURN_BATCHES = 4;
 
-/** What a ring needs of the device that it belongs to. */
+/** What a ring needs of the device instance that it belongs to. */
 export interface VringOwner {
   /** Device code that serves a batch; must not throw. */
   process(queue: DeviceQueue, batch: ChainBatch): void;
@@ -27,101 +32,99 @@ export interface VringOwner {
   notify(event: EventFd): boolean;
   /** Puts the ring on the list of those to be served in this turn. */
   schedule(ring: Vring): void;
-  /** A chain was returned while an older memory is still on loan. */
-  chainReturned(chain: DescriptorChain): void;
-  /** True while an older memory is still on loan. */
-  readonly retiring: boolean;
   ringBroken(ring: number, reason: Error): void;
   /** The device neither completed nor detached chains of a batch, which ends it; they were returned. */
   chainsForgotten(ring: number): void;
 }
 
+/** Memory that a ring has left, in which the device still holds chains. */
+interface Loan {
+  readonly memory: LentMemory;
+  held: number;
+}
+
 /**
- * One vring in its worker. It exists for as long as its device; between `start` and `stop` it has a
- * queue, and takes chains from it while it is enabled. Descriptors stay the main thread's.
+ * One vring from its start to its stop. It takes chains while it is enabled; nothing in guest memory is
+ * looked at or written to before it is first served: until then it may hold what firmware left behind.
+ * Descriptors stay the main thread's.
  */
 export class Vring implements DeviceQueue {
   readonly index: number;
   /** On the worker's list of rings to be served. */
   scheduled = false;
   readonly #owner: VringOwner;
-  readonly #past: RingCounters = {
-    chains: 0,
-    malformedChains: 0,
-    notifications: 0,
-    suppressedNotifications: 0,
-    wakeups: 0,
-    broken: 0,
-  };
+  readonly #counters: RingCounters;
+  #config: RingConfig;
+  #memory: LentMemory;
   #queue: SplitVirtqueue | undefined;
-  #config: RingConfig | undefined;
-  #memory: LentMemory | undefined;
+  #older: Loan[] = [];
   #enabled = false;
-  /** The driver kicked since the ring was started. */
+  /** The driver kicked. */
   #kicked = false;
   /** The driver broke the ring while it was served: idle until it is started anew. */
   #broken = false;
   /** The ring could not be opened, which has been said. */
   #faulty = false;
+  /** Takes no more chains; those that the device holds may still be returned. */
+  #stopping = false;
+  #stopped = false;
   #kick: Watch | undefined;
   #call: EventFd | undefined;
   #err: EventFd | undefined;
 
-  constructor(index: number, owner: VringOwner) {
-    this.index = index;
-    this.#owner = owner;
-  }
-
-  get started(): boolean {
-    return this.#config !== undefined;
-  }
-
-  /** Chains that the device holds. */
-  get held(): number {
-    return this.#queue?.inflight ?? 0;
-  }
-
   /**
-   * From now on kicks are heard. Nothing in guest memory is looked at or written to before the ring
-   * is first served: until then it may hold what firmware left behind.
+   * From now on kicks are heard.
    *
+   * @param counters - what the ring counted before; goes on being counted there
    * @throws {SysError} when the kick descriptor cannot be watched
    */
-  start(config: RingConfig, memory: LentMemory): void {
-    this.stop();
+  constructor(
+    index: number,
+    config: RingConfig,
+    memory: LentMemory,
+    counters: RingCounters,
+    owner: VringOwner,
+  ) {
+    this.index = index;
+    this.#owner = owner;
+    this.#counters = counters;
     this.#config = config;
-    this.#memory = memory;
-    try {
-      this.setKick(config.kickFd);
-    } catch (error) {
-      this.stop();
-      throw error;
-    }
-    this.setCall(config.callFd);
-    this.setErr(config.errFd);
+    this.#setKick(config.kickFd);
+    this.#memory = memory.retain();
+    this.setFd('call', config.callFd);
+    this.setFd('err', config.errFd);
     this.setEnabled(config.enabled);
   }
 
-  /** @returns where to go on, undefined when the ring did not run */
-  stop(): number | undefined {
-    const config = this.#config;
-    if (config === undefined) return undefined;
-    const queue = this.#queue;
-    const nextAvail = queue === undefined ? config.nextAvail : queue.saveState().nextAvail;
-    if (queue !== undefined) addCounters(this.#past, queue);
+  /** Takes no more chains. */
+  stopping(): void {
+    this.#stopping = true;
     this.#kick?.close();
-    queue?.[Symbol.dispose]();
-    this.#queue = undefined;
-    this.#config = undefined;
-    this.#memory = undefined;
     this.#kick = undefined;
+  }
+
+  /**
+   * The driver sees nothing of the ring any more. Memory in which the device holds chains is not given
+   * back before `letGo`. To be called once.
+   *
+   * @returns where to go on
+   */
+  stop(): number {
+    const queue = this.#queue;
+    const nextAvail = queue === undefined ? this.#config.nextAvail : queue.saveState().nextAvail;
+    this.stopping();
+    this.#stopped = true;
+    if (queue !== undefined) addCounters(this.#counters, queue);
+    queue?.[Symbol.dispose]();
     this.#call = undefined;
     this.#err = undefined;
-    this.#enabled = false;
-    this.#kicked = false;
-    this.#broken = false;
-    this.#faulty = false;
     return nextAvail;
+  }
+
+  /** After `stop`: the device touches no chain of the ring any more. To be called once. */
+  letGo(): void {
+    for (const { memory } of this.#older.splice(0)) memory.release();
+    this.#memory.release();
   }
 
   /**
@@ -130,14 +133,17 @@ export class Vring implements DeviceQueue {
    * @throws {VirtioQueueError} when a ring that is being served cannot be there; it is as it was then
    */
   move(placement: RingPlacement | undefined, memory: LentMemory): void {
-    if (this.#config === undefined) return;
     const config = { ...this.#config, placement };
-    if (this.#queue !== undefined) {
+    const queue = this.#queue;
+    if (queue !== undefined) {
       if (placement === undefined) throw new Error(NO_PLACE);
-      this.#queue.relocate(memory.view, queueConfig(config, placement));
+      queue.relocate(memory.view, queueConfig(config, placement));
     }
+    const held = this.#older.reduce((rest, loan) => rest - loan.held, queue?.inflight ?? 0);
+    if (held > 0) this.#older.push({ memory: this.#memory, held });
+    else this.#memory.release();
     this.#config = config;
-    this.#memory = memory;
+    this.#memory = memory.retain();
     this.#faulty = false;
     if (this.#enabled) this.#owner.schedule(this);
   }
@@ -149,37 +155,31 @@ export class Vring implements DeviceQueue {
     if (enabled) this.#owner.schedule(this);
   }
 
-  /** Looks at the ring at once: a kick may have been given to the descriptor before. */
-  setKick(fd: number | undefined): void {
-    this.#kick?.close();
-    this.#kick = undefined;
-    if (fd === undefined || this.#broken) return;
-    this.#kick = this.#owner.watchKick(fd, this.#onKick);
-    this.#owner.schedule(this);
+  /**
+   * A new kick is answered with a look at the ring at once, a new call descriptor is signalled: what was
+   * due between two descriptors would be lost.
+   */
+  setFd(kind: RingFdKind, fd: number | undefined): void {
+    if (kind === 'kick') {
+      this.#setKick(fd);
+      return;
+    }
+    const event = fd === undefined ? undefined : EventFd.fromFd(asFd(fd));
+    if (kind === 'call') {
+      this.#call = event;
+      this.#notify();
+    } else {
+      this.#err = event;
+      if (this.#broken || this.#faulty) this.#tellFault();
+    }
   }
 
-  /** Signals at once: a notification may have been due between two descriptors. */
-  setCall(fd: number | undefined): void {
-    this.#call = fd === undefined ? undefined : EventFd.fromFd(asFd(fd));
-    this.#notify();
-  }
-
-  setErr(fd: number | undefined): void {
-    this.#err = fd === undefined ? undefined : EventFd.fromFd(asFd(fd));
-    if (this.#broken || this.#faulty) this.#tellFault();
-  }
-
-  /** What was counted since the device was made. */
+  /** What was counted, this time and before. */
   counters(): RingCounters {
-    const now = { ...this.#past };
-    if (this.#queue !== undefined) addCounters(now, this.#queue);
+    const now = { ...this.#counters };
+    if (this.#queue !== undefined && !this.#stopped) addCounters(now, this.#queue);
     return now;
   }
-
-  readonly #onKick = (): void => {
-    this.#kicked = true;
-    this.#owner.schedule(this);
-  };
 
   /**
    * Hands what the driver made available to the device.
@@ -187,17 +187,17 @@ export class Vring implements DeviceQueue {
    * @returns true when there is more, which no kick will announce
    */
   serve(): boolean {
-    if (!this.#enabled || this.#broken) return false;
+    if (!this.#enabled || this.#broken || this.#stopping) return false;
     const queue = this.#queue ?? this.#open();
     if (queue === undefined) return false;
-    this.#past.wakeups++;
+    this.#counters.wakeups++;
     queue.disableNotification();
     for (let i = 0; i < TURN_BATCHES; i++) {
       const batch = queue.popBatch(BATCH_CHAINS);
       if (batch.length > 0) {
         this.#owner.process(this, batch);
         // The device may have failed, which stops its rings.
-        if (this.#queue !== queue) return false;
+        if (this.#stopped) return false;
         if (queue.completeRest() > 0) {
           this.#owner.chainsForgotten(this.index);
           return false;
@@ -218,13 +218,33 @@ export class Vring implements DeviceQueue {
 
   complete(chain: DescriptorChain, written: number): void {
     const queue = this.#queue;
-    if (queue === undefined) return;
+    if (queue === undefined || this.#stopped) return;
     queue.complete(chain, written);
-    if (this.#owner.retiring) this.#owner.chainReturned(chain);
+    if (this.#older.length > 0) this.#giveBack(chain);
   }
 
   flush(): void {
-    if (this.#queue?.flush() === true) this.#notify();
+    if (!this.#stopped && this.#queue?.flush() === true) this.#notify();
+  }
+
+  readonly #onKick = (): void => {
+    this.#kicked = true;
+    this.#owner.schedule(this);
+  };
+
+  #setKick(fd: number | undefined): void {
+    this.#kick?.close();
+    this.#kick = undefined;
+    if (fd === undefined || this.#broken || this.#stopping) return;
+    this.#kick = this.#owner.watchKick(fd, this.#onKick);
+    this.#owner.schedule(this);
+  }
+
+  #giveBack(chain: DescriptorChain): void {
+    const loan = this.#older.find(({ memory }) => memory.owns(chain));
+    if (loan === undefined || --loan.held > 0) return;
+    this.#older.splice(this.#older.indexOf(loan), 1);
+    loan.memory.release();
   }
 
   #notify(): void {
@@ -242,9 +262,8 @@ export class Vring implements DeviceQueue {
    * @returns undefined when it is not, or cannot be: the next kick tries again
    */
   #open(): SplitVirtqueue | undefined {
-    const { view } = this.#memory ?? {};
+    const { view } = this.#memory;
     const config = this.#config;
-    if (config === undefined || view === undefined) return undefined;
     try {
       const { placement, size, nextAvail } = config;
       if (placement === undefined) throw new Error(NO_PLACE);
@@ -278,7 +297,7 @@ export class Vring implements DeviceQueue {
   }
 
   #fault(reason: Error): void {
-    this.#past.broken++;
+    this.#counters.broken++;
     this.#tellFault();
     this.#owner.ringBroken(this.index, reason);
   }

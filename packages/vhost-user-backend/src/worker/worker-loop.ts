@@ -7,32 +7,35 @@ import {
   threadId,
   watchControlPort,
 } from '@node-vmm/vmm-sys-util';
-import { WorkerPulse } from '../between/pulse.ts';
 import type {
   DeviceDescription,
-  Params,
+  InstanceEvent,
   WorkerData,
   WorkerMessage,
   WorkerRequest,
 } from '../between/worker-calls.ts';
 import type { CreateDevice } from '../device.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { Answer } from './answer.ts';
 import { DeviceInstance } from './device-instance.ts';
 import { errorRecord, importErrorRecord } from './error-record.ts';
+import { callInstance } from './instance-calls.ts';
 import { PortLogger } from './port-logger.ts';
 import type { Vring } from './vring.ts';
+import { WorkerPulse } from './worker-pulse.ts';
 
 /**
- * A worker thread: blocks in `epoll_wait`, serves kicks, and answers the main thread's requests
- * between two batches, so that each of them finds the rings at rest.
+ * A worker thread: blocks in `epoll_wait`, serves kicks, and answers the main thread's calls between
+ * two batches, so that each of them finds the rings at rest.
  */
 export class WorkerLoop {
   readonly #port: MessagePort;
   readonly #loop: EventLoop;
   readonly #pulse: WorkerPulse;
-  readonly #devices = new Map<number, DeviceInstance>();
-  /** Requests that need JavaScript's own event loop, which does not turn while ours does. */
-  readonly #imports: WorkerRequest<'addDevice'>[] = [];
+  /** By seat. */
+  readonly #instances = new Map<number, DeviceInstance>();
+  /** Calls that need JavaScript's own event loop, which does not turn while ours does. */
+  readonly #imports: WorkerRequest<'make'>[] = [];
   #runnable: Vring[] = [];
   #served: Vring[] = [];
 
@@ -53,10 +56,10 @@ export class WorkerLoop {
       this.#loop.turn(this.#runnable.length > 0 ? 0 : -1);
       this.#serve();
       for (let next = this.#imports.shift(); next !== undefined; next = this.#imports.shift()) {
-        await this.#addDevice(next);
+        await this.#make(next);
       }
     }
-    for (const device of this.#devices.values()) closeQuietly(device);
+    for (const instance of this.#instances.values()) disposeQuietly(instance);
     this.#loop.close();
     this.#port.close();
   }
@@ -80,21 +83,28 @@ export class WorkerLoop {
   };
 
   #onRequest(request: WorkerRequest): void {
-    if (request.call === 'addDevice') {
-      this.#imports.push(request as WorkerRequest<'addDevice'>);
+    const { id, seat, call, params } = request;
+    if (call === 'make') {
+      this.#imports.push(request as WorkerRequest<'make'>);
       return;
     }
+    const answer = this.#answerTo(id);
     try {
-      this.#answer(request.id, this.#execute(request));
+      const instance = this.#instance(seat);
+      if (call === 'dispose') {
+        this.#instances.delete(seat);
+        answer.resolve(instance.dispose());
+      } else callInstance(instance, call, params, answer);
     } catch (error) {
-      this.#refuse(request.id, error);
+      answer.reject(error);
     }
   }
 
-  async #addDevice({ id, params }: WorkerRequest<'addDevice'>): Promise<void> {
+  async #make(request: WorkerRequest<'make'>): Promise<void> {
+    const { id, params } = request;
     try {
       const module = await this.#import(params.module);
-      this.#answer(id, this.#create(params, module.createDevice));
+      this.#answerTo(id).resolve(this.#create(request, module.createDevice));
     } catch (error) {
       const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
       const record = await importErrorRecord(error, code, params.module);
@@ -111,103 +121,47 @@ export class WorkerLoop {
     }
   }
 
-  #create(params: Params<'addDevice'>, create: unknown): DeviceDescription {
-    const { device: id, name, module } = params;
+  #create({ seat, params }: WorkerRequest<'make'>, create: unknown): DeviceDescription {
+    const { name, module, options, instance, instances, shared } = params;
     if (typeof create !== 'function') {
-      throw new VhostUserBackendError(
-        'INVALID_DEVICE',
-        `Cannot serve device ${name}: ${module} exports no function createDevice`,
-        { device: name },
-      );
+      const text = `Cannot serve device ${name}: ${module} exports no function createDevice`;
+      throw new VhostUserBackendError('INVALID_DEVICE', text, { device: name });
     }
-    const hosted = new DeviceInstance(create as CreateDevice<unknown>, params.options, {
+    const say = (event: InstanceEvent): void => this.#post({ type: 'event', seat, event });
+    const made = new DeviceInstance(create as CreateDevice<unknown>, options, {
+      seat,
       name,
+      instance,
+      instances,
+      shared,
       logger: rateLimited(new PortLogger(this.#port, { device: name })),
       loop: this.#loop,
-      id,
       pulse: this.#pulse,
       schedule: this.#schedule,
-      configChanged: () => this.#post({ type: 'configChanged', device: id }),
-      notifyStalled: () => this.#post({ type: 'notifyStalled', device: id }),
-      memoryReleased: (generation) =>
-        this.#post({ type: 'memoryReleased', device: id, generation }),
+      say,
       failed: (error) =>
-        this.#post({
-          type: 'deviceFailed',
-          device: id,
-          error: errorRecord(error, 'DEVICE_FAILED', module),
-        }),
+        say({ type: 'failed', error: errorRecord(error, 'DEVICE_FAILED', module) }),
     });
-    this.#devices.set(id, hosted);
-    return hosted.description;
+    this.#instances.set(seat, made);
+    return made.description;
   }
 
-  #execute(request: WorkerRequest): unknown {
-    const device = this.#device(request.params.device);
-    switch (request.call) {
-      case 'removeDevice':
-        this.#devices.delete(request.params.device);
-        return device.close();
-      case 'negotiated':
-        return device.negotiated((request as WorkerRequest<'negotiated'>).params.features);
-      case 'reset':
-        return device.reset();
-      case 'readConfig': {
-        const { offset, length } = (request as WorkerRequest<'readConfig'>).params;
-        return device.readConfig(offset, length);
-      }
-      case 'writeConfig': {
-        const { offset, data } = (request as WorkerRequest<'writeConfig'>).params;
-        return device.writeConfig(offset, data);
-      }
-      case 'setMemory': {
-        const { generation, mappings, moves } = (request as WorkerRequest<'setMemory'>).params;
-        return device.setMemory(generation, mappings, moves);
-      }
-      case 'startRing': {
-        const { ring, config } = (request as WorkerRequest<'startRing'>).params;
-        return device.startRing(ring, config);
-      }
-      case 'stopRing':
-        return device.stopRing((request as WorkerRequest<'stopRing'>).params.ring);
-      case 'enableRing': {
-        const { ring, enabled } = (request as WorkerRequest<'enableRing'>).params;
-        return device.enableRing(ring, enabled);
-      }
-      case 'setKick': {
-        const { ring, fd } = (request as WorkerRequest<'setKick'>).params;
-        return device.setKick(ring, fd);
-      }
-      case 'setCall': {
-        const { ring, fd } = (request as WorkerRequest<'setCall'>).params;
-        return device.setCall(ring, fd);
-      }
-      case 'setErr': {
-        const { ring, fd } = (request as WorkerRequest<'setErr'>).params;
-        return device.setErr(ring, fd);
-      }
-      case 'counters':
-        return device.counters();
-      default:
-        throw new TypeError(`Cannot answer the main thread: no request "${request.call}"`);
+  #instance(seat: number): DeviceInstance {
+    const instance = this.#instances.get(seat);
+    if (instance === undefined) {
+      throw new VhostUserBackendError('CLOSED', `Cannot use device ${seat}: it has been removed`);
     }
+    return instance;
   }
 
-  #device(id: number): DeviceInstance {
-    const device = this.#devices.get(id);
-    if (device === undefined) {
-      throw new VhostUserBackendError('CLOSED', `Cannot use device ${id}: it has been removed`);
-    }
-    return device;
-  }
-
-  #answer(id: number, result: unknown): void {
-    this.#post({ type: 'answer', id, result });
-  }
-
-  #refuse(id: number, error: unknown): void {
-    const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_REQUEST';
-    this.#post({ type: 'refusal', id, error: errorRecord(error, code) });
+  #answerTo(id: number): Answer<unknown> {
+    return {
+      resolve: (result) => this.#post({ type: 'answer', id, result }),
+      reject: (error) => {
+        const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_REQUEST';
+        this.#post({ type: 'refusal', id, error: errorRecord(error, code) });
+      },
+    };
   }
 
   #post(message: WorkerMessage): void {
@@ -215,9 +169,9 @@ export class WorkerLoop {
   }
 }
 
-function closeQuietly(device: DeviceInstance): void {
+function disposeQuietly(instance: DeviceInstance): void {
   try {
-    device.close();
+    instance.dispose();
   } catch {
     // The thread is ending, and the main thread with whom one could talk about it may be gone.
   }

@@ -1,0 +1,228 @@
+import type { RegionMapping } from '@node-vmm/vm-memory';
+import type {
+  DeviceDescription,
+  RingConfig,
+  RingCounters,
+  RingFdKind,
+  RingMove,
+  StoppedRing,
+} from '../between/worker-calls.ts';
+import type { DeviceSpec } from '../device-spec.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import type { DeviceLink } from './device-link.ts';
+import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
+import type { WorkerSeat } from './worker-seat.ts';
+
+/** What a device's instances need. */
+export interface DeviceInstancesOptions {
+  readonly spec: DeviceSpec;
+  readonly pool: WorkerPool;
+  /** Milliseconds that a device has to let go of a ring. */
+  readonly stopTimeout: number;
+  /** Told what the device, or a worker, says. */
+  readonly tenant: WorkerTenant;
+}
+
+/**
+ * A device in its workers: an instance in each, that owns every n-th queue. Says to all what concerns
+ * the device, and to one what concerns a ring.
+ */
+export class DeviceInstances implements DeviceLink {
+  readonly #options: DeviceInstancesOptions;
+  readonly #seats: WorkerSeat[] = [];
+  /** How many instances have let go of a generation of memory, where some have not. */
+  readonly #released = new Map<number, number>();
+  #stopTimeout: number;
+
+  /**
+   * Takes a place in a worker; `make` makes the device there.
+   *
+   * @throws {SysError} EMFILE ... when it takes a new thread and there can be none
+   */
+  constructor(options: DeviceInstancesOptions) {
+    this.#options = options;
+    this.#stopTimeout = options.stopTimeout;
+    this.#takeSeat();
+  }
+
+  /** Makes the device. @throws {VhostUserBackendError} */
+  async make(): Promise<DeviceDescription> {
+    const { spec, pool } = this.#options;
+    const instances = Math.min(spec.queueWorkers ?? 1, pool.max);
+    const first = await this.#makeOne(0, instances, undefined);
+    const wanted = Math.min(instances, first.queueMaxSizes.length);
+    for (let i = 1; i < wanted; i++) {
+      this.#takeSeat();
+      const next = await this.#makeOne(i, instances, first.shared);
+      if (!sameDevice(first, next)) throw notAlike(spec.name, i);
+    }
+    return first;
+  }
+
+  async negotiated(features: bigint): Promise<void> {
+    await this.#each((seat) => seat.call('negotiated', { features }));
+  }
+
+  async reset(): Promise<void> {
+    await this.#each((seat) => this.#patiently(seat, seat.call('reset', {})));
+  }
+
+  readConfig(offset: number, length: number): Promise<Uint8Array> {
+    return this.#seat(0).call('readConfig', { offset, length });
+  }
+
+  async writeConfig(offset: number, data: Uint8Array): Promise<void> {
+    await this.#each((seat) => seat.call('writeConfig', { offset, data }));
+  }
+
+  async attachMemory(generation: number, mappings: readonly RegionMapping[]): Promise<void> {
+    try {
+      await this.#each((seat) => seat.call('attachMemory', { generation, mappings }));
+    } catch (error) {
+      // Those that it worked in forget it, and say so before they answer.
+      await Promise.allSettled(this.#seats.map((seat) => seat.call('dropMemory', { generation })));
+      this.#released.delete(generation);
+      throw error;
+    }
+  }
+
+  async useMemory(generation: number, moves: readonly RingMove[]): Promise<StoppedRing[]> {
+    const stopped = await this.#each((seat) => {
+      const own = moves.filter(({ ring }) => this.#seatOf(ring) === seat);
+      return this.#patiently(seat, seat.call('useMemory', { generation, moves: own }));
+    });
+    return stopped.flat();
+  }
+
+  startRing(ring: number, config: RingConfig): Promise<void> {
+    return this.#seatOf(ring).call('startRing', { ring, config });
+  }
+
+  stopRing(ring: number): Promise<number | undefined> {
+    const seat = this.#seatOf(ring);
+    return this.#patiently(seat, seat.call('stopRing', { ring }));
+  }
+
+  enableRing(ring: number, enabled: boolean): Promise<void> {
+    return this.#seatOf(ring).call('enableRing', { ring, enabled });
+  }
+
+  setRingFd(ring: number, kind: RingFdKind, fd: number | undefined): Promise<void> {
+    return this.#seatOf(ring).call('setRingFd', { ring, kind, fd });
+  }
+
+  async release(generation: number): Promise<void> {
+    // An instance that cannot be asked has failed or is gone, and has let go of everything.
+    await Promise.allSettled(
+      this.#seats.map(async (seat) => {
+        await this.#patiently(seat, seat.call('reset', {}));
+        await seat.call('attachMemory', { generation, mappings: [] });
+        await seat.call('useMemory', { generation, moves: [] });
+      }),
+    );
+  }
+
+  /** By ring. */
+  async counters(): Promise<RingCounters[]> {
+    const all = await this.#each((seat) => seat.call('counters', {}));
+    return (all[0] ?? []).map((first, ring) => all[ring % all.length]?.[ring] ?? first);
+  }
+
+  /** Waits for no request of the device's any more. */
+  hurry(): void {
+    this.#stopTimeout = 0;
+    for (const seat of this.#seats) abandon(seat);
+  }
+
+  /**
+   * Disposes of the instances and gives up their places.
+   *
+   * @throws {VhostUserBackendError} when one of them had gone with its worker
+   */
+  async dispose(): Promise<void> {
+    try {
+      await this.#each((seat) => seat.call('dispose', {}));
+    } finally {
+      for (const seat of this.#seats) seat.leave();
+    }
+  }
+
+  async #makeOne(
+    instance: number,
+    instances: number,
+    shared: SharedArrayBuffer | undefined,
+  ): Promise<DeviceDescription> {
+    const { name, module, options } = this.#options.spec;
+    const params = { name, module: module.href, options, instance, instances, shared };
+    return this.#seat(instance).call('make', params);
+  }
+
+  #takeSeat(): void {
+    const { pool, tenant } = this.#options;
+    const own: WorkerTenant = {
+      name: tenant.name,
+      configChanged: () => tenant.configChanged(),
+      memoryReleased: (generation) => this.#onReleased(generation),
+      notifyStalled: () => tenant.notifyStalled(),
+      waits: (call) => tenant.waits(call),
+      failed: (record) => tenant.failed(record),
+      workerLost: (error, guilty) => tenant.workerLost(error, guilty),
+    };
+    this.#seats.push(pool.seat(own, this.#seats));
+  }
+
+  #onReleased(generation: number): void {
+    const count = (this.#released.get(generation) ?? 0) + 1;
+    if (count < this.#seats.length) {
+      this.#released.set(generation, count);
+      return;
+    }
+    this.#released.delete(generation);
+    this.#options.tenant.memoryReleased(generation);
+  }
+
+  #seat(instance: number): WorkerSeat {
+    return this.#seats[instance] as WorkerSeat;
+  }
+
+  #seatOf(ring: number): WorkerSeat {
+    return this.#seat(ring % this.#seats.length);
+  }
+
+  /** Asks all and waits for all, whatever one of them says. @throws the first refusal */
+  async #each<T>(ask: (seat: WorkerSeat) => Promise<T>): Promise<T[]> {
+    const answers = await Promise.allSettled(this.#seats.map(ask));
+    return answers.map((answer) => {
+      if (answer.status === 'rejected') throw answer.reason;
+      return answer.value;
+    });
+  }
+
+  /** Waits for a call that stops rings; not for ever for the device. */
+  async #patiently<T>(seat: WorkerSeat, answer: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => abandon(seat), this.#stopTimeout);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function abandon(seat: WorkerSeat): void {
+  // One that cannot be asked holds nothing.
+  seat.call('abandon', {}).catch(() => undefined);
+}
+
+function sameDevice(a: DeviceDescription, b: DeviceDescription): boolean {
+  return (
+    a.features === b.features &&
+    a.configSize === b.configSize &&
+    a.queueMaxSizes.join() === b.queueMaxSizes.join()
+  );
+}
+
+function notAlike(device: string, instance: number): VhostUserBackendError {
+  const text = `Cannot serve device ${device}: features, queues or configuration space of its instance ${instance} are not those of instance 0`;
+  return new VhostUserBackendError('INVALID_DEVICE', text, { device });
+}

@@ -1,0 +1,98 @@
+import type { EventLoop, Fd, Interest, Poller, Readiness, Watch } from '@node-vmm/vmm-sys-util';
+import type { DeviceCall } from '../between/pulse.ts';
+import { VhostUserBackendError } from '../errors.ts';
+import type { WorkerPulse } from './worker-pulse.ts';
+
+/** What the guard of a device's code needs. */
+export interface DeviceCodeOptions {
+  /** Of the device in this worker. */
+  readonly seat: number;
+  /** For messages. */
+  readonly name: string;
+  readonly loop: EventLoop;
+  readonly pulse: WorkerPulse;
+  /** Device code threw: called once, and nothing of the device is called afterwards but its disposal. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+/**
+ * The way into a device author's code: the main thread sees which call runs, and what is thrown ends the
+ * device and not its worker.
+ */
+export class DeviceCode {
+  readonly #options: DeviceCodeOptions;
+  readonly #watches = new Set<Watch>();
+  #failed = false;
+
+  constructor(options: DeviceCodeOptions) {
+    this.#options = options;
+  }
+
+  /** Watches descriptors for the device, with guarded callbacks, for as long as the device works. */
+  readonly poller: Poller = {
+    watch: (fd, interest, callback) => this.#watch(fd, interest, callback),
+  };
+
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Runs code whose failure is the caller's to deal with. */
+  run<T>(call: DeviceCall, body: () => T): T {
+    return this.#options.pulse.run(this.#options.seat, call, body);
+  }
+
+  /**
+   * Runs code whose failure is the device's.
+   *
+   * @throws {VhostUserBackendError} DEVICE_FAILED when it has failed before
+   * @throws what the code throws, after `onFailed`
+   */
+  guard<T>(call: DeviceCall, body: () => T): T {
+    this.checkAlive();
+    try {
+      return this.run(call, body);
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+  }
+
+  /** @throws {VhostUserBackendError} DEVICE_FAILED when the device has failed */
+  checkAlive(): void {
+    if (!this.#failed) return;
+    const { name: device } = this.#options;
+    const text = `Cannot use device ${device}: it has failed`;
+    throw new VhostUserBackendError('DEVICE_FAILED', text, { device });
+  }
+
+  /** Nobody knows the device's state any more, so it serves nothing from now on. */
+  fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.closeWatches();
+    this.#options.onFailed(error);
+  }
+
+  closeWatches(): void {
+    for (const watch of this.#watches) watch.close();
+    this.#watches.clear();
+  }
+
+  #watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
+    const guarded = (ready: Readiness): void => {
+      try {
+        this.run('a callback of its poller', () => callback(ready));
+      } catch (error) {
+        this.fail(error);
+      }
+    };
+    const watch = this.#options.loop.watch(fd, interest, guarded);
+    this.#watches.add(watch);
+    const close = (): void => {
+      this.#watches.delete(watch);
+      watch.close();
+    };
+    return { update: (next) => watch.update(next), close, [Symbol.dispose]: close };
+  }
+}
