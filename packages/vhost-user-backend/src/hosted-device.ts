@@ -1,4 +1,4 @@
-import type { ChainBatch, DescriptorChain } from '@node-vmm/virtio-queue';
+import type { ChainBatch } from '@node-vmm/virtio-queue';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import {
   asFd,
@@ -77,10 +77,6 @@ export class HostedDevice implements VringOwner {
     this.#rings = this.description.queueMaxSizes.map((_, index) => new Vring(index, this));
   }
 
-  get retiring(): boolean {
-    return this.#retiring.length > 0;
-  }
-
   negotiated(features: bigint): void {
     this.#guard('negotiated', () => this.#device.negotiated?.(features));
   }
@@ -120,13 +116,15 @@ export class HostedDevice implements VringOwner {
         `Cannot exchange memory of ${this.#environment.name}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`,
       );
     }
-    const memory = new LentMemory(generation, mappings, this.#memory);
+    const last = this.#memory;
+    const memory = new LentMemory(generation, mappings, last);
     const stopped: StoppedRing[] = [];
     for (const { ring: index, placement } of moves) {
       const ring = this.#ring(index);
       if (!ring.started) continue;
       try {
-        ring.move(placement, memory);
+        const held = ring.move(placement, memory, () => this.#letGo(index, last));
+        if (held) last.holders.add(index);
       } catch (error) {
         this.#environment.logger.warn({ ring: index, err: error }, 'ring stops: not in new memory');
         const nextAvail = this.stopRing(index);
@@ -149,7 +147,7 @@ export class HostedDevice implements VringOwner {
     const nextAvail = ring.stop();
     // The device lets go of the chains that it holds before anybody may unmap what they point at.
     this.#guard('queueStopped', () => this.#device.queueStopped?.(index));
-    if (this.#rings.every((other) => !other.started)) this.#releaseRetiring(() => true);
+    this.#letGo(index, ...this.#retiring);
     return nextAvail;
   }
 
@@ -200,13 +198,6 @@ export class HostedDevice implements VringOwner {
 
   schedule(ring: Vring): void {
     this.#environment.schedule(ring);
-  }
-
-  chainReturned(chain: DescriptorChain): void {
-    const old = this.#retiring.find((memory) => memory.owns(chain));
-    if (old === undefined) return;
-    old.held--;
-    this.#releaseRetiring((memory) => memory.held === 0);
   }
 
   ringBroken(ring: number, reason: Error): void {
@@ -265,12 +256,15 @@ export class HostedDevice implements VringOwner {
   }
 
   #retire(next: LentMemory): void {
-    const last = this.#memory;
+    this.#retiring.push(this.#memory);
     this.#memory = next;
-    const older = this.#retiring.reduce((sum, memory) => sum + memory.held, 0);
-    last.held = this.#rings.reduce((sum, ring) => sum + ring.held, 0) - older;
-    this.#retiring.push(last);
-    this.#releaseRetiring((memory) => memory.held <= 0);
+    this.#releaseRetiring((memory) => memory.holders.size === 0);
+  }
+
+  /** The device holds no chain of the ring any more that was taken in one of these memories. */
+  #letGo(ring: number, ...memories: readonly LentMemory[]): void {
+    for (const memory of memories) memory.holders.delete(ring);
+    this.#releaseRetiring((memory) => memory.holders.size === 0);
   }
 
   #forgetMemory(): void {

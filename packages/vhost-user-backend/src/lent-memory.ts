@@ -1,4 +1,3 @@
-import type { DescriptorChain } from '@node-vmm/virtio-queue';
 import {
   type GuestAddress,
   type GuestMemoryRegion,
@@ -9,15 +8,14 @@ import {
 } from '@node-vmm/vm-memory';
 
 /**
- * Guest memory that the main thread mapped and lent to this worker, and how many chains in it the
- * device still holds: the main thread may unmap it when nobody does any more.
+ * Guest memory that the main thread mapped and lent to this worker, and who still holds chains in it:
+ * the main thread may unmap it when nobody does any more.
  */
 export class LentMemory {
   readonly generation: number;
   readonly view: RegionGuestMemory;
-  /** Chains that the device holds; kept only once a newer memory has taken over. */
-  held = 0;
-  readonly #regions: Set<GuestMemoryRegion>;
+  /** Rings of which the device holds chains that were taken before a newer memory took over. */
+  readonly holders: Set<number> = new Set();
 
   /**
    * @param previous - memory that this one follows: what both have needs no new view, each of which
@@ -39,13 +37,6 @@ export class LentMemory {
         return new MappedRegion(guestAddr, mapping.hostAddress, bytes.buffer as ArrayBuffer);
       }),
     );
-    this.#regions = new Set(this.view.regions);
-  }
-
-  /** True when the chain's pieces are in this memory. A chain without pieces is in none. */
-  owns(chain: DescriptorChain): boolean {
-    if (chain.readableCount + chain.writableCount === 0) return false;
-    return this.#regions.has(chain.segments.regionAt(chain.firstSegment));
   }
 }
 

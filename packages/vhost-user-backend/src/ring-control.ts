@@ -1,6 +1,6 @@
 import type { VringAddr } from '@node-vmm/vhost-user';
 import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
-import { splitRingSizes } from '@node-vmm/virtio-queue';
+import { isPosition, ringSizes } from '@node-vmm/virtio-queue';
 import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
 import type { DeviceLink } from './device-link.ts';
 import { VhostUserBackendError } from './errors.ts';
@@ -97,7 +97,7 @@ export class RingControl {
 
   async setBase(index: number, base: number): Promise<void> {
     const ring = this.#ring(index);
-    if (base > 0xffff) throw invalid(index, `base ${base} exceeds 16 bits`);
+    if (!isPosition(this.#features, base)) throw invalid(index, `it cannot be at base ${base}`);
     await this.#change(index, () => {
       ring.nextAvail = base;
     });
@@ -217,7 +217,7 @@ export class RingControl {
   }
 
   #place(ring: RingState, addr: VringAddr, table = this.#table): RingPlacement | undefined {
-    const bytes = splitRingSizes(ring.size);
+    const bytes = ringSizes({ size: ring.size, features: this.#features });
     const descTable = table.translate(addr.descTable, bytes.desc);
     const availRing = table.translate(addr.availRing, bytes.avail);
     const usedRing = table.translate(addr.usedRing, bytes.used);

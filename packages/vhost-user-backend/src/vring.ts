@@ -1,10 +1,13 @@
 import {
   type ChainBatch,
+  createVirtqueue,
   type DescriptorChain,
-  type SplitQueueConfig,
-  SplitVirtqueue,
+  isWaiting,
+  VirtioQueueError,
+  type Virtqueue,
+  type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
-import type { GuestAddress } from '@node-vmm/vm-memory';
+import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
 import type { DeviceQueue } from './device.ts';
 import type { LentMemory } from './lent-memory.ts';
@@ -27,10 +30,6 @@ export interface VringOwner {
   notify(event: EventFd): boolean;
   /** Puts the ring on the list of those to be served in this turn. */
   schedule(ring: Vring): void;
-  /** A chain was returned while an older memory is still on loan. */
-  chainReturned(chain: DescriptorChain): void;
-  /** True while an older memory is still on loan. */
-  readonly retiring: boolean;
   ringBroken(ring: number, reason: Error): void;
   /** The device neither completed nor detached chains of a batch, which ends it; they were returned. */
   chainsForgotten(ring: number): void;
@@ -53,7 +52,7 @@ export class Vring implements DeviceQueue {
     wakeups: 0,
     broken: 0,
   };
-  #queue: SplitVirtqueue | undefined;
+  #queue: Virtqueue | undefined;
   #config: RingConfig | undefined;
   #memory: LentMemory | undefined;
   #enabled = false;
@@ -63,6 +62,8 @@ export class Vring implements DeviceQueue {
   #broken = false;
   /** The ring could not be opened, which has been said. */
   #faulty = false;
+  /** Memory that the ring waits for. */
+  #awaited: GuestMemory | undefined;
   #kick: Watch | undefined;
   #call: EventFd | undefined;
   #err: EventFd | undefined;
@@ -74,11 +75,6 @@ export class Vring implements DeviceQueue {
 
   get started(): boolean {
     return this.#config !== undefined;
-  }
-
-  /** Chains that the device holds. */
-  get held(): number {
-    return this.#queue?.inflight ?? 0;
   }
 
   /**
@@ -107,7 +103,7 @@ export class Vring implements DeviceQueue {
     const config = this.#config;
     if (config === undefined) return undefined;
     const queue = this.#queue;
-    const nextAvail = queue === undefined ? config.nextAvail : queue.saveState().nextAvail;
+    const nextAvail = queue === undefined ? config.nextAvail : queue.position;
     if (queue !== undefined) addCounters(this.#past, queue);
     this.#kick?.close();
     queue?.[Symbol.dispose]();
@@ -127,19 +123,23 @@ export class Vring implements DeviceQueue {
   /**
    * Goes on in other memory, perhaps at another place, with the chains that the device holds.
    *
+   * @param onReleased - called when the last chain from the former memory was returned, if there is one
+   * @returns true when the device holds chains from the former memory
    * @throws {VirtioQueueError} when a ring that is being served cannot be there; it is as it was then
    */
-  move(placement: RingPlacement | undefined, memory: LentMemory): void {
-    if (this.#config === undefined) return;
+  move(placement: RingPlacement | undefined, memory: LentMemory, onReleased: () => void): boolean {
+    if (this.#config === undefined) return false;
     const config = { ...this.#config, placement };
+    let held = 0;
     if (this.#queue !== undefined) {
       if (placement === undefined) throw new Error(NO_PLACE);
-      this.#queue.relocate(memory.view, queueConfig(config, placement));
+      held = this.#queue.relocate(memory.view, queueConfig(config, placement), onReleased);
     }
     this.#config = config;
     this.#memory = memory;
     this.#faulty = false;
     if (this.#enabled) this.#owner.schedule(this);
+    return held > 0;
   }
 
   /** A disabled ring takes no chains; those that the device holds may still be returned. */
@@ -217,10 +217,7 @@ export class Vring implements DeviceQueue {
   }
 
   complete(chain: DescriptorChain, written: number): void {
-    const queue = this.#queue;
-    if (queue === undefined) return;
-    queue.complete(chain, written);
-    if (this.#owner.retiring) this.#owner.chainReturned(chain);
+    this.#queue?.complete(chain, written);
   }
 
   flush(): void {
@@ -241,33 +238,43 @@ export class Vring implements DeviceQueue {
    *
    * @returns undefined when it is not, or cannot be: the next kick tries again
    */
-  #open(): SplitVirtqueue | undefined {
+  #open(): Virtqueue | undefined {
     const { view } = this.#memory ?? {};
     const config = this.#config;
     if (config === undefined || view === undefined) return undefined;
     try {
-      const { placement, size, nextAvail } = config;
+      const { placement, nextAvail } = config;
       if (placement === undefined) throw new Error(NO_PLACE);
-      // The used ring itself says how far the device has come: vhost-user does not carry it.
-      const nextUsed = SplitVirtqueue.usedIndex(view, placement.usedRing as GuestAddress);
-      if (!this.#kicked && nextUsed !== nextAvail) {
-        const avail = SplitVirtqueue.availIndex(view, placement.availRing as GuestAddress);
-        if (!waitsForUs(avail, nextAvail, nextUsed, size)) return undefined;
-      }
-      const queue = SplitVirtqueue.create(view, queueConfig(config, placement), {
-        nextAvail,
-        nextUsed,
-      });
+      const place = queueConfig(config, placement);
+      if (!this.#kicked && !isWaiting(view, place, nextAvail)) return undefined;
+      const queue = createVirtqueue(view, place, nextAvail);
+      queue.onReady = () => this.#owner.schedule(this);
       this.#queue = queue;
       this.#faulty = false;
       return queue;
     } catch (error) {
+      if (VirtioQueueError.is(error) && error.code === 'RING_NOT_READY') {
+        this.#await(view);
+        return undefined;
+      }
       if (this.#kicked && !this.#faulty) {
         this.#faulty = true;
         this.#fault(error as Error);
       }
       return undefined;
     }
+  }
+
+  /** The ring is in memory that is not mapped yet: it is looked at again when that is. */
+  #await(view: GuestMemory): void {
+    // Once for each memory, however often the driver kicks.
+    if (this.#awaited === view) return;
+    this.#awaited = view;
+    view.whenReady(() => {
+      if (this.#awaited !== view) return;
+      this.#awaited = undefined;
+      this.#owner.schedule(this);
+    });
   }
 
   #break(reason: Error): void {
@@ -286,18 +293,7 @@ export class Vring implements DeviceQueue {
 
 const NO_PLACE = 'its addresses are not within one memory region';
 
-/** Chains are available, and the three indices are those of one ring. */
-function waitsForUs(avail: number, nextAvail: number, nextUsed: number, size: number): boolean {
-  const waiting = (avail - nextAvail) & 0xffff;
-  return (
-    waiting > 0 &&
-    waiting <= size &&
-    ((nextAvail - nextUsed) & 0xffff) <= size &&
-    ((avail - nextUsed) & 0xffff) <= size
-  );
-}
-
-function addCounters(sum: RingCounters, queue: SplitVirtqueue): void {
+function addCounters(sum: RingCounters, queue: Virtqueue): void {
   const { counters } = queue;
   sum.chains += counters.chains;
   sum.malformedChains += counters.malformedChains;
@@ -305,7 +301,7 @@ function addCounters(sum: RingCounters, queue: SplitVirtqueue): void {
   sum.suppressedNotifications += counters.suppressedNotifications;
 }
 
-function queueConfig(config: RingConfig, placement: RingPlacement): SplitQueueConfig {
+function queueConfig(config: RingConfig, placement: RingPlacement): VirtqueueConfig {
   return {
     size: config.size,
     features: config.features,

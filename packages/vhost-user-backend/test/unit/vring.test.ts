@@ -1,5 +1,5 @@
 import { type DescriptorChain, featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -10,10 +10,10 @@ const FEATURES = featureWord(VIRTIO_RING_F_EVENT_IDX);
 
 describe('Vring', () => {
   let memory: GuestMemoryMmap;
-  let driver: MockDriver;
+  let driver: SplitDriverQueue;
   let kick: EventFd;
   let scheduled: number;
-  const layout = MockDriver.layout(64, guestAddress(0));
+  const layout = SplitDriverQueue.layout(64, guestAddress(0));
   const start = (process: VringOwner['process']): Vring => {
     const ring = new Vring(0, {
       process,
@@ -25,8 +25,6 @@ describe('Vring', () => {
         event.signal();
         return true;
       },
-      chainReturned: () => undefined,
-      retiring: false,
       ringBroken: () => undefined,
       chainsForgotten: () => undefined,
     });
@@ -48,7 +46,7 @@ describe('Vring', () => {
     scheduled = 0;
     kick = EventFd.create();
     memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x1_0000 }]);
-    driver = new MockDriver(memory, { ...layout, features: FEATURES });
+    driver = new SplitDriverQueue(memory, { ...layout, features: FEATURES });
   });
   afterEach(() => {
     kick.close();
@@ -99,7 +97,6 @@ describe('Vring', () => {
     driver.addWritable(0x8000, 0, 16);
     driver.publish();
     ring.serve();
-    expect(ring.held).toBe(1);
     ring.stop();
     ring.complete(held as DescriptorChain, 1);
     ring.flush();

@@ -1,7 +1,7 @@
 /**
- * The driver side of a split virtqueue, for tests, demonstrations and benchmarks.
+ * The driver side of a split virtqueue, for simulated guests, tests and benchmarks.
  *
  * @packageDocumentation
  */
-export * from './mock-driver.ts';
 export type { RawDescriptor, RawRing } from './raw-ring.ts';
+export * from './split-driver-queue.ts';

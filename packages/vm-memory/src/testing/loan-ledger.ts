@@ -1,20 +1,16 @@
-import type { GuestAddress } from './guest-address.ts';
-import type { Access, GuestMemory, GuestMemoryRegion, GuestSlice } from './guest-memory.ts';
-import type { SegmentTable } from './segment-table.ts';
+import type { GuestAddress } from '../guest-address.ts';
+import { type Access, type GuestSlice, LEND_READY, type LendResult } from '../guest-memory.ts';
+import type { SegmentTable } from '../segment-table.ts';
+import { ForwardingMemory } from './forwarding-memory.ts';
 
 /**
  * A memory that keeps books on its loans, for tests of borrowers: memory mapped on demand (grants)
  * stays mapped for as long as a loan is out, so every loan must be given back exactly once.
  */
-export class LoanLedger implements GuestMemory {
-  readonly #memory: GuestMemory;
+export class LoanLedger extends ForwardingMemory {
   readonly #lent = new Map<string, number>();
   #segments = 0;
   #slices = 0;
-
-  constructor(memory: GuestMemory) {
-    this.#memory = memory;
-  }
 
   /** Segments that `lend` handed out and nobody gave back. */
   get segmentsOut(): number {
@@ -26,46 +22,8 @@ export class LoanLedger implements GuestMemory {
     return this.#slices;
   }
 
-  get regions(): readonly GuestMemoryRegion[] {
-    return this.#memory.regions;
-  }
-
-  contains(guestAddr: GuestAddress, length: number): boolean {
-    return this.#memory.contains(guestAddr, length);
-  }
-  read(guestAddr: GuestAddress, target: Uint8Array): void {
-    this.#memory.read(guestAddr, target);
-  }
-  write(guestAddr: GuestAddress, source: Uint8Array): void {
-    this.#memory.write(guestAddr, source);
-  }
-  readU8(guestAddr: GuestAddress): number {
-    return this.#memory.readU8(guestAddr);
-  }
-  readU16(guestAddr: GuestAddress): number {
-    return this.#memory.readU16(guestAddr);
-  }
-  readU32(guestAddr: GuestAddress): number {
-    return this.#memory.readU32(guestAddr);
-  }
-  readU64(guestAddr: GuestAddress): bigint {
-    return this.#memory.readU64(guestAddr);
-  }
-  writeU8(guestAddr: GuestAddress, value: number): void {
-    this.#memory.writeU8(guestAddr, value);
-  }
-  writeU16(guestAddr: GuestAddress, value: number): void {
-    this.#memory.writeU16(guestAddr, value);
-  }
-  writeU32(guestAddr: GuestAddress, value: number): void {
-    this.#memory.writeU32(guestAddr, value);
-  }
-  writeU64(guestAddr: GuestAddress, value: bigint): void {
-    this.#memory.writeU64(guestAddr, value);
-  }
-
-  slice(guestAddr: GuestAddress, length: number, access: Access): GuestSlice {
-    const slice = this.#memory.slice(guestAddr, length, access);
+  override slice(guestAddr: GuestAddress, length: number, access: Access): GuestSlice {
+    const slice = super.slice(guestAddr, length, access);
     this.#slices++;
     let out = true;
     const release = (): void => {
@@ -88,25 +46,26 @@ export class LoanLedger implements GuestMemory {
     };
   }
 
-  lend(
+  override lend(
     addrLow: number,
     addrHigh: number,
     length: number,
     access: Access,
     table: SegmentTable,
-  ): boolean {
+  ): LendResult {
     const first = table.count;
-    if (!this.#memory.lend(addrLow, addrHigh, length, access, table)) return false;
+    const answer = super.lend(addrLow, addrHigh, length, access, table);
+    if (answer !== LEND_READY) return answer;
     for (let i = first; i < table.count; i++) {
       const key = keyOf(table, i);
       this.#lent.set(key, (this.#lent.get(key) ?? 0) + 1);
       this.#segments++;
     }
-    return true;
+    return LEND_READY;
   }
 
   /** @throws {Error} for an entry that is not on loan */
-  giveBack(table: SegmentTable, first: number, count: number): void {
+  override giveBack(table: SegmentTable, first: number, count: number): void {
     for (let i = first; i < first + count; i++) {
       const key = keyOf(table, i);
       const out = this.#lent.get(key) ?? 0;
@@ -114,11 +73,7 @@ export class LoanLedger implements GuestMemory {
       this.#lent.set(key, out - 1);
       this.#segments--;
     }
-    this.#memory.giveBack(table, first, count);
-  }
-
-  [Symbol.dispose](): void {
-    this.#memory[Symbol.dispose]();
+    super.giveBack(table, first, count);
   }
 }
 
