@@ -1,6 +1,6 @@
 import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
 import { featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EPOLLET, EPOLLIN, Epoll, EventFd } from '@node-vmm/vmm-sys-util';
 
@@ -33,11 +33,11 @@ export interface Measured {
  */
 export class EntropyLoad {
   readonly #memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: MEMORY_SIZE }]);
-  readonly #layout = MockDriver.layout(QUEUE_SIZE, 0n);
+  readonly #layout = SplitDriverQueue.layout(QUEUE_SIZE, 0n);
   readonly #kick = EventFd.create();
   readonly #call = EventFd.create();
   readonly #epoll = new Epoll();
-  #driver: MockDriver | undefined;
+  #driver: SplitDriverQueue | undefined;
 
   /** Hands the ring to the back-end. */
   async start(frontend: VhostUserFrontend): Promise<void> {
@@ -48,7 +48,7 @@ export class EntropyLoad {
     }
     await frontend.setFeatures(features);
     await frontend.setMemTable(this.#memory);
-    this.#driver = new MockDriver(this.#memory, { ...this.#layout, features });
+    this.#driver = new SplitDriverQueue(this.#memory, { ...this.#layout, features });
     this.#epoll.add(this.#call.fd, EPOLLIN | EPOLLET, 0);
     const { descTable, availRing, usedRing } = this.#layout;
     await frontend.startVring({

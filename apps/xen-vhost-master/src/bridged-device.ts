@@ -282,7 +282,7 @@ export class BridgedDevice implements VirtioDevice {
       }
       await frontend.setFeatures(session.features);
       for (const wiring of session.queues.values()) {
-        if (!wiring.started) await this.#start(frontend, wiring);
+        if (!wiring.started) await this.#start(frontend, wiring, session.features);
       }
     } catch (error) {
       if (this.#link.frontend !== frontend) return; // lost meanwhile: its successor starts them
@@ -295,9 +295,9 @@ export class BridgedDevice implements VirtioDevice {
     }
   }
 
-  async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
+  async #start(frontend: VhostUserFrontend, wiring: QueueWiring, features: bigint): Promise<void> {
     const resume = wiring.handedOver;
-    const base = wiring.handOver();
+    const base = wiring.handOver(features);
     const { index, size, descTable, availRing, usedRing } = wiring.config;
     await frontend.startVring({
       index,

@@ -95,11 +95,12 @@ export class QueueWiring {
   /**
    * To be called before a back-end is given the ring.
    *
+   * @param features - negotiated: they say how the ring is laid out
    * @returns the base at which it begins
    * @throws {VmMemoryError} when the guest gave a ring outside its memory
    * @throws {VhostUserMasterError} IMPOSSIBLE_RING
    */
-  handOver(): number {
+  handOver(features: bigint): number {
     this.kick.restore();
     this.call.restore();
     if (this.#position !== undefined) return this.#position.resume();
@@ -109,6 +110,7 @@ export class QueueWiring {
       size,
       availRing: guestAddress(availRing),
       usedRing: guestAddress(usedRing),
+      features,
     });
     return this.#position.base;
   }

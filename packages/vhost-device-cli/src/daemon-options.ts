@@ -1,3 +1,4 @@
+import type { User } from './drop-privileges.ts';
 import type { LogLevel } from './log-levels.ts';
 
 /** What every daemon's command line says: see `addDaemonOptions`. */
@@ -9,6 +10,8 @@ export interface DaemonOptions {
   readonly socketMode?: number;
   /** Group that owns the sockets; default the process's. */
   readonly socketGroup?: number;
+  /** Who to become before the first front-end is served; default nobody else. */
+  readonly user?: User;
   /** Offer XEN_MMAP; default where the machine has Xen's privcmd device. */
   readonly xenMmap?: boolean;
   /** Make a device again that has failed; default no. */

@@ -3,8 +3,9 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vhost-device-cli/CliError');
 /**
  * - `USAGE`: the command line makes no sense.
  * - `BAD_DIRECTORY`: there is no directory for the sockets.
+ * - `NOT_PERMITTED`: the process may not become the user that it is to be.
  */
-export type CliErrorCode = 'USAGE' | 'BAD_DIRECTORY';
+export type CliErrorCode = 'USAGE' | 'BAD_DIRECTORY' | 'NOT_PERMITTED';
 
 /** The error of this package. */
 export class CliError extends Error {

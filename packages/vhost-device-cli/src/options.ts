@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { DaemonOptions } from './daemon-options.ts';
+import { findUser, type User } from './drop-privileges.ts';
 import { CliError } from './errors.ts';
 import { findGroup } from './group.ts';
 import { LOG_LEVELS } from './log-levels.ts';
@@ -48,6 +49,12 @@ function group(text: string): number {
   return gid;
 }
 
+function user(text: string): User {
+  const found = findUser(text);
+  if (found === undefined) throw new InvalidArgumentError('There is no such user.');
+  return found;
+}
+
 /** Adds what every daemon has: sockets, who may use them, threads, log. */
 export function addDaemonOptions(command: Command): Command {
   return command
@@ -55,6 +62,7 @@ export function addDaemonOptions(command: Command): Command {
     .option('-c, --socket-count <n>', 'number of guests (sockets)', count(SOCKET_COUNT_MAX), 1)
     .option('--socket-mode <octal>', 'permissions of the sockets (default: by umask)', mode)
     .option('--socket-group <name|gid>', 'group that owns the sockets', group)
+    .option('--user <name|uid>', 'become this user once sockets and devices are open', user)
     .addOption(
       new Option(
         '--xen-mmap <when>',
@@ -85,7 +93,7 @@ export function addDaemonOptions(command: Command): Command {
  */
 export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
   const { socketPath, socketCount, socketMode, socketGroup, xenMmap, workers, logLevel } = raw;
-  const { restartFailed, exitOnFailure } = raw;
+  const { user: runAs, restartFailed, exitOnFailure } = raw;
   // Not Commander's to require: it would say so before it names an option that does not exist.
   if (socketPath === undefined) {
     throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
@@ -96,6 +104,7 @@ export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
     socketCount,
     ...(socketMode === undefined ? {} : { socketMode }),
     ...(socketGroup === undefined ? {} : { socketGroup }),
+    ...(runAs === undefined ? {} : { user: runAs }),
     ...(xenMmap === undefined || xenMmap === 'auto' ? {} : { xenMmap: xenMmap === 'on' }),
     ...(restartFailed === undefined ? {} : { restartFailed }),
     ...(exitOnFailure === undefined ? {} : { exitOnFailure }),

@@ -1,4 +1,5 @@
-import type { VhostUserDaemon } from '@node-vmm/vhost-user-backend';
+import { existsSync } from 'node:fs';
+import type { MapForeign, ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import type { DaemonOptions } from './daemon-options.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
@@ -7,6 +8,9 @@ import type { Program } from './program.ts';
 
 /** How long SIGUSR1 waits for a device that does not answer, milliseconds. */
 const STATUS_MS = 1000;
+
+/** Where Linux has Xen's privcmd (xenfs had it elsewhere before 2012). */
+const PRIVCMD_PATH = '/dev/xen/privcmd';
 
 /** A daemon that serves one device of a kind on each of its sockets. */
 export interface DaemonSpec {
@@ -34,7 +38,7 @@ type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: objec
  */
 export async function runDaemon(program: Program, spec: DaemonSpec): Promise<number> {
   const { options } = spec;
-  const { workers, logLevel, socketCount, xenMmap } = options;
+  const { workers, logLevel, socketCount } = options;
   // Here and not above: who asks for a version needs none of it.
   const { checkSockets } = await import('./sockets.ts');
   checkSockets(options);
@@ -45,11 +49,12 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   }));
   logger.info({ sockets: socketCount, ...deviceOptions }, 'starting');
   const backend = await import('@node-vmm/vhost-user-backend');
+  const mapForeign = await foreignMapping(options);
   const failure = new FatalFailure(options.exitOnFailure === true, () => daemon?.serving ?? 0);
   daemon = new backend.VhostUserDaemon({
     logger,
     workers,
-    ...(xenMmap === undefined ? {} : { xenMmap }),
+    ...(mapForeign === undefined ? {} : { mapForeign }),
     onDeviceFailed: (_device, error) => failure.add(error),
   });
   try {
@@ -67,11 +72,16 @@ async function serve(
   failure: FatalFailure,
 ): Promise<number> {
   const { ended } = program.signals;
-  const added = addDevices(program, daemon, spec);
+  const prepared = prepareDevices(program, daemon, spec);
   // Whoever asks for the end meanwhile makes the rest of it fail, and need not hear that.
-  added.catch(() => undefined);
-  const first = await Promise.race([ended, failure.happened, added]);
-  if (first === false) return EXIT_FAILURE;
+  prepared.catch(() => undefined);
+  const first = await Promise.race([ended, failure.happened, prepared]);
+  if (first === undefined) return EXIT_FAILURE;
+  if (Array.isArray(first)) {
+    const { user } = spec.options;
+    if (user !== undefined) (await import('./drop-privileges.ts')).dropPrivileges(user);
+    for (const device of first) device.serve();
+  }
   failure.complete();
   const reason = await Promise.race([ended, failure.happened]);
   if (typeof reason === 'string') {
@@ -83,28 +93,40 @@ async function serve(
   return EXIT_FAILURE;
 }
 
-/** @returns false when it could not be done, which the user has been told */
-async function addDevices(
+/** Loads what maps memory of Xen domains, where it is wanted: nothing else of Xen is loaded. */
+async function foreignMapping({ xenMmap }: DaemonOptions): Promise<MapForeign | undefined> {
+  if (!(xenMmap ?? existsSync(PRIVCMD_PATH))) return undefined;
+  return (await import('@node-vmm/vm-memory/xen')).mapForeign;
+}
+
+/**
+ * Opens everything that may take rights.
+ *
+ * @returns undefined when it could not be done, which the user has been told
+ */
+async function prepareDevices(
   program: Program,
   daemon: VhostUserDaemon,
   { options, device, module, deviceOptions }: Found,
-): Promise<boolean> {
+): Promise<ServedDevice[] | undefined> {
   const { socketOf, socketProblem } = await import('./sockets.ts');
+  const devices: ServedDevice[] = [];
   for (let i = 0; i < options.socketCount && !program.signals.ending; i++) {
     const socket = socketOf(options, i);
     try {
-      await daemon.addDevice({
+      const prepared = await daemon.prepareDevice({
         name: `${device}${i}`,
         module,
         options: deviceOptions,
         ...socket,
         ...(options.restartFailed === true ? { restart: {} } : {}),
       });
+      devices.push(prepared);
     } catch (error) {
-      if (program.signals.ending) return true;
+      if (program.signals.ending) return devices;
       program.complain(socketProblem(error, socket.socketPath));
-      return false;
+      return undefined;
     }
   }
-  return true;
+  return devices;
 }

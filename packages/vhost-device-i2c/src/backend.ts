@@ -57,7 +57,7 @@ export class I2cDevice implements VhostUserDevice {
    */
   constructor(
     attachments: readonly I2cAttachment[],
-    context: Omit<DeviceContext, 'configChanged'>,
+    context: Pick<DeviceContext, 'logger' | 'poller'>,
   ) {
     this.#attachments = attachments;
     this.#logger = context.logger;

@@ -12,7 +12,7 @@ export interface VringConfig {
   readonly descTable: GuestAddress;
   readonly availRing: GuestAddress;
   readonly usedRing: GuestAddress;
-  /** Available index to go on at; what `stopVring` returned, 0 for a new queue. */
+  /** Where to go on: what `stopVring` returned, or a `RingPosition` says; `freshPosition` of a new queue. */
   readonly base: number;
   /** Signalled by the guest's notifications. Stays the caller's. */
   readonly kick: EventFd;

@@ -1,4 +1,8 @@
-import { type MockBuffer, MockDriver, type UsedRequest } from '@node-vmm/virtio-queue/testing';
+import {
+  type DriverBuffer,
+  SplitDriverQueue,
+  type UsedRequest,
+} from '@node-vmm/virtio-queue/driver';
 import { DriverError } from './errors.ts';
 import type { GuestHeap } from './guest-heap.ts';
 import type { GuestPlatform } from './guest-platform.ts';
@@ -17,7 +21,7 @@ export interface DriverQueueOptions {
 /** A virtqueue of a device behind a virtio-mmio transport, used by a driver that blocks. */
 export class DriverQueue {
   readonly index: number;
-  readonly ring: MockDriver;
+  readonly ring: SplitDriverQueue;
   readonly #transport: MmioDriverTransport;
   readonly #platform: GuestPlatform;
   readonly #irq: number;
@@ -47,9 +51,9 @@ export class DriverQueue {
       });
     }
     const size = options.size ?? Math.min(max, 256);
-    const { byteLength } = MockDriver.layout(size);
-    const layout = MockDriver.layout(size, heap.allocate(byteLength, RING_ALIGNMENT));
-    this.ring = new MockDriver(platform.memory, { ...layout, features: place.features });
+    const { byteLength } = SplitDriverQueue.layout(size);
+    const layout = SplitDriverQueue.layout(size, heap.allocate(byteLength, RING_ALIGNMENT));
+    this.ring = new SplitDriverQueue(platform.memory, { ...layout, features: place.features });
     transport.setUpQueue(place.index, layout);
     this.index = place.index;
     this.#transport = transport;
@@ -75,7 +79,7 @@ export class DriverQueue {
   }
 
   /** Adds a chain for `run`. @returns its head, -1 when the queue is full */
-  add(buffers: readonly MockBuffer[]): number {
+  add(buffers: readonly DriverBuffer[]): number {
     return this.ring.add(buffers);
   }
 

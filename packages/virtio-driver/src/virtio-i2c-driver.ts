@@ -10,7 +10,7 @@ import {
   VIRTIO_ID_I2C_ADAPTER,
   VIRTIO_RING_F_EVENT_IDX,
 } from '@node-vmm/virtio-bindings';
-import type { MockBuffer } from '@node-vmm/virtio-queue/testing';
+import type { DriverBuffer } from '@node-vmm/virtio-queue/driver';
 import { type GuestAddress, guestAddress } from '@node-vmm/vm-memory';
 import { DriverQueue, type DriverQueueOptions } from './driver-queue.ts';
 import { DriverError } from './errors.ts';
@@ -168,7 +168,7 @@ export class VirtioI2cDriver {
     );
     memory.writeU8(status, NO_STATUS);
     if (!message.read) memory.write(buffer, message.data);
-    const chain: MockBuffer[] = [
+    const chain: DriverBuffer[] = [
       { guestAddr: header, length: VIRTIO_I2C_OUT_HDR.SIZE, writable: false },
     ];
     if (length > 0) chain.push({ guestAddr: buffer, length, writable: message.read });

@@ -7,10 +7,11 @@ import {
   VIRTIO_ID_I2C_ADAPTER,
 } from '@node-vmm/virtio-driver';
 import {
-  SplitVirtqueue,
+  createVirtqueue,
   VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
   VIRTIO_RING_F_EVENT_IDX,
+  type Virtqueue,
 } from '@node-vmm/virtio-queue';
 import { type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 
@@ -36,7 +37,7 @@ export class TestI2cDevice implements VirtioDevice {
   deaf = false;
   interrupt: () => void = () => undefined;
   readonly #memory: GuestMemory;
-  #queue: SplitVirtqueue | undefined;
+  #queue: Virtqueue | undefined;
   #pointer = 0;
 
   constructor(memory: GuestMemory) {
@@ -61,7 +62,7 @@ export class TestI2cDevice implements VirtioDevice {
   }
 
   startQueue(features: bigint, queue: QueueConfig): void {
-    this.#queue = SplitVirtqueue.create(this.#memory, {
+    this.#queue = createVirtqueue(this.#memory, {
       size: queue.size,
       descTable: guestAddress(queue.descTable),
       availRing: guestAddress(queue.availRing),
@@ -87,7 +88,7 @@ export class TestI2cDevice implements VirtioDevice {
     if (queue.flush()) this.interrupt();
   }
 
-  #serve(queue: SplitVirtqueue): void {
+  #serve(queue: Virtqueue): void {
     const batch = queue.popBatch();
     let failed = false;
     for (let i = 0; i < batch.length; i++) {

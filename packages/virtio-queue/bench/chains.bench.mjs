@@ -2,12 +2,12 @@
 // Run after a build: node packages/virtio-queue/bench/chains.bench.mjs
 
 import {
+  createVirtqueue,
   featureWord,
-  SplitVirtqueue,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 
@@ -20,7 +20,7 @@ const TABLES = 0xc_0000;
 
 const memory = GuestMemoryBuffer.create([{ guestAddr: guestAddress(0), length: 1 << 20 }]);
 const config = {
-  ...MockDriver.layout(SIZE, 0n),
+  ...SplitDriverQueue.layout(SIZE, 0n),
   features: featureWord(VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC),
 };
 const now = () => Number(process.hrtime.bigint());
@@ -40,8 +40,8 @@ const shapes = {
 
 /** Nanoseconds per chain of the device's part and of both parts, best of the rounds. */
 function measure(offer) {
-  const driver = new MockDriver(memory, config);
-  const queue = SplitVirtqueue.create(memory, config);
+  const driver = new SplitDriverQueue(memory, config);
+  const queue = createVirtqueue(memory, config);
   let device = Number.POSITIVE_INFINITY;
   let both = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round++) {

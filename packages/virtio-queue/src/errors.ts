@@ -5,7 +5,9 @@ const MARK: unique symbol = Symbol.for('@node-vmm/virtio-queue/VirtioQueueError'
  * - `BAD_SIZE`: the queue size is no power of two of 1..32768
  * - `MISALIGNED`: a ring is not aligned as §2.7 demands
  * - `RING_NOT_IN_MEMORY`: a ring is not in guest memory, or not in one piece; `cause` says which
- * - `BAD_STATE`: restored indices are further apart than the queue is long
+ * - `RING_NOT_READY`: a ring is in memory that is not mapped yet: `GuestMemory.whenReady` tells when
+ * - `UNSUPPORTED_LAYOUT`: the ring has a layout that is not implemented
+ * - `BAD_STATE`: a position that cannot be, or further from the used index than the queue is long
  * - `BAD_AVAIL_INDEX`: `avail.idx` ran further ahead than the queue is long
  * - `BAD_HEAD`: an available entry names a descriptor that does not exist
  */
@@ -13,6 +15,8 @@ export type VirtioQueueErrorCode =
   | 'BAD_SIZE'
   | 'MISALIGNED'
   | 'RING_NOT_IN_MEMORY'
+  | 'RING_NOT_READY'
+  | 'UNSUPPORTED_LAYOUT'
   | 'BAD_STATE'
   | 'BAD_AVAIL_INDEX'
   | 'BAD_HEAD';
@@ -24,6 +28,7 @@ export interface VirtioQueueErrorContext {
   readonly guestAddr?: bigint;
   /** Index or descriptor number that the driver gave. */
   readonly index?: number;
+  readonly position?: number;
   readonly nextAvail?: number;
   readonly nextUsed?: number;
 }

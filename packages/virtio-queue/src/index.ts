@@ -1,6 +1,7 @@
 /**
  * The device side of virtqueues (VIRTIO 1.3, split rings) against hostile drivers: batches of
  * validated descriptor chains over guest memory, without allocation on the data path.
+ * `createVirtqueue` makes a `Virtqueue`; nobody else needs to know how its ring is laid out.
  *
  * @packageDocumentation
  */
@@ -17,7 +18,8 @@ export {
 export * from './chain-batch.ts';
 export * from './descriptor-chain.ts';
 export * from './errors.ts';
-export * from './queue-state.ts';
-export { type SplitQueueConfig, splitRingSizes } from './split-ring.ts';
-export * from './split-virtqueue.ts';
-export * from './virtqueue.ts';
+export type { RingMemory, RingSizes } from './ring-layout.ts';
+export type * from './ring-observer.ts';
+export * from './rings.ts';
+export type * from './virtqueue.ts';
+export type * from './virtqueue-config.ts';

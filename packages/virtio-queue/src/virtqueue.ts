@@ -1,6 +1,7 @@
+import type { GuestMemory } from '@node-vmm/vm-memory';
 import type { ChainBatch } from './chain-batch.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
-import type { QueueState } from './queue-state.ts';
+import type { VirtqueueConfig } from './virtqueue-config.ts';
 
 /** What a queue counted since it was made; read by metrics, never reset. */
 export interface QueueCounters {
@@ -15,7 +16,7 @@ export interface QueueCounters {
 }
 
 /**
- * The device side of one virtqueue, whatever its layout (split now, packed later).
+ * The device side of one virtqueue, whatever its layout: `createVirtqueue` makes one.
  *
  * The driver is hostile: a malformed chain is returned unused and counted; a malformed ring (an
  * index that cannot be) breaks the queue, which then serves nothing until it is made anew.
@@ -30,6 +31,22 @@ export interface Virtqueue extends Disposable {
    * when this is 0: only then does the saved position account for every chain.
    */
   readonly inflight: number;
+  /** Guest memory that the ring and the chains of the next batch are in. */
+  readonly memory: GuestMemory;
+  /**
+   * Where another queue object goes on with the ring, once this one was disposed of: what
+   * GET_VRING_BASE answers. Unsigned, 32 bits, and opaque: see `createVirtqueue`. Chains in flight are
+   * behind it, and lost to a queue that goes on from here.
+   */
+  readonly position: number;
+
+  /**
+   * True while the queue waits for guest memory that is not mapped yet: the next chain stays in the
+   * ring, `popBatch` takes nothing, and `enableNotification` announces nothing.
+   */
+  readonly parked: boolean;
+  /** Called when a queue is no longer parked: look at it again. */
+  onReady: (() => void) | undefined;
 
   /**
    * Takes the chains that the driver made available, in ring order. The batch is the queue's own
@@ -80,8 +97,25 @@ export interface Virtqueue extends Disposable {
   enableNotification(): boolean;
 
   /**
-   * What another queue object needs to go on from here. Completed chains are published, without the
-   * notification that `flush` decides on, and notifications of the driver are asked for again.
+   * Goes on in other memory: the front-end has exchanged its memory table, or moved the ring within
+   * it. Detached chains stay in the former memory, which the caller keeps mapped until they are
+   * completed. Look once afterwards.
+   *
+   * @param config - of the same size and features
+   * @param onReleased - called once the last chain of the former memory was completed, unless there is
+   * none. Disposal does not call it: what the device still keeps of a queue that stopped is its owner's
+   * to know
+   * @returns chains in the former memory that are not completed
+   * @throws {VirtioQueueError} MISALIGNED, RING_NOT_IN_MEMORY, RING_NOT_READY; the queue is where it
+   * was then
+   * @throws {TypeError} when chains of the last batch are neither completed nor detached
    */
-  saveState(): QueueState;
+  relocate(memory: GuestMemory, config: VirtqueueConfig, onReleased?: () => void): number;
+
+  /**
+   * Leaves the ring to whoever goes on with it. Completed chains are published, without the
+   * notification that `flush` decides on, and notifications of the driver are asked for again. Chains
+   * that are completed later give back their memory, and the driver does not see them. Idempotent.
+   */
+  [Symbol.dispose](): void;
 }

@@ -4,6 +4,9 @@ import {
   type GuestMemory,
   type GuestMemoryRegion,
   type GuestSlice,
+  LEND_FAULT,
+  LEND_READY,
+  type LendResult,
   MappedRegion,
   type SegmentTable,
   VmMemoryError,
@@ -85,12 +88,20 @@ export class OnDemandMemory implements GuestMemory {
     };
   }
 
-  lend(low: number, high: number, length: number, _access: Access, table: SegmentTable): boolean {
+  lend(
+    low: number,
+    high: number,
+    length: number,
+    _access: Access,
+    table: SegmentTable,
+  ): LendResult {
     const pieces = this.#pieces((BigInt(high) << 32n) + BigInt(low), length);
-    if (pieces === undefined || table.count + pieces.length > table.capacity) return false;
+    if (pieces === undefined || table.count + pieces.length > table.capacity) return LEND_FAULT;
     for (const { ref, offset, run } of pieces) table.push(this.#map(ref), offset, run);
-    return true;
+    return LEND_READY;
   }
+
+  whenReady(): void {}
 
   giveBack(table: SegmentTable, first: number, count: number): void {
     for (let i = first; i < first + count; i++) {

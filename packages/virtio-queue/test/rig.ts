@@ -1,13 +1,13 @@
 import {
   type ChainBatch,
+  createVirtqueue,
   type DescriptorChain,
   featureWord,
-  type QueueState,
-  type SplitQueueConfig,
-  SplitVirtqueue,
   VIRTIO_RING_F_INDIRECT_DESC,
+  type Virtqueue,
+  type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { type GuestAddress, type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryBuffer, LoanLedger } from '@node-vmm/vm-memory/testing';
 
@@ -29,9 +29,9 @@ export interface RigOptions {
 /** Both sides of a queue over small guest memory that counts loans. */
 export class Rig {
   readonly memory: LoanLedger;
-  readonly config: SplitQueueConfig;
-  readonly driver: MockDriver;
-  readonly queue: SplitVirtqueue;
+  readonly config: VirtqueueConfig;
+  readonly driver: SplitDriverQueue;
+  readonly queue: Virtqueue;
 
   constructor(options: RigOptions = {}) {
     const { size = 8, features = [VIRTIO_RING_F_INDIRECT_DESC], start } = options;
@@ -42,18 +42,14 @@ export class Rig {
           { guestAddr: guestAddress(BORDER), length: END - BORDER },
         ]),
     );
-    this.config = { ...MockDriver.layout(size), features: featureWord(...features) };
-    this.driver = new MockDriver(this.memory, this.config, start);
-    this.queue = SplitVirtqueue.create(
-      this.memory,
-      this.config,
-      start === undefined ? undefined : { nextAvail: start, nextUsed: start },
-    );
+    this.config = { ...SplitDriverQueue.layout(size), features: featureWord(...features) };
+    this.driver = new SplitDriverQueue(this.memory, this.config, start);
+    this.queue = createVirtqueue(this.memory, this.config, start);
   }
 
   /** Another device over the same ring. */
-  successor(state: QueueState): SplitVirtqueue {
-    return SplitVirtqueue.create(this.memory, this.config, state);
+  successor(position: number): Virtqueue {
+    return createVirtqueue(this.memory, this.config, position);
   }
 }
 

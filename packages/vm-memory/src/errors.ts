@@ -6,6 +6,7 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vm-memory/VmMemoryError');
  * What went wrong:
  * - `OUT_OF_RANGE`: an access touches addresses where no memory is
  * - `NOT_CONTIGUOUS`: a run that must be in one piece crosses a region border
+ * - `NOT_YET`: memory that is not mapped or translated yet: `GuestMemory.whenReady` tells when
  * - `CLOSED`: the memory, or the loan of it, has been given up
  * - `BAD_REGION`: a region is empty, exceeds the address space, or cannot be described
  * - `OVERLAP`: two regions claim the same address
@@ -16,6 +17,7 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vm-memory/VmMemoryError');
 export type VmMemoryErrorCode =
   | 'OUT_OF_RANGE'
   | 'NOT_CONTIGUOUS'
+  | 'NOT_YET'
   | 'CLOSED'
   | 'BAD_REGION'
   | 'OVERLAP'

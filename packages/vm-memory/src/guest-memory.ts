@@ -7,6 +7,15 @@ export const ACCESS_WRITE = 2;
 export const ACCESS_READ_WRITE = 3;
 export type Access = typeof ACCESS_READ | typeof ACCESS_WRITE | typeof ACCESS_READ_WRITE;
 
+/** A byte of the range does not exist, or the table is full. */
+export const LEND_FAULT = 0;
+/** The pieces are in the table. */
+export const LEND_READY = 1;
+/** The range may exist, but is not mapped or translated yet: `whenReady` tells when to try again. */
+export const LEND_NOT_YET = 2;
+/** What `GuestMemory.lend` answers. */
+export type LendResult = typeof LEND_FAULT | typeof LEND_READY | typeof LEND_NOT_YET;
+
 /**
  * A run of guest physical memory that is mapped in one piece.
  *
@@ -69,7 +78,8 @@ export interface GuestMemory extends Disposable {
   /**
    * Borrows a run that lies within one region (a ring, a table).
    *
-   * @throws {VmMemoryError} OUT_OF_RANGE, or NOT_CONTIGUOUS when it crosses a region border
+   * @throws {VmMemoryError} OUT_OF_RANGE; NOT_CONTIGUOUS when it crosses a region border; NOT_YET when
+   * it is not mapped or translated yet, see `whenReady`
    */
   slice(guestAddr: GuestAddress, length: number, access: Access): GuestSlice;
 
@@ -80,8 +90,8 @@ export interface GuestMemory extends Disposable {
    * @param addrLow - bits 31..0 of the guest address
    * @param addrHigh - bits 63..32
    * @param length - bytes, 1..2^32 - 1
-   * @returns false, with the table as it was, when a byte of the range does not exist or the table
-   * is full
+   * @returns LEND_READY; else the table is as it was. After LEND_NOT_YET the memory keeps what it
+   * fetched until the loan is tried again, so that one of several pieces comes to an end
    */
   lend(
     addrLow: number,
@@ -89,7 +99,15 @@ export interface GuestMemory extends Disposable {
     length: number,
     access: Access,
     table: SegmentTable,
-  ): boolean;
+  ): LendResult;
+
+  /**
+   * To be called after a loan that had to wait (LEND_NOT_YET, or NOT_YET of `slice`).
+   *
+   * @param retry - called once, on this thread and never from within a call of this object, when the
+   * loan may be tried again; never once the memory is disposed of
+   */
+  whenReady(retry: () => void): void;
 
   /** Gives back entries `[first, first + count)` of a table that `lend` filled. */
   giveBack(table: SegmentTable, first: number, count: number): void;

@@ -2,7 +2,15 @@ import { TWO_32 } from '@node-vmm/vmm-sys-util';
 import { copyBytes } from './copy-bytes.ts';
 import { rangeText, VmMemoryError } from './errors.ts';
 import type { GuestAddress } from './guest-address.ts';
-import type { Access, GuestMemory, GuestMemoryRegion, GuestSlice } from './guest-memory.ts';
+import {
+  type Access,
+  type GuestMemory,
+  type GuestMemoryRegion,
+  type GuestSlice,
+  LEND_FAULT,
+  LEND_READY,
+  type LendResult,
+} from './guest-memory.ts';
 import { sortRanges } from './guest-range.ts';
 import { MappedRegion } from './mapped-region.ts';
 import { RegionSlice } from './region-slice.ts';
@@ -145,14 +153,18 @@ export class RegionGuestMemory implements GuestMemory {
     length: number,
     _access: Access,
     table: SegmentTable,
-  ): boolean {
+  ): LendResult {
     const address = addrHigh * TWO_32 + addrLow;
     const last = this.#last;
     const offset = address - last.start;
     if (offset >= 0 && offset + length <= last.length && length > 0) {
-      return table.push(last, offset, length);
+      return table.push(last, offset, length) ? LEND_READY : LEND_FAULT;
     }
     return this.#lendAcross(address, length, table);
+  }
+
+  whenReady(_retry: () => void): void {
+    // Everything is mapped: no loan has to wait.
   }
 
   giveBack(_table: SegmentTable, _first: number, _count: number): void {
@@ -213,8 +225,8 @@ export class RegionGuestMemory implements GuestMemory {
     return false;
   }
 
-  #lendAcross(address: number, length: number, table: SegmentTable): boolean {
-    if (length === 0 || !this.#covered(address, length)) return false;
+  #lendAcross(address: number, length: number, table: SegmentTable): LendResult {
+    if (length === 0 || !this.#covered(address, length)) return LEND_FAULT;
     const mark = table.count;
     let i = this.#indexAt(address);
     let at = address;
@@ -225,13 +237,13 @@ export class RegionGuestMemory implements GuestMemory {
       const run = Math.min(left, region.length - offset);
       if (!table.push(region, offset, run)) {
         table.truncate(mark);
-        return false;
+        return LEND_FAULT;
       }
       this.#last = region;
       at += run;
       left -= run;
     }
-    return true;
+    return LEND_READY;
   }
 
   #copy(guestAddr: GuestAddress, bytes: Uint8Array, toGuest: boolean): void {

@@ -26,6 +26,7 @@ describe('the watch over a used index', () => {
       size: 64,
       availRing: guestAddress(0x1000),
       usedRing: guestAddress(0x2000),
+      features: 0n,
     };
     const position = new RingPosition(memory, place);
     ring.avail = 7;

@@ -1,4 +1,4 @@
-import type { MockBuffer, MockDriver } from '@node-vmm/virtio-queue/testing';
+import type { DriverBuffer, SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { type GuestAddress, type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { type RequestShape, requestParts, UNTOUCHED } from './requests.ts';
 
@@ -13,12 +13,12 @@ export interface GuestRequest {
  */
 export class GuestI2c {
   readonly #memory: GuestMemory;
-  readonly #driver: MockDriver;
+  readonly #driver: SplitDriverQueue;
   readonly #start: number;
   #next: number;
 
   /** @param start - guest address from where on requests may be laid out */
-  constructor(memory: GuestMemory, driver: MockDriver, start: number) {
+  constructor(memory: GuestMemory, driver: SplitDriverQueue, start: number) {
     this.#memory = memory;
     this.#driver = driver;
     this.#start = start;
@@ -40,7 +40,7 @@ export class GuestI2c {
     const { out, inLength } = requestParts(shape);
     const outAddr = this.#place(out);
     const answer = this.#place(new Uint8Array(inLength).fill(UNTOUCHED));
-    const cut = (from: number, length: number, at: number[], writable: boolean): MockBuffer[] =>
+    const cut = (from: number, length: number, at: number[], writable: boolean): DriverBuffer[] =>
       [0, ...at].map((start, i) => ({
         guestAddr: guestAddress(from + start),
         length: (at[i] ?? length) - start,

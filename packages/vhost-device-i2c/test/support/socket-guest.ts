@@ -1,5 +1,5 @@
 import { VhostUserFrontend } from '@node-vmm/vhost-user-master';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { GuestI2c } from './guest.ts';
@@ -10,7 +10,7 @@ const REQUESTS = 0x1_0000;
 
 /** A guest that drives the daemon over its socket, as a VMM would let it. */
 export class SocketGuest {
-  readonly #driver: MockDriver;
+  readonly #driver: SplitDriverQueue;
   readonly #poller: MainPoller;
   readonly #kick = EventFd.create();
   readonly #call = EventFd.create();
@@ -23,7 +23,7 @@ export class SocketGuest {
     poller: MainPoller,
     frontend: VhostUserFrontend,
     memory: GuestMemoryMmap,
-    driver: MockDriver,
+    driver: SplitDriverQueue,
   ) {
     this.#poller = poller;
     this.#frontend = frontend;
@@ -44,8 +44,8 @@ export class SocketGuest {
     await frontend.setFeatures(features);
     const memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x10_0000 }]);
     await frontend.setMemTable(memory);
-    const layout = { ...MockDriver.layout(QUEUE_SIZE), features };
-    const guest = new SocketGuest(poller, frontend, memory, new MockDriver(memory, layout));
+    const layout = { ...SplitDriverQueue.layout(QUEUE_SIZE), features };
+    const guest = new SocketGuest(poller, frontend, memory, new SplitDriverQueue(memory, layout));
     const { descTable, availRing, usedRing } = layout;
     await frontend.startVring({
       ...{ index: 0, size: QUEUE_SIZE, base: 0, descTable, availRing, usedRing },

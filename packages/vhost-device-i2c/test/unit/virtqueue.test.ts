@@ -1,6 +1,6 @@
 import { featureWord, VIRTIO_RING_F_INDIRECT_DESC } from '@node-vmm/virtio-bindings';
-import { SplitVirtqueue, type Virtqueue } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { createVirtqueue, type Virtqueue } from '@node-vmm/virtio-queue';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, EventLoop, silentLogger } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -12,7 +12,7 @@ import type { RequestShape } from '../support/requests.ts';
 const INDIRECT = featureWord(VIRTIO_RING_F_INDIRECT_DESC);
 
 let memory: GuestMemoryMmap;
-let driver: MockDriver;
+let driver: SplitDriverQueue;
 let queue: Virtqueue;
 let guest: GuestI2c;
 let stop: EventFd;
@@ -22,9 +22,9 @@ let flushes: number;
 
 beforeEach(() => {
   memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x10_0000 }]);
-  const config = { ...MockDriver.layout(256), features: INDIRECT };
-  driver = new MockDriver(memory, config);
-  queue = SplitVirtqueue.create(memory, config);
+  const config = { ...SplitDriverQueue.layout(256), features: INDIRECT };
+  driver = new SplitDriverQueue(memory, config);
+  queue = createVirtqueue(memory, config);
   guest = new GuestI2c(memory, driver, 0x1_0000);
   stop = EventFd.create();
   loop = new EventLoop(stop);

@@ -42,8 +42,8 @@ export interface RingConfig {
   readonly size: number;
   /** Negotiated feature word. */
   readonly features: bigint;
-  /** Next entry of the available ring to take. */
-  readonly nextAvail: number;
+  /** Where to begin: what GET_VRING_BASE answered, or a fresh ring's. */
+  readonly position: number;
   readonly enabled: boolean;
   readonly kickFd: number;
   readonly callFd: number | undefined;
@@ -56,10 +56,10 @@ export interface RingMove {
   readonly placement: RingPlacement | undefined;
 }
 
-/** A ring that stopped: its number and where to go on. */
+/** A ring that stopped, and where to go on: what GET_VRING_BASE answers. */
 export interface StoppedRing {
   readonly ring: number;
-  readonly nextAvail: number;
+  readonly position: number;
 }
 
 /** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
@@ -107,7 +107,7 @@ export interface WorkerCalls {
   /** Forgets attached memory that is not to be used. */
   dropMemory(params: { generation: number }): void;
   startRing(params: { ring: number; config: RingConfig }): void;
-  /** Results in the next available index; undefined when the ring did not run. */
+  /** Results in where to go on; undefined when the ring did not run. */
   stopRing(params: { ring: number }): number | undefined;
   /** Rings that are stopping stop now, whatever the device still holds of them. */
   abandon(params: Nothing): void;

@@ -21,7 +21,7 @@ export interface DeviceLink {
    */
   useMemory(generation: number, moves: readonly RingMove[]): Promise<StoppedRing[]>;
   startRing(ring: number, config: RingConfig): Promise<void>;
-  /** @returns the next available index; undefined when the ring did not run */
+  /** @returns where to go on; undefined when the ring did not run */
   stopRing(ring: number): Promise<number | undefined>;
   enableRing(ring: number, enabled: boolean): Promise<void>;
   setRingFd(ring: number, kind: RingFdKind, fd: number | undefined): Promise<void>;

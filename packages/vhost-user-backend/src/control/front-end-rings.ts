@@ -1,6 +1,6 @@
 import type { VringAddr } from '@node-vmm/vhost-user';
 import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
-import { splitRingSizes } from '@node-vmm/virtio-queue';
+import { freshPosition, isPosition, ringSizes } from '@node-vmm/virtio-queue';
 import { type EventFd, isPowerOfTwo, type Logger } from '@node-vmm/vmm-sys-util';
 import type {
   RingConfig,
@@ -18,7 +18,8 @@ class RingState {
   readonly usualSize: number;
   size: number;
   addr: VringAddr | undefined;
-  nextAvail = 0;
+  /** Where to go on; undefined for a fresh ring. */
+  position: number | undefined;
   enabled = false;
   /** The worker serves it. */
   running = false;
@@ -101,18 +102,18 @@ export class FrontEndRings {
 
   async setBase(index: number, base: number): Promise<void> {
     const ring = this.#ring(index);
-    if (base > 0xffff) throw invalid(index, `base ${base} exceeds 16 bits`);
+    if (!isPosition(this.#features, base)) throw invalid(index, `it cannot be at base ${base}`);
     await this.#change(index, () => {
-      ring.nextAvail = base;
+      ring.position = base;
     });
   }
 
-  /** Stops the ring. @returns its next available index */
+  /** Stops the ring. @returns where to go on with it */
   async getBase(index: number): Promise<number> {
     const ring = this.#ring(index);
     await this.#stop(index);
     closeFdsOf(ring, ['kick', 'call']);
-    return ring.nextAvail;
+    return this.#positionOf(ring);
   }
 
   /** Takes over the descriptor, undefined for none. */
@@ -147,7 +148,7 @@ export class FrontEndRings {
       closeFdsOf(ring, ['kick', 'call', 'err']);
       ring.size = ring.usualSize;
       ring.addr = undefined;
-      ring.nextAvail = 0;
+      ring.position = undefined;
       ring.enabled = false;
       ring.running = false;
     }
@@ -165,10 +166,10 @@ export class FrontEndRings {
 
   /** The workers have changed over to the memory table, in which some rings could not go on. */
   async moved(stopped: readonly StoppedRing[]): Promise<void> {
-    for (const { ring: index, nextAvail } of stopped) {
+    for (const { ring: index, position } of stopped) {
       const ring = this.#ring(index);
       ring.running = false;
-      ring.nextAvail = nextAvail;
+      ring.position = position;
     }
     for (const [index, ring] of this.#rings.entries()) {
       if (ring.running) continue;
@@ -190,9 +191,9 @@ export class FrontEndRings {
   async #stop(index: number): Promise<void> {
     const ring = this.#ring(index);
     if (!ring.running) return;
-    const nextAvail = await this.#device.stopRing(index);
+    const position = await this.#device.stopRing(index);
     ring.running = false;
-    if (nextAvail !== undefined) ring.nextAvail = nextAvail;
+    if (position !== undefined) ring.position = position;
   }
 
   /** Starts the ring if the front-end has said all that it takes. */
@@ -204,7 +205,7 @@ export class FrontEndRings {
       placement: this.#place(ring, ring.addr),
       size: ring.size,
       features: this.#features,
-      nextAvail: ring.nextAvail,
+      position: this.#positionOf(ring),
       enabled: ring.enabled,
       kickFd: kick.fd,
       callFd: call?.fd,
@@ -216,7 +217,7 @@ export class FrontEndRings {
 
   #place(ring: RingState, addr: VringAddr): RingPlacement | undefined {
     const { table } = this.#memory;
-    const bytes = splitRingSizes(ring.size);
+    const bytes = ringSizes({ size: ring.size, features: this.#features });
     const descTable = table.translate(addr.descTable, bytes.desc);
     const availRing = table.translate(addr.availRing, bytes.avail);
     const usedRing = table.translate(addr.usedRing, bytes.used);
@@ -224,6 +225,10 @@ export class FrontEndRings {
       return undefined;
     }
     return { descTable, availRing, usedRing };
+  }
+
+  #positionOf({ position }: RingState): number {
+    return position ?? freshPosition(this.#features);
   }
 
   #ring(index: number): RingState {

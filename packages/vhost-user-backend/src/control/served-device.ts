@@ -29,7 +29,7 @@ export class ServedDevice {
   readonly #logger: Logger;
   readonly #schedule: RestartSchedule | undefined;
   /** Lives whose end is not complete. */
-  readonly #ending = new Set<Promise<void>>();
+  readonly #ending = new Map<DeviceLife, Promise<void>>();
   #listener: UnixListener | undefined;
   #life: DeviceLife | undefined;
   /** When it began to be served, while it is. */
@@ -100,9 +100,9 @@ export class ServedDevice {
     return this.#closing;
   }
 
-  /** @internal Waits for no request of the device's any more: it is about to be closed by force. */
+  /** @internal While it is being closed: waits for none of the device's requests any more. */
   hurry(): void {
-    this.#life?.hurry();
+    for (const life of this.#ending.keys()) life.hurry();
   }
 
   async #make(): Promise<void> {
@@ -180,8 +180,8 @@ export class ServedDevice {
     this.#life = undefined;
     this.#pastConnections += life.connections;
     const end = life.end();
-    this.#ending.add(end);
-    return end.finally(() => this.#ending.delete(end));
+    this.#ending.set(life, end);
+    return end.finally(() => this.#ending.delete(life));
   }
 
   async #close(): Promise<void> {
@@ -191,7 +191,7 @@ export class ServedDevice {
     await this.#restart;
     // A life that has begun meanwhile.
     void this.#endLife();
-    await Promise.all(this.#ending);
+    await Promise.all(this.#ending.values());
     this.#options.onClosed(this);
   }
 }

@@ -165,7 +165,7 @@ export class DeviceInstance implements VringOwner {
   stopRing(index: number, answer: Answer<number | undefined>): void {
     const ring = this.#rings.get(index);
     const rings = ring === undefined ? [] : [ring];
-    this.#stop(rings, answer, ([stopped]) => answer.resolve(stopped?.nextAvail));
+    this.#stop(rings, answer, ([stopped]) => answer.resolve(stopped?.position));
   }
 
   abandon(): void {

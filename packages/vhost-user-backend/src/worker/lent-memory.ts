@@ -1,4 +1,3 @@
-import type { DescriptorChain } from '@node-vmm/virtio-queue';
 import {
   type GuestAddress,
   type GuestMemoryRegion,
@@ -10,13 +9,12 @@ import {
 
 /**
  * Guest memory that the main thread mapped and lent to this worker. It is given back, and may be unmapped,
- * when nobody here uses it any more: the device for its next rings, a ring, or a chain that the device
- * holds, each of which counts as a user.
+ * when nobody here uses it any more. Users are the instance, for its next rings; each ring that is in it;
+ * and each ring that has left it, while the device holds chains that it took there.
  */
 export class LentMemory {
   readonly generation: number;
   readonly view: RegionGuestMemory;
-  readonly #regions: Set<GuestMemoryRegion>;
   readonly #onReleased: (generation: number) => void;
   #users = 1;
 
@@ -49,7 +47,6 @@ export class LentMemory {
         return new MappedRegion(guestAddr, mapping.hostAddress, bytes.buffer as ArrayBuffer);
       }),
     );
-    this.#regions = new Set(this.view.regions);
   }
 
   /** One more user. */
@@ -63,12 +60,6 @@ export class LentMemory {
     if (--this.#users > 0) return;
     this.view.close();
     this.#onReleased(this.generation);
-  }
-
-  /** True when the chain's pieces are in this memory. A chain without pieces is in none. */
-  owns(chain: DescriptorChain): boolean {
-    if (chain.readableCount + chain.writableCount === 0) return false;
-    return this.#regions.has(chain.segments.regionAt(chain.firstSegment));
   }
 }
 

@@ -78,11 +78,11 @@ export class RingStops {
     let done = false;
     const end = (): void => {
       if (!this.#stopping.delete(ring)) return;
-      const nextAvail = ring.stop();
+      const position = ring.stop();
       this.#held.add(ring);
       this.#code.guard('queueStopped', () => device.queueStopped?.(ring.index));
       if (done) this.#letGo(ring);
-      count({ ring: ring.index, nextAvail });
+      count({ ring: ring.index, position });
     };
     ring.stopping();
     this.#stopping.set(ring, end);

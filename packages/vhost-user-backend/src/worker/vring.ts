@@ -1,10 +1,13 @@
 import {
   type ChainBatch,
+  createVirtqueue,
   type DescriptorChain,
-  type SplitQueueConfig,
-  SplitVirtqueue,
+  isWaiting,
+  VirtioQueueError,
+  type Virtqueue,
+  type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
-import type { GuestAddress } from '@node-vmm/vm-memory';
+import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
 import type {
   RingConfig,
@@ -37,12 +40,6 @@ export interface VringOwner {
   chainsForgotten(ring: number): void;
 }
 
-/** Memory that a ring has left, in which the device still holds chains. */
-interface Loan {
-  readonly memory: LentMemory;
-  held: number;
-}
-
 /**
  * One vring from its start to its stop. It takes chains while it is enabled; nothing in guest memory is
  * looked at or written to before it is first served: until then it may hold what firmware left behind.
@@ -56,8 +53,9 @@ export class Vring implements DeviceQueue {
   readonly #counters: RingCounters;
   #config: RingConfig;
   #memory: LentMemory;
-  #queue: SplitVirtqueue | undefined;
-  #older: Loan[] = [];
+  #queue: Virtqueue | undefined;
+  /** Memories that the ring has left, from which the device still holds chains. */
+  readonly #older = new Set<LentMemory>();
   #enabled = false;
   /** The driver kicked. */
   #kicked = false;
@@ -65,6 +63,8 @@ export class Vring implements DeviceQueue {
   #broken = false;
   /** The ring could not be opened, which has been said. */
   #faulty = false;
+  /** Memory that the ring waits for. */
+  #awaited: GuestMemory | undefined;
   /** Takes no more chains; those that the device holds may still be returned. */
   #stopping = false;
   #stopped = false;
@@ -111,19 +111,20 @@ export class Vring implements DeviceQueue {
    */
   stop(): number {
     const queue = this.#queue;
-    const nextAvail = queue === undefined ? this.#config.nextAvail : queue.saveState().nextAvail;
+    const position = queue === undefined ? this.#config.position : queue.position;
     this.stopping();
     this.#stopped = true;
     if (queue !== undefined) addCounters(this.#counters, queue);
     queue?.[Symbol.dispose]();
     this.#call = undefined;
     this.#err = undefined;
-    return nextAvail;
+    return position;
   }
 
   /** After `stop`: the device touches no chain of the ring any more. To be called once. */
   letGo(): void {
-    for (const { memory } of this.#older.splice(0)) memory.release();
+    for (const memory of this.#older) memory.release();
+    this.#older.clear();
     this.#memory.release();
   }
 
@@ -134,14 +135,16 @@ export class Vring implements DeviceQueue {
    */
   move(placement: RingPlacement | undefined, memory: LentMemory): void {
     const config = { ...this.#config, placement };
-    const queue = this.#queue;
-    if (queue !== undefined) {
+    const old = this.#memory;
+    let held = 0;
+    if (this.#queue !== undefined) {
       if (placement === undefined) throw new Error(NO_PLACE);
-      queue.relocate(memory.view, queueConfig(config, placement));
+      held = this.#queue.relocate(memory.view, queueConfig(config, placement), () => {
+        if (this.#older.delete(old)) old.release();
+      });
     }
-    const held = this.#older.reduce((rest, loan) => rest - loan.held, queue?.inflight ?? 0);
-    if (held > 0) this.#older.push({ memory: this.#memory, held });
-    else this.#memory.release();
+    if (held > 0) this.#older.add(old);
+    else old.release();
     this.#config = config;
     this.#memory = memory.retain();
     this.#faulty = false;
@@ -217,10 +220,7 @@ export class Vring implements DeviceQueue {
   }
 
   complete(chain: DescriptorChain, written: number): void {
-    const queue = this.#queue;
-    if (queue === undefined || this.#stopped) return;
-    queue.complete(chain, written);
-    if (this.#older.length > 0) this.#giveBack(chain);
+    if (!this.#stopped) this.#queue?.complete(chain, written);
   }
 
   flush(): void {
@@ -240,13 +240,6 @@ export class Vring implements DeviceQueue {
     this.#owner.schedule(this);
   }
 
-  #giveBack(chain: DescriptorChain): void {
-    const loan = this.#older.find(({ memory }) => memory.owns(chain));
-    if (loan === undefined || --loan.held > 0) return;
-    this.#older.splice(this.#older.indexOf(loan), 1);
-    loan.memory.release();
-  }
-
   #notify(): void {
     if (this.#call !== undefined && !this.#owner.notify(this.#call)) this.#call = undefined;
   }
@@ -261,32 +254,42 @@ export class Vring implements DeviceQueue {
    *
    * @returns undefined when it is not, or cannot be: the next kick tries again
    */
-  #open(): SplitVirtqueue | undefined {
+  #open(): Virtqueue | undefined {
     const { view } = this.#memory;
     const config = this.#config;
     try {
-      const { placement, size, nextAvail } = config;
+      const { placement, position } = config;
       if (placement === undefined) throw new Error(NO_PLACE);
-      // The used ring itself says how far the device has come: vhost-user does not carry it.
-      const nextUsed = SplitVirtqueue.usedIndex(view, placement.usedRing as GuestAddress);
-      if (!this.#kicked && nextUsed !== nextAvail) {
-        const avail = SplitVirtqueue.availIndex(view, placement.availRing as GuestAddress);
-        if (!waitsForUs(avail, nextAvail, nextUsed, size)) return undefined;
-      }
-      const queue = SplitVirtqueue.create(view, queueConfig(config, placement), {
-        nextAvail,
-        nextUsed,
-      });
+      const place = queueConfig(config, placement);
+      if (!this.#kicked && !isWaiting(view, place, position)) return undefined;
+      const queue = createVirtqueue(view, place, position);
+      queue.onReady = () => this.#owner.schedule(this);
       this.#queue = queue;
       this.#faulty = false;
       return queue;
     } catch (error) {
+      if (VirtioQueueError.is(error) && error.code === 'RING_NOT_READY') {
+        this.#await(view);
+        return undefined;
+      }
       if (this.#kicked && !this.#faulty) {
         this.#faulty = true;
         this.#fault(error as Error);
       }
       return undefined;
     }
+  }
+
+  /** The ring is in memory that is not mapped yet: it is looked at again when that is. */
+  #await(view: GuestMemory): void {
+    // Once for each memory, however often the driver kicks.
+    if (this.#awaited === view) return;
+    this.#awaited = view;
+    view.whenReady(() => {
+      if (this.#awaited !== view) return;
+      this.#awaited = undefined;
+      this.#owner.schedule(this);
+    });
   }
 
   #break(reason: Error): void {
@@ -305,18 +308,7 @@ export class Vring implements DeviceQueue {
 
 const NO_PLACE = 'its addresses are not within one memory region';
 
-/** Chains are available, and the three indices are those of one ring. */
-function waitsForUs(avail: number, nextAvail: number, nextUsed: number, size: number): boolean {
-  const waiting = (avail - nextAvail) & 0xffff;
-  return (
-    waiting > 0 &&
-    waiting <= size &&
-    ((nextAvail - nextUsed) & 0xffff) <= size &&
-    ((avail - nextUsed) & 0xffff) <= size
-  );
-}
-
-function addCounters(sum: RingCounters, queue: SplitVirtqueue): void {
+function addCounters(sum: RingCounters, queue: Virtqueue): void {
   const { counters } = queue;
   sum.chains += counters.chains;
   sum.malformedChains += counters.malformedChains;
@@ -324,7 +316,7 @@ function addCounters(sum: RingCounters, queue: SplitVirtqueue): void {
   sum.suppressedNotifications += counters.suppressedNotifications;
 }
 
-function queueConfig(config: RingConfig, placement: RingPlacement): SplitQueueConfig {
+function queueConfig(config: RingConfig, placement: RingPlacement): VirtqueueConfig {
   return {
     size: config.size,
     features: config.features,

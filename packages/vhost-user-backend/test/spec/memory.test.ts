@@ -1,5 +1,6 @@
 // Titles name sections of the vhost-user specification (QEMU docs/interop/vhost-user.rst).
 import { readFileSync } from 'node:fs';
+import { mapForeign } from '@node-vmm/vm-memory/xen';
 import { closeFd, memfdCreate, openFd } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
 import { until } from '../support/daemon.ts';
@@ -154,7 +155,7 @@ describe('Memory regions', () => {
 });
 
 describe('VHOST_USER_PROTOCOL_F_XEN_MMAP', () => {
-  const bench = useBench({}, { xenMmap: true });
+  const bench = useBench({}, { mapForeign });
 
   it('with XEN_MMAP negotiated regions carry Xen flags', async () => {
     const frontEnd = bench().connect();

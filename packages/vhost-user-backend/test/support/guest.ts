@@ -1,5 +1,5 @@
 import { featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
-import { MockDriver, type MockLayout } from '@node-vmm/virtio-queue/testing';
+import { type QueueLayout, SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, type MainPoller } from '@node-vmm/vmm-sys-util';
 import type { FrontEnd } from './front-end.ts';
@@ -37,19 +37,27 @@ export class Guest {
 /** One ring from the driver's side, with its descriptors. */
 export class GuestRing {
   readonly index: number;
-  readonly driver: MockDriver;
+  readonly driver: SplitDriverQueue;
   readonly kick = EventFd.create();
   readonly call = EventFd.create();
   readonly err = EventFd.create();
-  readonly layout: MockLayout;
+  readonly layout: QueueLayout;
   readonly #guest: Guest;
   #nextData = 0;
 
   constructor(guest: Guest, index = 0, features = EVENT_IDX, size = 64, startIndex = 0) {
     this.#guest = guest;
     this.index = index;
-    this.layout = MockDriver.layout(size, guestAddress(GUEST_BASE + BigInt(index * 0x1_0000)));
-    this.driver = new MockDriver(guest.memory, { ...this.layout, features }, startIndex);
+    this.layout = SplitDriverQueue.layout(
+      size,
+      guestAddress(GUEST_BASE + BigInt(index * 0x1_0000)),
+    );
+    this.driver = new SplitDriverQueue(guest.memory, { ...this.layout, features }, startIndex);
+  }
+
+  /** Number of the last request, by which its data is found. */
+  get lastData(): number {
+    return (this.#nextData + 127) % 128;
   }
 
   get addr() {
@@ -66,7 +74,8 @@ export class GuestRing {
 
   /** Adds a request with `data` for the device and room for as much; not published. */
   add(data: Uint8Array): void {
-    const out = guestAddress(GUEST_BASE + BigInt(DATA + (this.#nextData++ % 128) * 8192));
+    const out = guestAddress(GUEST_BASE + BigInt(DATA + this.#nextData * 8192));
+    this.#nextData = (this.#nextData + 1) % 128;
     const into = guestAddress(out + 4096n);
     this.#guest.memory.write(out, data);
     this.driver.add([

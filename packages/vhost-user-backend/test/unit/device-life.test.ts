@@ -1,8 +1,8 @@
-import { MainPoller, rateLimited, UnixListener } from '@node-vmm/vmm-sys-util';
+import { MainPoller, rateLimited } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { DeviceLife } from '../../src/control/device-life.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
-import { MemoryLogger, Sockets } from '../support/daemon.ts';
+import { MemoryLogger } from '../support/daemon.ts';
 
 const TELLS = new URL(
   `data:text/javascript,${encodeURIComponent(`
@@ -16,25 +16,22 @@ it('a device whose end is asked for before it is made is disposed of all the sam
   const logger = new MemoryLogger();
   const pool = new WorkerPool(1, rateLimited(logger));
   const poller = new MainPoller();
-  const sockets = new Sockets();
-  const listener = UnixListener.bind(sockets.path());
   const life = new DeviceLife({
     spec: { name: 'early', module: TELLS },
     pool,
     poller,
     logger,
-    xenMmap: false,
+    mapForeign: undefined,
+    stopTimeout: 1000,
     onFailed: () => undefined,
     onWorkerLost: () => undefined,
   });
-  const started = life.start(listener);
+  const started = life.make();
   const ended = life.end();
   await expect(started).rejects.toMatchObject({ code: 'CLOSED' });
   await ended;
   // Said before the worker answered.
   expect(logger.find('disposed of')).toBeDefined();
   await pool.close();
-  listener.close();
   poller.close();
-  sockets.close();
 });

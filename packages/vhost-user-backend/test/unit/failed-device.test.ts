@@ -52,7 +52,7 @@ describe('A device that fails', () => {
     ring.submit([HOLD]);
     expect(await frontEnd.closed).toBe('peer-closed');
     await device.close();
-    const refused = bench().logger.find('device not removed');
+    const refused = bench().logger.find('device not disposed of');
     expect(String(refused?.context['err'])).toContain('guest memory');
   });
 

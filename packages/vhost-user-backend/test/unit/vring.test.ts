@@ -1,8 +1,9 @@
 import { type DescriptorChain, featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RingCounters } from '../../src/between/worker-calls.ts';
 import { LentMemory } from '../../src/worker/lent-memory.ts';
 import { Vring, type VringOwner } from '../../src/worker/vring.ts';
 
@@ -10,12 +11,15 @@ const FEATURES = featureWord(VIRTIO_RING_F_EVENT_IDX);
 
 describe('Vring', () => {
   let memory: GuestMemoryMmap;
-  let driver: MockDriver;
+  let driver: SplitDriverQueue;
   let kick: EventFd;
   let scheduled: number;
-  const layout = MockDriver.layout(64, guestAddress(0));
-  const start = (process: VringOwner['process']): Vring => {
-    const ring = new Vring(0, {
+  const layout = SplitDriverQueue.layout(64, guestAddress(0));
+  let lent: LentMemory;
+  let counters: RingCounters;
+  let released: number[];
+  const start = (process: VringOwner['process'], position = 0): Vring => {
+    const owner: VringOwner = {
       process,
       watchKick: () => ({ close: () => undefined, update: () => undefined, [Symbol.dispose]() {} }),
       schedule: () => {
@@ -25,30 +29,39 @@ describe('Vring', () => {
         event.signal();
         return true;
       },
-      chainReturned: () => undefined,
-      retiring: false,
       ringBroken: () => undefined,
       chainsForgotten: () => undefined,
-    });
+    };
     const config = {
       placement: layout,
       size: layout.size,
       features: FEATURES,
-      nextAvail: 0,
+      position,
       enabled: true,
       kickFd: kick.fd,
       callFd: undefined,
       errFd: undefined,
     };
-    ring.start(config, new LentMemory(1, mappingsOf(memory)));
-    return ring;
+    return new Vring(0, config, lent, counters, owner);
   };
 
   beforeEach(() => {
     scheduled = 0;
     kick = EventFd.create();
     memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x1_0000 }]);
-    driver = new MockDriver(memory, { ...layout, features: FEATURES });
+    driver = new SplitDriverQueue(memory, { ...layout, features: FEATURES });
+    released = [];
+    lent = new LentMemory(1, mappingsOf(memory), undefined, (generation) =>
+      released.push(generation),
+    );
+    counters = {
+      chains: 0,
+      malformedChains: 0,
+      notifications: 0,
+      suppressedNotifications: 0,
+      wakeups: 0,
+      broken: 0,
+    };
   });
   afterEach(() => {
     kick.close();
@@ -82,13 +95,21 @@ describe('Vring', () => {
   });
 
   it('counts over restarts', () => {
-    const ring = start((queue, batch) => queue.complete(batch.at(0), 1));
+    const serve: VringOwner['process'] = (queue, batch) => queue.complete(batch.at(0), 1);
+    const first = start(serve);
     driver.addWritable(0x8000, 0, 16);
     driver.publish();
-    ring.serve();
-    expect(ring.stop()).toBe(1);
-    expect(ring.counters()).toMatchObject({ chains: 1, wakeups: 1 });
-    expect(ring.stop()).toBeUndefined();
+    first.serve();
+    expect(first.counters()).toMatchObject({ chains: 1, wakeups: 1 });
+    const position = first.stop();
+    expect(position).toBe(1);
+    const second = start(serve, position);
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    second.serve();
+    expect(second.counters()).toMatchObject({ chains: 2, wakeups: 2 });
+    expect(second.stop()).toBe(2);
+    expect(counters).toMatchObject({ chains: 2, wakeups: 2 });
   });
 
   it('what the device returns after the stop changes nothing', () => {
@@ -99,10 +120,54 @@ describe('Vring', () => {
     driver.addWritable(0x8000, 0, 16);
     driver.publish();
     ring.serve();
-    expect(ring.held).toBe(1);
     ring.stop();
     ring.complete(held as DescriptorChain, 1);
     ring.flush();
     expect(driver.poll()).toBeUndefined();
+  });
+
+  it('while it stops it takes nothing more, and what the device holds may be returned', () => {
+    const held: DescriptorChain[] = [];
+    const ring = start((_, batch) => {
+      for (let i = 0; i < batch.length; i++) held.push(batch.at(i).detach());
+    });
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    ring.serve();
+    ring.stopping();
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    expect(ring.serve()).toBe(false);
+    expect(held).toHaveLength(1);
+    ring.complete(held[0] as DescriptorChain, 3);
+    ring.flush();
+    expect(driver.poll()?.written).toBe(3);
+    expect(ring.stop()).toBe(1);
+  });
+
+  it('memory is given back when neither the ring nor a chain is in it', () => {
+    const held: DescriptorChain[] = [];
+    const ring = start((_, batch) => {
+      for (let i = 0; i < batch.length; i++) held.push(batch.at(i).detach());
+    });
+    driver.addWritable(0x8000, 0, 16);
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    ring.serve();
+    const next = new LentMemory(2, mappingsOf(memory), lent, (generation) =>
+      released.push(generation),
+    );
+    ring.move(layout, next);
+    // The instance's own use of both ends.
+    lent.release();
+    next.release();
+    ring.complete(held[0] as DescriptorChain, 1);
+    expect(released).toEqual([]);
+    ring.complete(held[1] as DescriptorChain, 1);
+    expect(released).toEqual([1]);
+    ring.stop();
+    expect(released).toEqual([1]);
+    ring.letGo();
+    expect(released).toEqual([1, 2]);
   });
 });

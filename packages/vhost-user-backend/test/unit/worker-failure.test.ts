@@ -43,7 +43,6 @@ it('a worker thread that ends by itself takes its devices with it, and nobody ha
 
 it('a thread that is being ended refuses only when it has ended: memory is unmapped then', async () => {
   const events = {
-    notifyStalled: () => undefined,
     deviceWaits: () => undefined,
     deviceHangs: () => undefined,
   };
@@ -53,11 +52,12 @@ it('a thread that is being ended refuses only when it has ended: memory is unmap
   const order: string[] = [];
   const told = (what: string) => () => void order.push(what);
   void thread.ended.then(told('ended'));
-  const params = { device: 3, name: 'loops', module, options };
-  const made = thread.call('addDevice', params).catch(told('not made'));
+  const one = { instance: 0, instances: 1, shared: undefined };
+  const params = { ...one, name: 'loops', module, options };
+  const made = thread.call(3, 'make', params).catch(told('not made'));
   await until(() => thread.running === 3);
   thread.terminate(new VhostUserBackendError('DEVICE_HANGS', 'it loops'));
-  await thread.call('reset', { device: 3 }).catch(told('refused'));
+  await thread.call(3, 'reset', {}).catch(told('refused'));
   await made;
   expect(order.toSorted()).toEqual(['ended', 'not made', 'refused']);
   expect(order.indexOf('refused')).toBeGreaterThan(order.indexOf('ended'));

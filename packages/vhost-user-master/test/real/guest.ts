@@ -1,5 +1,5 @@
 import { featureWord, VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
-import { MockDriver, type UsedRequest } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue, type UsedRequest } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { RingPosition, type VhostUserFrontend, type VringConfig } from '../../src/index.ts';
@@ -19,10 +19,11 @@ export class Guest {
   readonly memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(BASE), length: MEMORY }]);
   readonly kick = EventFd.create();
   readonly call = EventFd.create();
-  readonly #layout = MockDriver.layout(QUEUE_SIZE, guestAddress(BASE));
-  #driver: MockDriver | undefined;
+  readonly #layout = SplitDriverQueue.layout(QUEUE_SIZE, guestAddress(BASE));
+  #driver: SplitDriverQueue | undefined;
+  #features = 0n;
 
-  get driver(): MockDriver {
+  get driver(): SplitDriverQueue {
     if (this.#driver === undefined) throw new Error('the features are not negotiated yet');
     return this.#driver;
   }
@@ -38,7 +39,7 @@ export class Guest {
     const features = await this.#setFeatures(front);
     this.#driver?.[Symbol.dispose]();
     this.memory.write(guestAddress(BASE), new Uint8Array(DATA));
-    this.#driver = new MockDriver(this.memory, { ...this.#layout, features });
+    this.#driver = new SplitDriverQueue(this.memory, { ...this.#layout, features });
   }
 
   /** What a back-end is told that comes in place of another: the driver knows nothing of it. */
@@ -49,7 +50,7 @@ export class Guest {
 
   /** To be made before the ring is given to a back-end. */
   position(): RingPosition {
-    return new RingPosition(this.memory, { index: 0, ...this.#layout });
+    return new RingPosition(this.memory, { index: 0, ...this.#layout, features: this.#features });
   }
 
   get usedIndex(): number {
@@ -63,6 +64,7 @@ export class Guest {
   async #setFeatures(front: VhostUserFrontend): Promise<bigint> {
     const features =
       front.deviceFeatures & featureWord(VIRTIO_F_VERSION_1, VIRTIO_RING_F_EVENT_IDX);
+    this.#features = features;
     await front.setFeatures(features);
     return features;
   }

@@ -20,6 +20,7 @@ class Ring {
       size: SIZE,
       availRing: guestAddress(AVAIL),
       usedRing: guestAddress(USED),
+      features: 0n,
     });
   }
 

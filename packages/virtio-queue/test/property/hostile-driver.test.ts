@@ -1,11 +1,11 @@
 import {
+  createVirtqueue,
   featureWord,
-  SplitVirtqueue,
-  splitRingSizes,
+  ringSizes,
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '@node-vmm/virtio-queue';
-import { MockDriver, type RawDescriptor } from '@node-vmm/virtio-queue/testing';
+import { type RawDescriptor, SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { guestAddress } from '@node-vmm/vm-memory';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -62,7 +62,7 @@ it('survives any descriptors: nothing thrown, lent out of range, lost or written
         const { driver, queue, memory } = rig;
         const { raw } = driver;
         const usedStart = Number(rig.config.usedRing);
-        const usedEnd = usedStart + splitRingSizes(SIZE).used;
+        const usedEnd = usedStart + ringSizes(rig.config).used;
         const kept: ReturnType<typeof chainsOf> = [];
         let returned = 0;
         let popped = 0;
@@ -128,10 +128,10 @@ it('survives any descriptors: nothing thrown, lent out of range, lost or written
 
 it('survives random bytes in all three parts', () => {
   const config = {
-    ...MockDriver.layout(SIZE),
+    ...SplitDriverQueue.layout(SIZE),
     features: featureWord(VIRTIO_RING_F_INDIRECT_DESC, VIRTIO_RING_F_EVENT_IDX),
   };
-  const { byteLength } = MockDriver.layout(SIZE);
+  const { byteLength } = SplitDriverQueue.layout(SIZE);
   fc.assert(
     fc.property(
       fc.uint8Array({ minLength: byteLength, maxLength: byteLength }),
@@ -141,8 +141,8 @@ it('survives random bytes in all three parts', () => {
         memory.write(guestAddress(0), bytes);
         const idx = memory.readU16(guestAddress(config.availRing + 2n));
         const nextAvail = (idx - ahead) & 0xffff;
-        const state = { nextAvail, nextUsed: nextAvail };
-        const queue = SplitVirtqueue.create(memory, config, state);
+        memory.writeU16(guestAddress(config.usedRing + 2n), nextAvail);
+        const queue = createVirtqueue(memory, config, nextAvail);
         for (let i = 0; i < 3; i++) {
           queue.popBatch();
           queue.completeRest();

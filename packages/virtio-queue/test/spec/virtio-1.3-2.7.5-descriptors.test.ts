@@ -4,7 +4,7 @@ import {
   VIRTQ_DESC_F_WRITE,
   VRING_DESC,
 } from '@node-vmm/virtio-queue';
-import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
+import { GuestMemoryMmap, guestAddress, type LendResult } from '@node-vmm/vm-memory';
 import { GuestMemoryBuffer, LoanLedger } from '@node-vmm/vm-memory/testing';
 import { describe, expect, it } from 'vitest';
 import { BORDER, DATA, END, pattern, Rig, readable, TABLE, writable } from '../rig.ts';
@@ -181,7 +181,7 @@ describe('§2.7.5 The Virtqueue Descriptor Table', () => {
   it('believes what it read first of a driver that rewrites descriptors meanwhile', () => {
     let rewrite = (): void => {};
     class Racing extends LoanLedger {
-      override lend(...loan: Parameters<LoanLedger['lend']>): boolean {
+      override lend(...loan: Parameters<LoanLedger['lend']>): LendResult {
         const lent = super.lend(...loan);
         rewrite();
         return lent;

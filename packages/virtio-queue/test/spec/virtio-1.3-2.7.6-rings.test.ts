@@ -1,4 +1,4 @@
-import { VIRTQ_DESC_F_WRITE } from '@node-vmm/virtio-queue';
+import { freshPosition, VIRTQ_DESC_F_WRITE } from '@node-vmm/virtio-queue';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
 import { chainsOf, DATA, END, Rig, readable, writable } from '../rig.ts';
@@ -20,13 +20,12 @@ describe('§2.7 Split Virtqueues: the driver chooses the place', () => {
   ])('refuses with %s %s, and gives back what it borrowed', (code, _name, values) => {
     const out = memory.slicesOut;
     const rig = new Rig();
-    expect(() => Object.assign(rig, { config: { ...config, ...values } }).successor(FRESH)).toThrow(
-      expect.objectContaining({ name: 'VirtioQueueError', code }),
-    );
+    expect(() =>
+      Object.assign(rig, { config: { ...config, ...values } }).successor(freshPosition(0n)),
+    ).toThrow(expect.objectContaining({ name: 'VirtioQueueError', code }));
     expect(memory.slicesOut).toBe(out);
     expect(rig.memory.slicesOut).toBe(6);
   });
-  const FRESH = { nextAvail: 0, nextUsed: 0 };
 
   it('gives back the rings when disposed of', () => {
     const rig = new Rig();

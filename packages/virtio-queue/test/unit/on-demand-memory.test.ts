@@ -1,5 +1,5 @@
-import { featureWord, SplitVirtqueue, VIRTIO_RING_F_INDIRECT_DESC } from '@node-vmm/virtio-queue';
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { createVirtqueue, featureWord, VIRTIO_RING_F_INDIRECT_DESC } from '@node-vmm/virtio-queue';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { type GuestAddress, guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
 import { GRANT, OnDemandMemory } from '../on-demand-memory.ts';
@@ -15,11 +15,11 @@ describe('a queue over memory that is mapped on demand (grants)', () => {
     const refs = [RINGS, FIRST, FIRST + 1n, FIRST + 2n];
     const memory = new OnDemandMemory(new Map(refs.map((ref) => [ref, new ArrayBuffer(4096)])));
     const config = {
-      ...MockDriver.layout(16, at(RINGS)),
+      ...SplitDriverQueue.layout(16, at(RINGS)),
       features: featureWord(VIRTIO_RING_F_INDIRECT_DESC),
     };
-    const driver = new MockDriver(memory, config);
-    const queue = SplitVirtqueue.create(memory, config);
+    const driver = new SplitDriverQueue(memory, config);
+    const queue = createVirtqueue(memory, config);
     return { memory, driver, queue };
   };
 

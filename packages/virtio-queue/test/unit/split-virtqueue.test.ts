@@ -1,5 +1,5 @@
 import {
-  SplitVirtqueue,
+  resumePosition,
   VIRTIO_RING_F_INDIRECT_DESC,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
@@ -133,26 +133,26 @@ describe('stopping and going on', () => {
     const batch = rig.queue.popBatch(4);
     for (const chain of chainsOf(batch)) rig.queue.complete(chain, 1);
     expect(rig.queue.inflight).toBe(0);
-    const state = rig.queue.saveState();
-    expect(state).toEqual({ nextAvail: 1, nextUsed: 1 });
+    const { position } = rig.queue;
+    expect(position).toBe(1);
+    rig.queue[Symbol.dispose]();
     // Published although nobody flushed: a successor may know no more than what the ring says.
     expect(rig.driver.raw.usedIndex).toBe(1);
-    rig.queue[Symbol.dispose]();
 
-    const next = rig.successor(state);
+    const next = rig.successor(position);
     for (const chain of chainsOf(next.popBatch())) next.complete(chain, 2);
     next.flush();
     const used = Array.from({ length: 7 }, () => rig.driver.poll()?.written);
     expect(used).toEqual([1, 1, 1, 1, 2, 2, undefined]);
   });
 
-  it.each(['saveState', 'dispose'] as const)(
+  it.each(['relocate', 'dispose'] as const)(
     'does not leave the driver told to be quiet: %s',
     (how) => {
-      const { queue, driver } = new Rig({ features: [] });
+      const { queue, driver, memory, config } = new Rig({ features: [] });
       queue.disableNotification();
       expect(driver.raw.usedFlags).toBe(1);
-      if (how === 'saveState') queue.saveState();
+      if (how === 'relocate') queue.relocate(memory, config);
       else queue[Symbol.dispose]();
       expect(driver.raw.usedFlags).toBe(0);
       queue[Symbol.dispose]();
@@ -167,9 +167,9 @@ describe('stopping and going on', () => {
     rig.queue.complete(batch.at(0), 1);
     rig.queue.flush();
 
-    const index = SplitVirtqueue.usedIndex(rig.memory, rig.config.usedRing);
-    expect(index).toBe(1);
-    const next = rig.successor({ nextAvail: index, nextUsed: index });
+    const position = resumePosition(rig.memory, rig.config);
+    expect(position).toBe(1);
+    const next = rig.successor(position as number);
     for (const chain of chainsOf(next.popBatch())) next.complete(chain, 2);
     next.flush();
     expect(Array.from({ length: 3 }, () => rig.driver.poll())).toEqual([
@@ -181,12 +181,19 @@ describe('stopping and going on', () => {
 
   it('refuses a state that cannot be', () => {
     const rig = new Rig();
-    for (const state of [
-      { nextAvail: 9, nextUsed: 0 },
-      { nextAvail: 0, nextUsed: 1 },
-    ]) {
-      expect(() => rig.successor(state)).toThrow(expect.objectContaining({ code: 'BAD_STATE' }));
+    const { slicesOut } = rig.memory;
+    for (const [position, used] of [
+      [9, 0],
+      [0, 1],
+      [0x1_0000, 0],
+      [-1, 0],
+      [0.5, 0],
+      [Number.NaN, 0],
+    ] as const) {
+      rig.driver.raw.usedIndex = used;
+      expect(() => rig.successor(position)).toThrow(expect.objectContaining({ code: 'BAD_STATE' }));
     }
+    expect(rig.memory.slicesOut).toBe(slicesOut);
   });
 
   it('goes on in other memory', () => {
@@ -239,7 +246,6 @@ describe('stopping and going on', () => {
     expect(queue.popBatch().length).toBe(0);
     expect(queue.enableNotification()).toBe(false);
     queue.disableNotification();
-    queue.saveState();
     expect(driver.raw.usedIndex).toBe(0);
     expect(driver.raw.usedFlags).toBe(0);
   });

@@ -1,22 +1,13 @@
 import { GuestMemoryMmap, GuestMemoryView, mappingsOf } from '@node-vmm/vm-memory';
-import { describeGuestMemory, GuestMemoryBuffer, LoanLedger } from '@node-vmm/vm-memory/testing';
-import { describe, expect, it } from 'vitest';
+import { GuestMemoryBuffer, LoanLedger, TardyMemory } from '@node-vmm/vm-memory/testing';
+import { testGuestMemory } from '../guest-memory-rules.ts';
 
-const vitest = { describe, it, expect };
-
-describeGuestMemory('GuestMemoryBuffer', GuestMemoryBuffer.create, vitest);
-describeGuestMemory('GuestMemoryMmap', (layout) => GuestMemoryMmap.create(layout), vitest);
-describeGuestMemory(
-  'GuestMemoryView',
-  (layout) => {
-    const owner = GuestMemoryMmap.create(layout);
-    const view = GuestMemoryView.attach(mappingsOf(owner));
-    return Object.assign(view, { owner });
-  },
-  vitest,
-);
-describeGuestMemory(
-  'LoanLedger',
-  (layout) => new LoanLedger(GuestMemoryBuffer.create(layout)),
-  vitest,
-);
+testGuestMemory('GuestMemoryBuffer', (layout) => GuestMemoryBuffer.create(layout));
+testGuestMemory('GuestMemoryMmap', (layout) => GuestMemoryMmap.create(layout));
+testGuestMemory('GuestMemoryView', (layout) => {
+  const owner = GuestMemoryMmap.create(layout);
+  const view = GuestMemoryView.attach(mappingsOf(owner));
+  return Object.assign(view, { owner });
+});
+testGuestMemory('LoanLedger', (layout) => new LoanLedger(GuestMemoryBuffer.create(layout)));
+testGuestMemory('TardyMemory', (layout) => new TardyMemory(GuestMemoryBuffer.create(layout)));

@@ -1,8 +1,8 @@
 import { guestAddress } from '@node-vmm/vm-memory';
-import { describeGuestMemory } from '@node-vmm/vm-memory/testing';
 import { GuestMemoryXen, XEN_MMAP_FOREIGN } from '@node-vmm/vm-memory/xen';
 import { FakeXen } from '@node-vmm/xen-sys/testing';
 import { describe, expect, it } from 'vitest';
+import { testGuestMemory } from '../guest-memory-rules.ts';
 
 const LOW = 0x4000_0000n;
 const HIGH = 0x2_0000_0000n;
@@ -11,19 +11,15 @@ const CANDIDATES = [
   { guestAddr: guestAddress(HIGH), length: 0x4000_0000n },
 ];
 
-describeGuestMemory(
-  'GuestMemoryXen on FakeXen',
-  (ranges) => {
-    const xen = new FakeXen();
-    const banks = ranges.map(({ guestAddr, length }) => ({
-      base: guestAddr as bigint,
-      length: Number(length),
-    }));
-    const { domid } = xen.addDomain(1, { banks });
-    return GuestMemoryXen.map({ domid, ranges, mapper: xen.host().memory });
-  },
-  { describe, it, expect },
-);
+testGuestMemory('GuestMemoryXen on FakeXen', (ranges) => {
+  const xen = new FakeXen();
+  const banks = ranges.map(({ guestAddr, length }) => ({
+    base: guestAddr as bigint,
+    length: Number(length),
+  }));
+  const { domid } = xen.addDomain(1, { banks });
+  return GuestMemoryXen.map({ domid, ranges, mapper: xen.host().memory });
+});
 
 describe('GuestMemoryXen on FakeXen', () => {
   it("finds and maps a guest's RAM, and sees what the guest sees", async () => {

@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
-import { describeGuestMemory } from '@node-vmm/vm-memory/testing';
 import { GuestMemoryXen, XEN_MMAP_FOREIGN } from '@node-vmm/vm-memory/xen';
 import {
   closeFd,
@@ -20,6 +19,7 @@ import {
   XenSysError,
 } from '@node-vmm/xen-sys';
 import { describe, expect, it } from 'vitest';
+import { testGuestMemory } from '../guest-memory-rules.ts';
 
 const DOMID = asDomId(7);
 const PAGE = 4096n;
@@ -69,10 +69,8 @@ const range = (first: bigint, last: bigint) => ({
   length: (last + 1n - first) * PAGE,
 });
 
-describeGuestMemory(
-  'GuestMemoryXen',
-  (ranges) => GuestMemoryXen.map({ domid: DOMID, ranges, mapper: new Frames(() => true) }),
-  { describe, it, expect },
+testGuestMemory('GuestMemoryXen', (ranges) =>
+  GuestMemoryXen.map({ domid: DOMID, ranges, mapper: new Frames(() => true) }),
 );
 
 describe('GuestMemoryXen.map', () => {

@@ -3,6 +3,9 @@ import {
   ACCESS_READ,
   type GuestAddress,
   type GuestMemory,
+  LEND_FAULT,
+  LEND_READY,
+  type LendResult,
   SegmentTable,
 } from '@node-vmm/vm-memory';
 
@@ -50,17 +53,20 @@ export class IndirectTable {
     return Math.min(this.#entries, this.#maxChain);
   }
 
-  /** @returns false when there is no such table; then `close` is not due */
-  open(addrLow: number, addrHigh: number, length: number): boolean {
-    if (length === 0 || length % DESC_SIZE !== 0 || length > MAX_ENTRIES * DESC_SIZE) return false;
+  /** @returns as `GuestMemory.lend`; `close` is due only after LEND_READY */
+  open(addrLow: number, addrHigh: number, length: number): LendResult {
+    if (length === 0 || length % DESC_SIZE !== 0 || length > MAX_ENTRIES * DESC_SIZE) {
+      return LEND_FAULT;
+    }
     const loan = this.#loan;
-    if (!this.#memory.lend(addrLow, addrHigh, length, ACCESS_READ, loan)) return false;
+    const answer = this.#memory.lend(addrLow, addrHigh, length, ACCESS_READ, loan);
+    if (answer !== LEND_READY) return answer;
     this.#entries = length / DESC_SIZE;
     this.#addrLow = addrLow;
     this.#addrHigh = addrHigh;
     this.#view = loan.regionAt(0).view;
     this.#offset = loan.offsetAt(0);
-    return true;
+    return LEND_READY;
   }
 
   /** @returns false when the table has no such entry */

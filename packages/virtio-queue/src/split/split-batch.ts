@@ -1,5 +1,5 @@
 import type { SegmentTable } from '@node-vmm/vm-memory';
-import type { ChainBatch } from './chain-batch.ts';
+import type { ChainBatch } from '../chain-batch.ts';
 import { type ChainOwner, SplitChain } from './split-chain.ts';
 
 /** {@link ChainBatch} of a {@link SplitVirtqueue}: filled anew by every `popBatch`. */

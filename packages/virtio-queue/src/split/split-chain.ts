@@ -1,5 +1,6 @@
-import { copyBytes, type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
-import type { DescriptorChain } from './descriptor-chain.ts';
+import { copyBytes, SegmentTable } from '@node-vmm/vm-memory';
+import type { DescriptorChain } from '../descriptor-chain.ts';
+import type { Lender } from '../lender.ts';
 
 /** A chain that the device holds. */
 export const CHAIN_OPEN = 0;
@@ -11,9 +12,10 @@ export type ChainState = typeof CHAIN_OPEN | typeof CHAIN_COMPLETED | typeof CHA
 
 /** What a chain needs of its queue. */
 export interface ChainOwner {
-  /** Memory that the chains of the current batch are in. */
-  readonly memory: GuestMemory;
-  chainDetached(chain: SplitChain): void;
+  /** Where the chains of the current batch were lent. */
+  readonly lender: Lender;
+  /** A chain of the current batch has a copy that is completed in its place. */
+  chainDetached(): void;
 }
 
 /** {@link DescriptorChain} of a {@link SplitVirtqueue}: one object per batch position, refilled. */
@@ -27,8 +29,8 @@ export class SplitChain implements DescriptorChain {
   readableCount = 0;
   writableCount = 0;
   state: ChainState = CHAIN_COMPLETED;
-  /** Memory that a detached chain is in: its queue may have moved to another one since. */
-  lender: GuestMemory | undefined;
+  /** Of a detached chain: where it was lent. Its queue may have moved to other memory since. */
+  lender: Lender | undefined;
 
   constructor(owner: ChainOwner, segments: SegmentTable) {
     this.owner = owner;
@@ -65,9 +67,9 @@ export class SplitChain implements DescriptorChain {
     copy.readableCount = this.readableCount;
     copy.writableCount = this.writableCount;
     copy.state = CHAIN_OPEN;
-    copy.lender = this.owner.memory;
+    copy.lender = this.lender ?? this.owner.lender;
     this.state = CHAIN_DETACHED;
-    this.owner.chainDetached(this);
+    if (this.lender === undefined) this.owner.chainDetached();
     return copy;
   }
 

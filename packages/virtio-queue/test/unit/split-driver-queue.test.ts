@@ -1,12 +1,12 @@
-import { MockDriver } from '@node-vmm/virtio-queue/testing';
+import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
 import { chainsOf, DATA, Rig, readable, writable } from '../rig.ts';
 
-describe('MockDriver', () => {
+describe('SplitDriverQueue', () => {
   it('lays the parts out as §2.7 wants them aligned', () => {
     for (const size of [1, 2, 8, 256, 32_768]) {
-      const layout = MockDriver.layout(size, 0x1000n);
+      const layout = SplitDriverQueue.layout(size, 0x1000n);
       expect(layout.descTable % 16n).toBe(0n);
       expect(layout.availRing - layout.descTable).toBe(BigInt(16 * size));
       expect(layout.usedRing % 4n).toBe(0n);
@@ -14,7 +14,7 @@ describe('MockDriver', () => {
       const end = Number(layout.usedRing - layout.descTable) + 6 + 8 * size;
       expect(layout.byteLength).toBe(end);
     }
-    expect(() => MockDriver.layout(8, 8n)).toThrow(RangeError);
+    expect(() => SplitDriverQueue.layout(8, 8n)).toThrow(RangeError);
   });
 
   it('refuses to add when descriptors run out, and reuses them', () => {

@@ -15,33 +15,27 @@ import {
   type GuestAddress,
   type GuestMemory,
   type GuestSlice,
+  VmMemoryError,
 } from '@node-vmm/vm-memory';
 import { hex, isPowerOfTwo } from '@node-vmm/vmm-sys-util';
-import { VirtioQueueError } from './errors.ts';
-
-/** Where a driver put a split virtqueue, and what it negotiated. */
-export interface SplitQueueConfig {
-  /** Entries, a power of two of 1..32768. */
-  readonly size: number;
-  /** Descriptor table, 16-byte aligned. */
-  readonly descTable: GuestAddress;
-  /** Available ring, 2-byte aligned. */
-  readonly availRing: GuestAddress;
-  /** Used ring, 4-byte aligned. */
-  readonly usedRing: GuestAddress;
-  /** Negotiated feature word; the queue looks at EVENT_IDX and INDIRECT_DESC. */
-  readonly features: bigint;
-}
+import { VirtioQueueError } from '../errors.ts';
+import type { RingSizes } from '../ring-layout.ts';
+import type { VirtqueueConfig } from '../virtqueue-config.ts';
 
 const EVENT_SIZE = 2;
 
 /** Bytes of the three parts for a queue of `size` entries (§2.7). */
-export function splitRingSizes(size: number): { desc: number; avail: number; used: number } {
+export function splitRingSizes(size: number): RingSizes {
   return {
     desc: VRING_DESC.SIZE * size,
     avail: VRING_AVAIL.SIZE + 2 * size + EVENT_SIZE,
     used: VRING_USED.SIZE + VRING_USED_ELEM.SIZE * size + EVENT_SIZE,
   };
+}
+
+/** Positions are the next available index: 16 bits, the others are 0. */
+export function isSplitPosition(position: number): boolean {
+  return Number.isInteger(position) && position >= 0 && position <= 0xffff;
 }
 
 /** 16-bit words of `avail` and `used` where both sides' fields are. */
@@ -71,9 +65,9 @@ export class SplitRing implements Disposable {
 
   /**
    * @param deviceSide - true to borrow as the device does, false as the driver does
-   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY
+   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY, RING_NOT_READY
    */
-  constructor(memory: GuestMemory, config: SplitQueueConfig, deviceSide: boolean) {
+  constructor(memory: GuestMemory, config: VirtqueueConfig, deviceSide: boolean) {
     const { size, descTable, availRing, usedRing } = config;
     if (!isPowerOfTwo(size) || size > VIRTQUEUE_MAX_SIZE) {
       throw new VirtioQueueError(
@@ -97,12 +91,7 @@ export class SplitRing implements Disposable {
       try {
         slice = memory.slice(guestAddr, length, access);
       } catch (cause) {
-        throw new VirtioQueueError(
-          'RING_NOT_IN_MEMORY',
-          `Cannot use the ${part} at ${hex(guestAddr)}: its ${length} bytes are not in guest memory`,
-          { part, guestAddr, size },
-          { cause },
-        );
+        throw unusable(part, guestAddr, length, cause);
       }
       this.#slices.push(slice);
       // A region may itself be mapped at an odd place; words need alignment in this process.
@@ -157,5 +146,21 @@ function misaligned(part: string, guestAddr: bigint, alignment: number): VirtioQ
     'MISALIGNED',
     `Cannot use the ${part} at ${hex(guestAddr)}: expected a multiple of ${alignment}`,
     { part, guestAddr },
+  );
+}
+
+function unusable(
+  part: string,
+  guestAddr: bigint,
+  length: number,
+  cause: unknown,
+): VirtioQueueError {
+  const notYet = VmMemoryError.is(cause) && cause.code === 'NOT_YET';
+  return new VirtioQueueError(
+    notYet ? 'RING_NOT_READY' : 'RING_NOT_IN_MEMORY',
+    `Cannot use the ${part} at ${hex(guestAddr)}: its ${length} bytes are not ` +
+      (notYet ? 'mapped yet' : 'in guest memory'),
+    { part, guestAddr },
+    { cause },
   );
 }

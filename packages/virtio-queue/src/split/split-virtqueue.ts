@@ -4,25 +4,18 @@ import {
   VIRTIO_RING_F_INDIRECT_DESC,
   VIRTQ_AVAIL_F_NO_INTERRUPT,
   VIRTQ_USED_F_NO_NOTIFY,
-  VRING_AVAIL,
-  VRING_USED,
 } from '@node-vmm/virtio-bindings';
-import { type GuestAddress, type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
-import type { ChainBatch } from './chain-batch.ts';
-import { ChainReader, NO_ROOM, TAKEN } from './chain-reader.ts';
-import type { DescriptorChain } from './descriptor-chain.ts';
-import { VirtioQueueError } from './errors.ts';
-import type { QueueState } from './queue-state.ts';
+import { type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
+import type { ChainBatch } from '../chain-batch.ts';
+import type { DescriptorChain } from '../descriptor-chain.ts';
+import { VirtioQueueError } from '../errors.ts';
+import { Lender } from '../lender.ts';
+import type { QueueCounters, Virtqueue } from '../virtqueue.ts';
+import type { VirtqueueConfig } from '../virtqueue-config.ts';
+import { ChainReader, MALFORMED, NOT_YET, TAKEN } from './chain-reader.ts';
 import { SplitBatch } from './split-batch.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, SplitChain } from './split-chain.ts';
-import {
-  AVAIL_RING_WORD,
-  FLAGS_WORD,
-  IDX_WORD,
-  type SplitQueueConfig,
-  SplitRing,
-} from './split-ring.ts';
-import type { QueueCounters, Virtqueue } from './virtqueue.ts';
+import { AVAIL_RING_WORD, FLAGS_WORD, IDX_WORD, isSplitPosition, SplitRing } from './split-ring.ts';
 
 /** The device side of a split virtqueue: VIRTIO 1.3 §2.7. */
 export class SplitVirtqueue implements Virtqueue {
@@ -33,7 +26,9 @@ export class SplitVirtqueue implements Virtqueue {
     notifications: 0,
     suppressedNotifications: 0,
   };
-  #memory: GuestMemory;
+  /** Looked at again, see {@link Virtqueue.onReady}. */
+  onReady: (() => void) | undefined;
+  #lender: Lender;
   #ring: SplitRing;
   readonly #segments: SegmentTable;
   readonly #batch: SplitBatch;
@@ -48,26 +43,33 @@ export class SplitVirtqueue implements Virtqueue {
   #open = 0;
   #inflight = 0;
   #live = true;
+  #parked = false;
   #broken: VirtioQueueError | undefined;
 
-  private constructor(
-    memory: GuestMemory,
-    config: SplitQueueConfig,
-    state: QueueState | undefined,
-  ) {
+  private constructor(memory: GuestMemory, config: VirtqueueConfig, position: number | undefined) {
     const { size, features } = config;
-    const { nextAvail, nextUsed } = state ?? { nextAvail: 0, nextUsed: 0 };
-    if (((nextAvail - nextUsed) & 0xffff) > size) {
+    if (position !== undefined && !isSplitPosition(position)) {
       throw new VirtioQueueError(
         'BAD_STATE',
-        `Cannot restore a queue of ${size} entries: next available ${nextAvail} and next used ` +
-          `${nextUsed} are further apart`,
-        { size, nextAvail, nextUsed },
+        `Cannot restore a split queue at position ${position}: expected 16 bits`,
+        { size, position },
       );
     }
     this.size = size;
-    this.#memory = memory;
+    this.#lender = new Lender(memory);
     this.#ring = new SplitRing(memory, config, true);
+    this.#nextAvail = position ?? 0;
+    // Positions do not carry it: the used ring itself says how far a predecessor had come.
+    this.#nextUsed = position === undefined ? 0 : Atomics.load(this.#ring.used, IDX_WORD);
+    if (((this.#nextAvail - this.#nextUsed) & 0xffff) > size) {
+      this.#ring[Symbol.dispose]();
+      throw new VirtioQueueError(
+        'BAD_STATE',
+        `Cannot restore a queue of ${size} entries: next available ${this.#nextAvail} and next ` +
+          `used ${this.#nextUsed} are further apart`,
+        { size, position: this.#nextAvail, nextAvail: this.#nextAvail, nextUsed: this.#nextUsed },
+      );
+    }
     // One chain may be as long as the queue, and its buffers may cross region borders; 1024 is what
     // one readv takes (IOV_MAX), so that small queues with indirect tables still fill a system call.
     this.#segments = new SegmentTable(Math.max(2 * size, 1024));
@@ -75,51 +77,38 @@ export class SplitVirtqueue implements Virtqueue {
     this.#eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
     const indirect = hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC);
     this.#reader = new ChainReader(memory, this.#ring.desc, this.#segments, indirect);
-    this.#nextAvail = nextAvail & 0xffff;
-    this.#nextUsed = nextUsed & 0xffff;
-    this.#announced = state === undefined ? 0 : undefined;
+    this.#announced = position === undefined ? 0 : undefined;
     this.enableNotification();
   }
 
   /**
-   * Takes over the device side of a queue and asks the driver for notifications. Chains that are
-   * available already are announced by nobody: look once.
+   * See `createVirtqueue`.
    *
-   * @param memory - stays the caller's, and stays mapped until the queue is disposed of
-   * @param state - where a predecessor stopped, default the start of a fresh ring
-   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY, BAD_STATE
+   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY, RING_NOT_READY, BAD_STATE
    */
-  static create(memory: GuestMemory, config: SplitQueueConfig, state?: QueueState): SplitVirtqueue {
-    return new SplitVirtqueue(memory, config, state);
-  }
-
-  /**
-   * `used.idx` as it stands in guest memory: where a device that died without saving its state had
-   * got to. Resuming with it as `nextAvail` and `nextUsed` serves again what was in flight, which is
-   * right for devices that complete in order.
-   *
-   * @throws {VmMemoryError} OUT_OF_RANGE
-   */
-  static usedIndex(memory: GuestMemory, usedRing: GuestAddress): number {
-    return memory.readU16((usedRing + BigInt(VRING_USED.OFFSETS.idx)) as GuestAddress);
-  }
-
-  /**
-   * `avail.idx` as it stands in guest memory: how far the driver has come.
-   *
-   * @throws {VmMemoryError} OUT_OF_RANGE
-   */
-  static availIndex(memory: GuestMemory, availRing: GuestAddress): number {
-    return memory.readU16((availRing + BigInt(VRING_AVAIL.OFFSETS.idx)) as GuestAddress);
+  static create(memory: GuestMemory, config: VirtqueueConfig, position?: number): SplitVirtqueue {
+    return new SplitVirtqueue(memory, config, position);
   }
 
   get broken(): VirtioQueueError | undefined {
     return this.#broken;
   }
 
-  /** Guest memory that the ring and the chains of the next batch are in. */
   get memory(): GuestMemory {
-    return this.#memory;
+    return this.#lender.memory;
+  }
+
+  /** For `SplitChain`: where the chains of the current batch were lent. */
+  get lender(): Lender {
+    return this.#lender;
+  }
+
+  get position(): number {
+    return this.#nextAvail;
+  }
+
+  get parked(): boolean {
+    return this.#parked;
   }
 
   get inflight(): number {
@@ -131,7 +120,7 @@ export class SplitVirtqueue implements Virtqueue {
     const batch = this.#batch;
     batch.length = 0;
     this.#segments.truncate(0);
-    if (!this.#live || this.#broken !== undefined) return batch;
+    if (!this.#live || this.#parked || this.#broken !== undefined) return batch;
     const { avail } = this.#ring;
     const { size } = this;
     // Atomics order this load before those of the ring and the descriptors.
@@ -161,7 +150,10 @@ export class SplitVirtqueue implements Virtqueue {
         batch.length++;
       } else {
         reader.undo(chain);
-        if (result === NO_ROOM) break;
+        if (result !== MALFORMED) {
+          if (result === NOT_YET) this.#park();
+          break;
+        }
         this.counters.malformedChains++;
         this.#use(head, 0);
       }
@@ -186,12 +178,13 @@ export class SplitVirtqueue implements Virtqueue {
     }
     chain.state = CHAIN_COMPLETED;
     this.#inflight--;
-    if (chain.segments === this.#segments) this.#open--;
-    (chain.lender ?? this.#memory).giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
+    const { lender, writableLength } = chain;
+    if (lender === undefined) this.#open--;
+    const { memory } = lender ?? this.#lender;
+    memory.giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
     // A device may end a request after its queue was stopped; the ring is no longer ours then.
-    if (!this.#live) return;
-    const { writableLength } = chain;
-    this.#use(chain.head, written > 0 ? Math.min(written, writableLength) : 0);
+    if (this.#live) this.#use(chain.head, written > 0 ? Math.min(written, writableLength) : 0);
+    lender?.comeBack();
   }
 
   completeRest(): number {
@@ -240,54 +233,59 @@ export class SplitVirtqueue implements Virtqueue {
     const { used, avail, availEventWord } = this.#ring;
     if (this.#eventIdx) Atomics.store(used, availEventWord, this.#nextAvail);
     else Atomics.store(used, FLAGS_WORD, 0);
-    return this.#broken === undefined && Atomics.load(avail, IDX_WORD) !== this.#nextAvail;
+    // What is parked is announced by `onReady`.
+    if (this.#parked || this.#broken !== undefined) return false;
+    return Atomics.load(avail, IDX_WORD) !== this.#nextAvail;
   }
 
-  saveState(): QueueState {
-    if (this.#live) {
-      const { used } = this.#ring;
-      Atomics.store(used, IDX_WORD, this.#nextUsed);
-      // A device that stops in the middle of its work must not leave the driver told to be quiet:
-      // whoever goes on here is to be notified.
-      Atomics.store(used, FLAGS_WORD, 0);
-    }
-    return { nextAvail: this.#nextAvail, nextUsed: this.#nextUsed };
-  }
-
-  /**
-   * Goes on in other memory: the front-end has exchanged its memory table, or moved the ring within
-   * it. Detached chains stay in the old memory, which the caller keeps mapped until they are
-   * completed. Look once afterwards.
-   *
-   * @param config - of the same size and features
-   * @throws {VirtioQueueError} MISALIGNED, RING_NOT_IN_MEMORY; the queue is where it was then
-   * @throws {TypeError} when chains of the last batch are neither completed nor detached
-   */
-  relocate(memory: GuestMemory, config: SplitQueueConfig): void {
+  relocate(memory: GuestMemory, config: VirtqueueConfig, onReleased?: () => void): number {
     this.#checkSettled('move the queue');
-    if (!this.#live) return;
+    if (!this.#live) return 0;
     const { size } = this;
     const ring = new SplitRing(memory, { ...config, size }, true);
     const indirect = hasFeature(config.features, VIRTIO_RING_F_INDIRECT_DESC);
-    this.saveState();
-    this.#ring[Symbol.dispose]();
-    this.#memory = memory;
+    this.#leave();
     this.#ring = ring;
     this.#reader = new ChainReader(memory, ring.desc, this.#segments, indirect);
+    const former = this.#lender;
+    this.#lender = new Lender(memory);
+    this.#parked = false;
+    return former.retire(onReleased);
   }
 
   [Symbol.dispose](): void {
     if (!this.#live) return;
-    // A device that failed with its ring in hand owes the driver the same as one that stops.
-    Atomics.store(this.#ring.used, FLAGS_WORD, 0);
     this.#live = false;
+    this.#leave();
     this.completeRest();
+  }
+
+  /** For `SplitChain`. */
+  chainDetached(): void {
+    this.#open--;
+    this.#lender.keep();
+  }
+
+  /** Whoever goes on with the ring finds in it all that was done here. */
+  #leave(): void {
+    const { used } = this.#ring;
+    Atomics.store(used, IDX_WORD, this.#nextUsed);
+    // A device that stops in the middle of its work must not leave the driver told to be quiet:
+    // whoever goes on here is to be notified.
+    Atomics.store(used, FLAGS_WORD, 0);
     this.#ring[Symbol.dispose]();
   }
 
-  /** For `SplitChain`: a chain has a copy that is completed in its place. */
-  chainDetached(chain: SplitChain): void {
-    if (chain.segments === this.#segments) this.#open--;
+  /** The next chain is in memory that is not mapped yet: it stays in the ring until it is. */
+  #park(): void {
+    this.#parked = true;
+    const lender = this.#lender;
+    lender.memory.whenReady(() => {
+      // The queue may have moved or stopped meanwhile.
+      if (!this.#live || this.#lender !== lender) return;
+      this.#parked = false;
+      this.onReady?.();
+    });
   }
 
   #checkSettled(action: string): void {

@@ -1,7 +1,7 @@
 import { addressOf } from '@node-vmm/vmm-sys-util';
-import { type GuestRange, sortRanges } from './guest-range.ts';
-import { MappedRegion } from './mapped-region.ts';
-import { RegionGuestMemory } from './region-guest-memory.ts';
+import { type GuestRange, sortRanges } from '../guest-range.ts';
+import { MappedRegion } from '../mapped-region.ts';
+import { RegionGuestMemory } from '../region-guest-memory.ts';
 
 /** Guest memory in plain `ArrayBuffer`s: needs no system call and cannot outlive its mapping. */
 export class GuestMemoryBuffer extends RegionGuestMemory {

@@ -4,5 +4,7 @@
  * @packageDocumentation
  */
 export * from './compliance.ts';
+export * from './forwarding-memory.ts';
 export * from './guest-memory-buffer.ts';
 export * from './loan-ledger.ts';
+export * from './tardy-memory.ts';

@@ -11,18 +11,18 @@ import {
   VRING_USED_ALIGN_SIZE,
 } from '@node-vmm/virtio-bindings';
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
-import { RawRing } from './raw-ring.ts';
 import {
   AVAIL_RING_WORD,
   FLAGS_WORD,
   IDX_WORD,
-  type SplitQueueConfig,
   SplitRing,
   splitRingSizes,
-} from './split-ring.ts';
+} from '../split/split-ring.ts';
+import type { VirtqueueConfig } from '../virtqueue-config.ts';
+import { RawRing } from './raw-ring.ts';
 
 /** One buffer of a request. */
-export interface MockBuffer {
+export interface DriverBuffer {
   readonly guestAddr: GuestAddress;
   /** Bytes. */
   readonly length: number;
@@ -38,7 +38,7 @@ export interface UsedRequest {
 }
 
 /** Addresses for a queue's three parts, one after the other. */
-export interface MockLayout {
+export interface QueueLayout {
   readonly size: number;
   readonly descTable: GuestAddress;
   readonly availRing: GuestAddress;
@@ -51,10 +51,10 @@ const alignUp = (value: number, alignment: number): number =>
   Math.ceil(value / alignment) * alignment;
 
 /**
- * The driver side of a split virtqueue: for tests, demonstrations and benchmarks. Keeps the rules
- * of a driver; `raw` breaks them.
+ * The driver side of a split virtqueue: for simulated guests, tests and benchmarks. Keeps the rules of
+ * a driver; `raw` breaks them.
  */
-export class MockDriver implements Disposable {
+export class SplitDriverQueue implements Disposable {
   readonly size: number;
   /** Direct access to the ring's fields, for hostile tests. */
   readonly raw: RawRing;
@@ -81,9 +81,9 @@ export class MockDriver implements Disposable {
    *
    * @param startIndex - first value of both indices, to test the wrap at 65536; a device starts
    * from the same state
-   * @throws {VirtioQueueError} as `SplitVirtqueue.create`
+   * @throws {VirtioQueueError} as `createVirtqueue`
    */
-  constructor(memory: GuestMemory, config: SplitQueueConfig, startIndex = 0) {
+  constructor(memory: GuestMemory, config: VirtqueueConfig, startIndex = 0) {
     const { size } = config;
     const ring = new SplitRing(memory, config, false);
     this.size = size;
@@ -110,7 +110,7 @@ export class MockDriver implements Disposable {
    *
    * @param base - where the descriptor table goes, 16-byte aligned
    */
-  static layout(size: number, base: GuestAddress | bigint = 0n): MockLayout {
+  static layout(size: number, base: GuestAddress | bigint = 0n): QueueLayout {
     if (base % BigInt(VRING_DESC_ALIGN_SIZE) !== 0n) {
       throw new RangeError(`"base" expected a multiple of ${VRING_DESC_ALIGN_SIZE}, got ${base}`);
     }
@@ -142,7 +142,7 @@ export class MockDriver implements Disposable {
    * @param indirectTable - where to put an indirect table of the buffers, instead of descriptors
    * @returns the chain's head, -1 when too few descriptors are free
    */
-  add(buffers: readonly MockBuffer[], indirectTable?: GuestAddress): number {
+  add(buffers: readonly DriverBuffer[], indirectTable?: GuestAddress): number {
     if (indirectTable !== undefined) return this.#addIndirect(buffers, indirectTable);
     const count = buffers.length;
     if (count === 0) throw new RangeError('Cannot add a request: it has no buffers');
@@ -272,7 +272,7 @@ export class MockDriver implements Disposable {
     return head;
   }
 
-  #addIndirect(buffers: readonly MockBuffer[], table: GuestAddress): number {
+  #addIndirect(buffers: readonly DriverBuffer[], table: GuestAddress): number {
     if (this.#free === 0) return -1;
     const bytes = new Uint8Array(buffers.length * VRING_DESC.SIZE);
     const view = new DataView(bytes.buffer);

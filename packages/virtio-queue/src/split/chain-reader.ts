@@ -7,6 +7,8 @@ import {
   ACCESS_READ,
   ACCESS_WRITE,
   type GuestMemory,
+  LEND_NOT_YET,
+  LEND_READY,
   type SegmentTable,
 } from '@node-vmm/vm-memory';
 import { IndirectTable } from './indirect-table.ts';
@@ -18,6 +20,8 @@ export const TAKEN = 0;
 export const MALFORMED = 1;
 /** The chain may be valid, but the segment table is full of the chains in front of it. */
 export const NO_ROOM = 2;
+/** The chain may be valid, but memory that it is in is not mapped yet. */
+export const NOT_YET = 3;
 
 // Stands in for "no longer than 2^32 bytes in total" (VIRTIO 1.3 §2.7.5), one byte stricter: lengths
 // fit 32 bits, as in the used ring.
@@ -98,7 +102,9 @@ export class ChainReader {
     writing: boolean,
   ): number {
     const table = this.#indirect;
-    if (table === undefined || !table.open(addrLow, addrHigh, length)) return MALFORMED;
+    if (table === undefined) return MALFORMED;
+    const opened = table.open(addrLow, addrHigh, length);
+    if (opened !== LEND_READY) return opened === LEND_NOT_YET ? NOT_YET : MALFORMED;
     let wrote = writing;
     let index = 0;
     let result = MALFORMED;
@@ -135,7 +141,9 @@ export class ChainReader {
     const segments = this.#segments;
     const before = segments.count;
     const access = write ? ACCESS_WRITE : ACCESS_READ;
-    if (!this.#memory.lend(addrLow, addrHigh, length, access, segments)) {
+    const answer = this.#memory.lend(addrLow, addrHigh, length, access, segments);
+    if (answer !== LEND_READY) {
+      if (answer === LEND_NOT_YET) return NOT_YET;
       return this.#isCrowded(chain, length) ? NO_ROOM : MALFORMED;
     }
     const added = segments.count - before;

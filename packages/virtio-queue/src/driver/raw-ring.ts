@@ -1,4 +1,4 @@
-import { AVAIL_RING_WORD, FLAGS_WORD, IDX_WORD, type SplitRing } from './split-ring.ts';
+import { AVAIL_RING_WORD, FLAGS_WORD, IDX_WORD, type SplitRing } from '../split/split-ring.ts';
 
 /** Fields of a descriptor as written by a driver that obeys no rule. */
 export interface RawDescriptor {

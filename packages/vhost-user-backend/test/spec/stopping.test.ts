@@ -1,0 +1,124 @@
+// Titles name sections of the vhost-user specification (QEMU docs/interop/vhost-user.rst).
+import { readFileSync } from 'node:fs';
+import { EventFd } from '@node-vmm/vmm-sys-util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ServedDevice } from '../../src/index.ts';
+import { until } from '../support/daemon.ts';
+import type { FrontEnd } from '../support/front-end.ts';
+import type { GuestRing } from '../support/guest.ts';
+import { type Bench, useBench } from '../support/setup.ts';
+
+const MODULE = new URL('../fixtures/stopping-device.mjs', import.meta.url);
+const HOLD = 1;
+
+const mappings = (): number =>
+  readFileSync('/proc/self/maps', 'utf8').split('memfd:guest-memory').length - 1;
+const getBase = (frontEnd: FrontEnd, index = 0) =>
+  frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index, num: 0 });
+
+let go: EventFd;
+beforeEach(() => {
+  go = EventFd.create();
+});
+afterEach(() => go.close());
+
+/** A device that holds a request, another having been answered. */
+async function holding(
+  bench: Bench,
+  how: 'complete' | 'drop' | 'throw',
+): Promise<{ device: ServedDevice; frontEnd: FrontEnd; ring: GuestRing }> {
+  const options = { go: go.fd, how };
+  const device = await bench.addDevice(options, { name: 'stopping', module: MODULE });
+  const { frontEnd, ring } = await bench.running(device);
+  ring.submit([HOLD], [5]);
+  expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+  return { device, frontEnd, ring };
+}
+
+describe('Starting and stopping rings', () => {
+  const bench = useBench({}, { stopTimeout: 60_000, closeTimeout: 60_000 });
+
+  it('GET_VRING_BASE waits until the device is done, and nobody else does', async () => {
+    const { frontEnd, ring } = await holding(bench(), 'complete');
+    let answered = false;
+    const answer = getBase(frontEnd).finally(() => {
+      answered = true;
+    });
+    await until(() => bench().logger.find('asked to stop') !== undefined);
+    // A ring that stops takes nothing more; the echo device beside it, in the same worker, serves.
+    ring.submit([6]);
+    const other = await bench().running();
+    other.ring.submit([9, 9]);
+    expect(await other.ring.collect(other.frontEnd.poller, 1)).toEqual([2]);
+    expect(answered).toBe(false);
+    expect(bench().logger.find('stopped')).toBeUndefined();
+    go.signal();
+    expect(await answer).toEqual({ index: 0, num: 2 });
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    expect(bench().logger.lines.filter(({ message }) => message === 'stopped')).toHaveLength(1);
+  });
+
+  it('a device that fails while a ring stops leaves nobody waiting', async () => {
+    const { device, frontEnd } = await holding(bench(), 'throw');
+    const answer = getBase(frontEnd).catch(() => 'gone');
+    await until(() => bench().logger.find('asked to stop') !== undefined);
+    go.signal();
+    expect(await answer).toBe('gone');
+    expect(device.failure).toMatchObject({ code: 'DEVICE_FAILED' });
+    await device.close();
+  });
+
+  it('the end of a connection waits for the device too, then the next is served', async () => {
+    const { device, frontEnd } = await holding(bench(), 'drop');
+    frontEnd.close();
+    await until(() => bench().logger.find('asked to stop') !== undefined);
+    expect((await device.status()).state).toBe('connected');
+    go.signal();
+    const next = await bench().running(device);
+    next.ring.submit([5]);
+    expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
+  });
+});
+
+describe('Starting and stopping rings of a device that is never done', () => {
+  const bench = useBench({}, { stopTimeout: 50 });
+
+  it('GET_VRING_BASE is answered after stopTimeout; memory stays until the device is done', async () => {
+    const { frontEnd, ring } = await holding(bench(), 'drop');
+    const before = mappings();
+    expect(await getBase(frontEnd)).toEqual({ index: 0, num: 2 });
+    expect(bench().logger.find('ring stopped without the device')?.context).toMatchObject({
+      device: 'stopping',
+      ring: 0,
+    });
+    const { regions, fds } = bench().guest;
+    expect(await frontEnd.tell('VHOST_USER_SET_MEM_TABLE', regions, fds)).toBe(0);
+    expect(mappings()).toBe(before + 1);
+    ring.setUp(frontEnd, 2);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    ring.submit([6]);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
+    expect(mappings()).toBe(before + 1);
+    go.signal();
+    await until(() => mappings() === before);
+  });
+
+  it('a connection that ends does not wait for it longer than that', async () => {
+    const { device, frontEnd } = await holding(bench(), 'drop');
+    frontEnd.close();
+    const next = await bench().running(device);
+    next.ring.submit([5]);
+    expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
+  });
+});
+
+describe('Closing a daemon whose device is never done', () => {
+  const bench = useBench({}, { stopTimeout: 60_000, closeTimeout: 2_000 });
+
+  it('waits a quarter of closeTimeout for the device, and ends no thread by force', async () => {
+    await holding(bench(), 'drop');
+    await bench().daemon.close();
+    expect(bench().logger.find('ring stopped without the device')).toBeDefined();
+    expect(bench().logger.find('process ended')).toBeUndefined();
+  });
+});

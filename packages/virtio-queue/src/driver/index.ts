@@ -1,0 +1,7 @@
+/**
+ * The driver side of a split virtqueue, for simulated guests, tests and benchmarks.
+ *
+ * @packageDocumentation
+ */
+export type { RawDescriptor, RawRing } from './raw-ring.ts';
+export * from './split-driver-queue.ts';

@@ -1,0 +1,40 @@
+import type { GuestMemory } from '@node-vmm/vm-memory';
+
+/**
+ * Guest memory that a queue takes chains from, and how many of them the device keeps: each chain is
+ * counted where it was lent, with or without pieces. Once the queue has moved to other memory, the
+ * last chain that comes back releases this one.
+ */
+export class Lender {
+  readonly memory: GuestMemory;
+  #held = 0;
+  #onReleased: (() => void) | undefined;
+
+  constructor(memory: GuestMemory) {
+    this.memory = memory;
+  }
+
+  /** A chain was detached: it may outlive the queue's stay in this memory. */
+  keep(): void {
+    this.#held++;
+  }
+
+  /** A detached chain was completed. */
+  comeBack(): void {
+    if (--this.#held > 0) return;
+    const released = this.#onReleased;
+    this.#onReleased = undefined;
+    released?.();
+  }
+
+  /**
+   * The queue takes no more chains from here.
+   *
+   * @param onReleased - called once the device keeps no chain any more, unless it keeps none now
+   * @returns chains that it keeps
+   */
+  retire(onReleased: (() => void) | undefined): number {
+    if (this.#held > 0) this.#onReleased = onReleased;
+    return this.#held;
+  }
+}

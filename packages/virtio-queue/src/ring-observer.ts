@@ -1,0 +1,40 @@
+/** How a back-end has gone on with a ring, see {@link RingObserver.progress}. */
+export type RingProgress = 'none' | 'possible' | 'impossible';
+
+/**
+ * The view of a ring that the machine of its driver has, which serves nothing itself: where a back-end
+ * has to go on, and whether it did. A back-end is told a position, but there are ones that count from
+ * 0 again, or on from another ring. What can be seen of that is what the guest sees: requests returned
+ * that were not asked for.
+ */
+export interface RingObserver {
+  /** The position that {@link progress} is measured from: a fresh ring's, then what `resume` said. */
+  readonly position: number;
+
+  /**
+   * Where the next back-end goes on: after the last request that was returned to the guest. Requests
+   * taken but not returned by the old one are served again, which is right for devices that serve in
+   * order. A ring that nobody has touched since the observer was made begins as a fresh one: what is
+   * there may be a boot loader's, which the driver clears before its first kick.
+   *
+   * @returns undefined when the ring is in a state that no back-end can go on with
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  resume(): number | undefined;
+
+  /**
+   * How far the back-end got since the ring was given to it: not at all (`none`), to where one can be
+   * that began at the position, or to where none can be. The last is to be believed when it is seen
+   * twice in a row: with 65,536 requests between two looks the ring may have been lapped.
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  progress(): RingProgress;
+
+  /**
+   * What the ring itself says now, for a log: in a split ring its used and available index.
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  readonly indices: { readonly used: number; readonly avail: number };
+}

@@ -1,0 +1,53 @@
+import type { RingMemory, RingPlace } from '../ring-layout.ts';
+import type { RingObserver, RingProgress } from '../ring-observer.ts';
+import {
+  distance,
+  SPLIT_FRESH_POSITION,
+  type SplitIndices,
+  splitIndices,
+} from './split-indices.ts';
+
+/** {@link RingObserver} of a split ring: all that it looks at are the two indices. */
+export class SplitObserver implements RingObserver {
+  readonly #memory: RingMemory;
+  readonly #place: RingPlace;
+  readonly #first: SplitIndices;
+  /** The used index when the ring was last given to a back-end. */
+  #before: number;
+  #position = SPLIT_FRESH_POSITION;
+
+  /** @throws {VmMemoryError} OUT_OF_RANGE */
+  constructor(memory: RingMemory, place: RingPlace) {
+    this.#memory = memory;
+    this.#place = place;
+    this.#first = this.indices;
+    this.#before = this.#first.used;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get indices(): SplitIndices {
+    return splitIndices(this.#memory, this.#place);
+  }
+
+  resume(): number | undefined {
+    const { used, avail } = this.indices;
+    this.#before = used;
+    const untouched = used === this.#first.used && avail === this.#first.avail;
+    if (!untouched && distance(used, avail) > this.#place.size) return undefined;
+    this.#position = untouched ? SPLIT_FRESH_POSITION : used;
+    return this.#position;
+  }
+
+  progress(): RingProgress {
+    const { used, avail } = this.indices;
+    const position = this.#position;
+    if (used === position || used === this.#before) return 'none';
+    const returned = distance(position, used);
+    const possible =
+      returned <= distance(position, avail) && distance(used, avail) <= this.#place.size;
+    return possible ? 'possible' : 'impossible';
+  }
+}
