@@ -11,7 +11,7 @@ import { errorMessage, type Logger, type Poller, type SignalGuard } from '@node-
 import { BackendLink } from './backend-link.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
-import { BridgeError } from './errors.ts';
+import { VhostBridgeError } from './errors.ts';
 import { MmioGate } from './mmio-gate.ts';
 import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
@@ -124,7 +124,8 @@ export class BridgedDevice implements VirtioDevice {
         signal,
       );
       const { frontend } = link;
-      if (frontend === undefined) throw new BridgeError('ABORTED', 'Cannot start: back-end lost');
+      if (frontend === undefined)
+        throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
       const device = new BridgedDevice(components, description, type, link, frontend, window, irq);
       gate.open(device.transport);
       return device;
@@ -278,7 +279,10 @@ export class BridgedDevice implements VirtioDevice {
     if (session === undefined || frontend === undefined) return;
     try {
       if ((session.features & ~frontend.deviceFeatures) !== 0n) {
-        throw new BridgeError('BAD_DEVICE', 'Cannot go on: the new back-end lacks features in use');
+        throw new VhostBridgeError(
+          'BAD_DEVICE',
+          'Cannot go on: the new back-end lacks features in use',
+        );
       }
       await frontend.setFeatures(session.features);
       for (const wiring of session.queues.values()) {

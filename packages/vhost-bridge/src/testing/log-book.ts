@@ -1,7 +1,3 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 
 /** A line that was logged. */
@@ -48,43 +44,5 @@ export class LogBook implements Logger {
 
   #log(level: Line['level'], context: object, message: string): void {
     this.lines.push({ level, context: { ...this.#bindings, ...context }, message });
-  }
-}
-
-/** Waits for a condition; the test's timeout ends a failure. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await delay(5);
-}
-
-/** Lets everything that is under way come to rest. */
-export async function settle(): Promise<void> {
-  for (let i = 0; i < 5; i++) await delay(5);
-}
-
-/** A directory for sockets, removed on dispose. */
-export class TempDir implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), 'xvm-'));
-
-  join(name: string): string {
-    return join(this.path, name);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
-  }
-}
-
-/** Descriptors that this process has open. */
-export function openFds(): number {
-  return readdirSync('/proc/self/fd').length;
-}
-
-/** True while a process exists, zombies included. */
-export function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -13,9 +13,11 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Bridge } from '../../src/bridge.ts';
 import { SocketDirectory } from '../../src/socket-provider.ts';
-import { Daemon, GuestProcess, i2cDevice, Machines } from '../machine.ts';
-import { Relay } from '../relay.ts';
-import { LogBook, openFds, settle, TempDir, until } from '../support.ts';
+import { LogBook, settle, until } from '../../src/testing/index.ts';
+import { Daemon, GuestProcess, i2cDevice, Machines } from '../support/machine.ts';
+import { openFds } from '../support/processes.ts';
+import { Relay } from '../support/relay.ts';
+import { TempDir } from '../support/temp-dir.ts';
 
 const TIMEOUT = 60_000;
 
