@@ -1,5 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { shouldReconnect, type VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import {
+  shouldReconnect,
+  type VhostUserFrontend,
+  VhostUserMasterError,
+} from '@node-vmm/vhost-user-master';
 import { ECONNRESET, errorMessage, SysError } from '@node-vmm/vmm-sys-util';
 import { type BackendOptions, connectBackend, readConfig } from './backend-handshake.ts';
 
@@ -83,6 +87,19 @@ export class BackendLink {
     this.#options.logger.warn({ socket: this.#options.path, reason }, 'dropping back-end');
     this.#frontend?.close();
     this.#lost(reason);
+  }
+
+  /**
+   * Gives up on a back-end if it is one that did not answer in time.
+   *
+   * @param frontend - which was asked; it may be another's turn by now
+   * @param error - what asking came to
+   * @returns whether it did
+   */
+  dropIfHanging(frontend: VhostUserFrontend | undefined, error: unknown): boolean {
+    const hangs = VhostUserMasterError.is(error, 'TIMEOUT') && this.#frontend === frontend;
+    if (hangs) this.drop(error.message);
+    return hangs;
   }
 
   /** Gives up on a back-end that harmed this process, and lets it wait before it can do so again. */
