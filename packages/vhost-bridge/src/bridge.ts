@@ -110,7 +110,7 @@ export class Bridge implements DeviceSink {
       if (other !== key && !samePlace) continue;
       throw new VhostBridgeError(
         'BAD_DEVICE',
-        `Cannot serve device ${key}: domain ${guest} has device ${other} at ${hex(description.base)}; announce it once`,
+        `Cannot serve device ${key}: guest ${guest} has device ${other} at ${hex(description.base)}; announce it once`,
       );
     }
   }

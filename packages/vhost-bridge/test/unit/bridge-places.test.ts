@@ -67,7 +67,7 @@ describe('Bridge', { timeout: 60_000 }, () => {
     const first = { ...i2cDevice(0, 1), socket };
     const up = bridge.add(first);
     const message = expect.stringContaining(
-      'domain 1 has device 1/0 at 0x2000000; announce it once',
+      'guest 1 has device 1/0 at 0x2000000; announce it once',
     );
     const refused = { code: 'BAD_DEVICE', message };
     const second = { ...first, key: 'told/1/0x2000000', irq: 40 };
