@@ -6,15 +6,15 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
-import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
-import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
-import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import {
   Bridge,
   type DeviceDescription,
   FixedSockets,
   SpawnedBackends,
-} from '@node-vmm/xen-vhost-master';
+} from '@node-vmm/vhost-bridge';
+import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
+import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
+import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import { Narrator } from './narrator.ts';
 
 const DEVICE: DeviceDescription = {

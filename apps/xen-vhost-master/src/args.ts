@@ -1,9 +1,9 @@
 import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
+import { DEVICE_NAMES } from '@node-vmm/vhost-bridge/supported-devices';
 import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
 import { Command, Option } from 'commander';
 import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
 import type { Arguments } from './settings.ts';
-import { DEVICE_NAMES } from './supported-devices.ts';
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];

@@ -1,5 +1,6 @@
 import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
+import type { BridgedVm } from '@node-vmm/vhost-bridge';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
 import { errorMessage, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
@@ -11,7 +12,6 @@ import {
   Privcmd,
   type XenOps,
 } from '@node-vmm/xen-sys';
-import type { BridgedVm } from './bridged-vm.ts';
 import { BridgeError } from './errors.ts';
 
 /** What attaching works with. */

@@ -1,5 +1,5 @@
+import type { DeviceDescription } from '@node-vmm/vhost-bridge';
 import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
-import type { DeviceDescription } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import { parseWholeNumber } from './fields.ts';
 

@@ -1,8 +1,8 @@
+import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import * as v from 'valibot';
 import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
 import { isDirectory, parseSocket } from './fields.ts';
-import { DEVICE_NAMES, deviceByName } from './supported-devices.ts';
 import { TOLD_FIELDS } from './told-device.ts';
 import { parseVirtioDiskRule } from './virtio-disk-rule.ts';
 

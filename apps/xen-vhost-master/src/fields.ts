@@ -1,17 +1,17 @@
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
-import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
-import { hex } from '@node-vmm/vmm-sys-util';
-import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
-import type { IrqTrigger } from './device-source.ts';
-import { BridgeError } from './errors.ts';
+import type { IrqTrigger } from '@node-vmm/vhost-bridge';
 import {
   DEVICE_NAMES,
   deviceById,
   deviceByName,
   type SupportedDevice,
-} from './supported-devices.ts';
+} from '@node-vmm/vhost-bridge/supported-devices';
+import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
+import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
+import { hex } from '@node-vmm/vmm-sys-util';
+import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
+import { BridgeError } from './errors.ts';
 
 /** A domain, as a user names it. */
 export type DomainRef = { readonly id: number } | { readonly name: string };

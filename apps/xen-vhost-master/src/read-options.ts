@@ -1,9 +1,9 @@
 import { dirname } from 'node:path';
+import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
 import type { RawOptions } from './args.ts';
 import { BridgeError } from './errors.ts';
 import { isDirectory } from './fields.ts';
 import { findTwice, type Settings } from './settings.ts';
-import { DEVICE_NAMES, deviceByName } from './supported-devices.ts';
 import { parseToldDevice, placeOf } from './told-device.ts';
 import { parseVirtioDiskRule, ruleSubject } from './virtio-disk-rule.ts';
 

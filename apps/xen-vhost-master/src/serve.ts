@@ -1,15 +1,20 @@
+import {
+  Bridge,
+  CombinedSource,
+  type DeviceSource,
+  FixedSockets,
+  type HoldGuest,
+  SocketDirectory,
+  type SocketProvider,
+  SpawnedBackends,
+} from '@node-vmm/vhost-bridge';
 import { EXIT_FAILURE, EXIT_OK, type Program } from '@node-vmm/vhost-device-cli';
 import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
-import { Bridge } from './bridge.ts';
-import { CombinedSource } from './combined-source.ts';
-import type { DeviceSource, HoldGuest } from './device-source.ts';
 import { Domains } from './domains.ts';
 import type { Arguments } from './settings.ts';
-import { FixedSockets, SocketDirectory, type SocketProvider } from './socket-provider.ts';
-import { SpawnedBackends } from './spawned-backends.ts';
 import { ToldSource } from './told-source.ts';
 import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
 import { VirtioProtocol } from './virtio-protocol.ts';

@@ -1,6 +1,7 @@
+import type { DeviceDescription, IrqTrigger } from '@node-vmm/vhost-bridge';
+import type { SupportedDevice } from '@node-vmm/vhost-bridge/supported-devices';
 import type { GuestRange } from '@node-vmm/vm-memory';
 import { hex } from '@node-vmm/vmm-sys-util';
-import type { DeviceDescription, IrqTrigger } from './device-source.ts';
 import { BridgeError } from './errors.ts';
 import {
   type DomainRef,
@@ -13,7 +14,6 @@ import {
   parseSocket,
   parseTrigger,
 } from './fields.ts';
-import type { SupportedDevice } from './supported-devices.ts';
 
 /** A device that the user tells of: `--device`, or `devices` in a configuration file. */
 export interface ToldDevice {

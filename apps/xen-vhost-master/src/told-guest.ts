@@ -1,5 +1,5 @@
+import type { DeviceDescription, HoldGuest } from '@node-vmm/vhost-bridge';
 import type { Logger } from '@node-vmm/vmm-sys-util';
-import type { DeviceDescription, HoldGuest } from './device-source.ts';
 import type { ToldDevice } from './told-device.ts';
 
 /** Building a domain takes this long at most; a longer wait is for something that never comes. */

@@ -1,5 +1,5 @@
+import type { DeviceSink, DeviceSource, HoldGuest } from '@node-vmm/vhost-bridge';
 import type { Logger } from '@node-vmm/vmm-sys-util';
-import type { DeviceSink, DeviceSource, HoldGuest } from './device-source.ts';
 import type { Domains } from './domains.ts';
 import { BridgeError } from './errors.ts';
 import { matchesDomain } from './fields.ts';

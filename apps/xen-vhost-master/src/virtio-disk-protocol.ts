@@ -1,8 +1,8 @@
+import type { DeviceDescription } from '@node-vmm/vhost-bridge';
+import { deviceByName, type SupportedDevice } from '@node-vmm/vhost-bridge/supported-devices';
 import { type BackendNode, badEntry, describePlace, type XenbusProtocol } from './backend-node.ts';
-import type { DeviceDescription } from './device-source.ts';
 import type { Domains } from './domains.ts';
 import { matchesDomain } from './fields.ts';
-import { deviceByName, type SupportedDevice } from './supported-devices.ts';
 import type { VirtioDiskRule } from './virtio-disk-rule.ts';
 
 /**

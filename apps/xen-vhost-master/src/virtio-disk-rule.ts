@@ -1,6 +1,6 @@
+import type { SupportedDevice } from '@node-vmm/vhost-bridge/supported-devices';
 import { BridgeError } from './errors.ts';
 import { type DomainRef, formatDomain, parseDeviceType, parseDomain } from './fields.ts';
-import type { SupportedDevice } from './supported-devices.ts';
 
 /** `--virtio-disk [DOMAIN:]VDEV=TYPE`: which of the toolstack's virtio disks is what device of ours. */
 export interface VirtioDiskRule {

@@ -1,5 +1,5 @@
+import type { DeviceDescription } from '@node-vmm/vhost-bridge';
 import { type BackendNode, badEntry, describePlace, type XenbusProtocol } from './backend-node.ts';
-import type { DeviceDescription } from './device-source.ts';
 
 /** `virtio = [ "type=virtio,device<ID>,transport=mmio" ]` of xl 4.18 and later. */
 export class VirtioProtocol implements XenbusProtocol {

@@ -1,3 +1,9 @@
+import type {
+  DeviceDescription,
+  DeviceSink,
+  DeviceSource,
+  HoldGuest,
+} from '@node-vmm/vhost-bridge';
 import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
 import type { XenStore } from '@node-vmm/xen-store';
 import {
@@ -7,7 +13,6 @@ import {
   type XenbusProtocol,
   XenbusState,
 } from './backend-node.ts';
-import type { DeviceDescription, DeviceSink, DeviceSource, HoldGuest } from './device-source.ts';
 import { Rescan } from './rescan.ts';
 
 /** More devices than any guest has; what a directory could otherwise make us walk through. */

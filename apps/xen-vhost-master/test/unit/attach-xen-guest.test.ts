@@ -1,9 +1,9 @@
+import { LogBook } from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { HVM_PARAM_NR_IOREQ_SERVER_PAGES } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen } from '@node-vmm/xen-sys/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { attachXenGuest } from '../../src/attach-xen-guest.ts';
-import { LogBook } from '../support.ts';
 
 const X86 = process.arch === 'x64';
 

@@ -1,8 +1,16 @@
+import type { DeviceSource } from '@node-vmm/vhost-bridge';
+import {
+  Holds,
+  LogBook,
+  RecordingSink,
+  type SourceSubject,
+  sourceComplianceCases,
+  type ToldState,
+} from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
 import { afterEach, beforeEach, describe, it } from 'vitest';
-import type { DeviceSource } from '../../src/device-source.ts';
 import { Domains } from '../../src/domains.ts';
 import { parseToldDevice } from '../../src/told-device.ts';
 import { ToldSource } from '../../src/told-source.ts';
@@ -10,9 +18,7 @@ import { VirtioDiskProtocol } from '../../src/virtio-disk-protocol.ts';
 import { parseVirtioDiskRule } from '../../src/virtio-disk-rule.ts';
 import { VirtioProtocol } from '../../src/virtio-protocol.ts';
 import { XenbusSource } from '../../src/xenbus-source.ts';
-import { type SourceSubject, sourceComplianceCases } from '../device-source-compliance.ts';
-import { Holds, RecordingSink } from '../recording-sink.ts';
-import { LogBook } from '../support.ts';
+import { StoredAnnouncements } from '../stored-announcements.ts';
 import { Toolstack } from '../toolstack.ts';
 
 let poller: MainPoller;
@@ -34,8 +40,19 @@ afterEach(async () => {
 
 type Make = () => SourceSubject;
 
-function common(): Pick<SourceSubject, 'sink' | 'holds' | 'book' | 'stored'> {
-  return { sink: new RecordingSink(), holds: new Holds(), book: new LogBook(), stored };
+function common(): Pick<SourceSubject, 'sink' | 'holds' | 'book'> {
+  return { sink: new RecordingSink(), holds: new Holds(), book: new LogBook() };
+}
+
+const STATES: Record<string, ToldState> = { 1: 'announced', 2: 'up', 6: 'closed' };
+
+/** An entry that is there says something that a toolstack knows. */
+function stateOf(toolstack: Toolstack, key: string): ToldState | undefined {
+  const text = toolstack.entry(key, 'state');
+  if (text === undefined) return undefined;
+  const state = STATES[text];
+  if (state === undefined) throw new Error(`${key} has state ${text}`);
+  return state;
 }
 
 /** Announced as xl does it for `virtio = [ ... ]` or `disk = [ ... ]`. */
@@ -59,6 +76,7 @@ function xenbus(devids: readonly [number, number], kind: 'virtio' | 'virtio_disk
     return {
       ...parts,
       source: new XenbusSource({ store, logger: parts.book, hold, protocol }),
+      announcements: new StoredAnnouncements(stored, keys),
       keys,
       appear: (guest) => toolstack.announce(keys(guest)),
       disappear: (guest) => {
@@ -74,7 +92,7 @@ function xenbus(devids: readonly [number, number], kind: 'virtio' | 'virtio_disk
         stored.write(`/local/domain/0/backend/${key(16)}/state`, '1');
         stored.write(`/local/domain/0/backend/${key(17)}/base`, '1');
       },
-      state: (key) => toolstack.entry(key, 'state'),
+      state: (key) => stateOf(toolstack, key),
       handshake: true,
     };
   };
@@ -92,10 +110,15 @@ function told(by: 'name' | 'number'): Make {
     const domains = new Domains(store, parts.book);
     const { hold } = parts.holds;
     const source: DeviceSource = new ToldSource({ domains, logger: parts.book, hold, devices });
+    const keys = (guest: number): readonly [string, string] => [
+      `told/${guest}/0x2000000`,
+      `told/${guest}/0x2000200`,
+    ];
     return {
       ...parts,
       source,
-      keys: (guest) => [`told/${guest}/0x2000000`, `told/${guest}/0x2000200`],
+      announcements: new StoredAnnouncements(stored, keys),
+      keys,
       appear: (guest) => {
         stored.write(`/local/domain/${guest}/name`, `guest${guest}`);
         stored.introduce(guest);
@@ -111,7 +134,7 @@ function told(by: 'name' | 'number'): Make {
         stored.write('/local/domain/14/vm', 'guest1');
         for (const domid of [11, 12, 13, 14]) stored.introduce(domid);
       },
-      state: (key) => new Toolstack(stored).entry(key, 'state'),
+      state: (key) => stateOf(new Toolstack(stored), key),
       handshake: false,
     };
   };

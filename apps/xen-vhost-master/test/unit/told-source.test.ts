@@ -1,3 +1,4 @@
+import { Holds, LogBook, RecordingSink, settle, until } from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
@@ -5,8 +6,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Domains } from '../../src/domains.ts';
 import { parseToldDevice } from '../../src/told-device.ts';
 import { ToldSource } from '../../src/told-source.ts';
-import { Holds, RecordingSink } from '../recording-sink.ts';
-import { LogBook, settle, until } from '../support.ts';
 
 let poller: MainPoller;
 let stored: FakeXenStored;

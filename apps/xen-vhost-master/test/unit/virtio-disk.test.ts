@@ -1,3 +1,4 @@
+import { Holds, LogBook, RecordingSink, settle, until } from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
@@ -10,8 +11,6 @@ import {
   ruleSubject,
 } from '../../src/virtio-disk-rule.ts';
 import { XenbusSource } from '../../src/xenbus-source.ts';
-import { Holds, RecordingSink } from '../recording-sink.ts';
-import { LogBook, settle, until } from '../support.ts';
 import { Toolstack } from '../toolstack.ts';
 
 const XVDA = 51_712;

@@ -1,11 +1,17 @@
+import {
+  type Adding,
+  Holds,
+  LogBook,
+  RecordingSink,
+  settle,
+  until,
+} from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VirtioProtocol } from '../../src/virtio-protocol.ts';
 import { XenbusSource } from '../../src/xenbus-source.ts';
-import { type Adding, Holds, RecordingSink } from '../recording-sink.ts';
-import { LogBook, settle, until } from '../support.ts';
 import { Toolstack } from '../toolstack.ts';
 
 // xen/include/public/io/xs_wire.h

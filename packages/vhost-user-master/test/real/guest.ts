@@ -3,7 +3,7 @@ import { SplitDriverQueue, type UsedRequest } from '@node-vmm/virtio-queue/drive
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { RingPosition, type VhostUserFrontend, type VringConfig } from '../../src/index.ts';
-import { until } from '../unit/fake-backend.ts';
+import { until } from '../support/event-loop.ts';
 
 /** Where guest memory begins, as on an arm64 guest of Xen. */
 const BASE = 0x4000_0000;

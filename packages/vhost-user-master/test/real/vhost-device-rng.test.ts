@@ -6,7 +6,7 @@ import type { CloseReason } from '@node-vmm/vhost-user';
 import { asFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { shouldReconnect, VhostUserFrontend } from '../../src/index.ts';
-import { until } from '../unit/fake-backend.ts';
+import { until } from '../support/event-loop.ts';
 import { findDaemon } from './daemon.ts';
 import { data, Guest } from './guest.ts';
 

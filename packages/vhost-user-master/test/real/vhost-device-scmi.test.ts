@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VhostUserFrontend } from '../../src/index.ts';
-import { until } from '../unit/fake-backend.ts';
+import { until } from '../support/event-loop.ts';
 import { findDaemon } from './daemon.ts';
 import { data, Guest } from './guest.ts';
 

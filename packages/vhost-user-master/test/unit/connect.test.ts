@@ -10,7 +10,8 @@ import {
   VhostUserMasterError,
   type VhostUserMasterErrorCode,
 } from '../../src/index.ts';
-import { FakeBackend, until } from './fake-backend.ts';
+import { FakeBackend } from '../../src/testing/index.ts';
+import { until } from '../support/event-loop.ts';
 
 const code = (text: string): unknown => expect.objectContaining({ code: text });
 

@@ -20,7 +20,8 @@ import {
 } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SUPPORTED_PROTOCOL_FEATURES, VhostUserFrontend } from '../../src/index.ts';
-import { FakeBackend, type Incoming, turns, until } from './fake-backend.ts';
+import { FakeBackend, type Incoming } from '../../src/testing/index.ts';
+import { turns, until } from '../support/event-loop.ts';
 
 const MQ = protocolFeatureMask('VHOST_USER_PROTOCOL_F_MQ');
 const ACK = protocolFeatureMask('VHOST_USER_PROTOCOL_F_REPLY_ACK');

@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FixedSockets } from '../../src/socket-provider.ts';
 import { SpawnedBackends } from '../../src/spawned-backends.ts';
 import { deviceById } from '../../src/supported-devices.ts';
-import { exists, LogBook, TempDir, until } from '../support.ts';
+import { LogBook, until } from '../../src/testing/index.ts';
+import { exists } from '../support/processes.ts';
+import { TempDir } from '../support/temp-dir.ts';
 
 const I2C = deviceById(34);
 
@@ -121,7 +123,7 @@ describe('SpawnedBackends', () => {
       import { existsSync } from 'node:fs';
       import { setTimeout as delay } from 'node:timers/promises';
       import { silentLogger } from '@node-vmm/vmm-sys-util';
-      import { deviceById, FixedSockets, SpawnedBackends } from '@node-vmm/xen-vhost-master';
+      import { deviceById, FixedSockets, SpawnedBackends } from '@node-vmm/vhost-bridge';
       const [log, command] = process.argv.slice(1);
       const fallback = new FixedSockets(new Map());
       new SpawnedBackends(new Map([['i2c', command]]), fallback, silentLogger).lease(deviceById(34), '3/0');

@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import type { MainPoller } from '@node-vmm/vmm-sys-util';
-import type { DeviceDescription } from '../src/device-source.ts';
+import type { DeviceDescription } from '../../src/device-source.ts';
 
-const file = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const LOADER = file('../../../packages/virtio-driver/test/ts-loader.mjs');
-const DAEMON = file('../../../packages/vhost-device-i2c/dist/main.js');
+const GUEST = fileURLToPath(new URL('guest-program.mjs', import.meta.url));
+const require = createRequire(import.meta.url);
+const MANIFEST = require.resolve('@node-vmm/vhost-device-i2c/package.json');
+const DAEMON = join(dirname(MANIFEST), 'dist/main.js');
 
 /** An I2C adapter of guest 1, or of another. */
 export function i2cDevice(devid = 0, guest = 1): DeviceDescription {
@@ -23,8 +26,7 @@ export class GuestProcess {
 
   constructor(vm: SimulatedVm, device: DeviceDescription) {
     const { machine, fds } = vm.guestResources([device]);
-    const args = ['--conditions=@node-vmm/source', '--import', LOADER, file('guest-program.ts')];
-    this.#child = spawn(process.execPath, [...args, JSON.stringify(machine)], {
+    this.#child = spawn(process.execPath, [GUEST, JSON.stringify(machine)], {
       stdio: ['pipe', 'pipe', 'inherit', ...fds],
     });
     const { stdout } = this.#child;

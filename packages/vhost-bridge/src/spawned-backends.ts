@@ -50,7 +50,7 @@ export class SpawnedBackends implements SocketProvider {
   lease(device: SupportedDevice, key: string): SocketLease {
     const command = this.#commands.get(device.name);
     if (command === undefined) return this.#fallback.lease(device, key);
-    this.#dir ??= mkdtempSync(join(tmpdir(), 'xen-vhost-master-'));
+    this.#dir ??= mkdtempSync(join(tmpdir(), 'vhost-bridge-'));
     // Of its own for each lease: the last one's back-end may still be ending, and removes its socket.
     const name = `${device.name}-${key.replaceAll('/', '-')}-${this.#count++}`;
     const base = join(this.#dir, `${name}.sock`);

@@ -1,39 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { hasProtocolFeature } from '@node-vmm/vhost-user';
 import {
   shouldReconnect,
-  VhostUserFrontend,
+  type VhostUserFrontend,
   VhostUserMasterError,
 } from '@node-vmm/vhost-user-master';
-import type { ShareableMemory } from '@node-vmm/vm-memory';
-import {
-  ECONNRESET,
-  errorMessage,
-  type Logger,
-  type Poller,
-  SysError,
-} from '@node-vmm/vmm-sys-util';
-import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
+import { ECONNRESET, errorMessage, SysError } from '@node-vmm/vmm-sys-util';
+import { type BackendOptions, connectBackend, readConfig } from './backend-handshake.ts';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2000;
 /** How long a back-end waits that made this process wait. */
 const HOSTILE_PAUSE_MS = 5000;
-/** Bytes by which configuration spaces of a device type differ: fields are added in words. */
-const CONFIG_STEP = 4;
 /** How often a back-end that stays away is mentioned in the log. */
 const REMIND_MS = 60_000;
-
-/** What a link needs. */
-export interface BackendLinkOptions {
-  /** The back-end's socket. */
-  readonly path: string;
-  readonly memory: ShareableMemory;
-  /** Bytes of configuration space that the device type has. */
-  readonly configSize: number;
-  readonly poller: Poller;
-  readonly logger: Logger;
-}
 
 /** What a link tells its device. */
 export interface BackendLinkEvents {
@@ -50,7 +29,7 @@ export interface BackendLinkEvents {
  * device lives, so that a back-end can be restarted under a running guest.
  */
 export class BackendLink {
-  readonly #options: BackendLinkOptions;
+  readonly #options: BackendOptions;
   readonly #abort = new AbortController();
   #events: BackendLinkEvents | undefined;
   #frontend: VhostUserFrontend | undefined;
@@ -59,7 +38,7 @@ export class BackendLink {
   #refreshing = false;
   #pause = 0;
 
-  private constructor(options: BackendLinkOptions) {
+  private constructor(options: BackendOptions) {
     this.#options = options;
   }
 
@@ -69,7 +48,7 @@ export class BackendLink {
    * @param signal - gives up
    * @throws the abort reason, or what waiting does not mend (a back-end that cannot serve this guest)
    */
-  static async open(options: BackendLinkOptions, signal: AbortSignal): Promise<BackendLink> {
+  static async open(options: BackendOptions, signal: AbortSignal): Promise<BackendLink> {
     const link = new BackendLink(options);
     const abort = (): void => link.#abort.abort(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
@@ -108,6 +87,19 @@ export class BackendLink {
     this.#options.logger.warn({ socket: this.#options.path, reason }, 'dropping back-end');
     this.#frontend?.close();
     this.#lost(reason);
+  }
+
+  /**
+   * Gives up on a back-end if it is one that did not answer in time.
+   *
+   * @param frontend - which was asked; it may be another's turn by now
+   * @param error - what asking came to
+   * @returns whether it did
+   */
+  dropIfHanging(frontend: VhostUserFrontend | undefined, error: unknown): boolean {
+    const hangs = VhostUserMasterError.is(error, 'TIMEOUT') && this.#frontend === frontend;
+    if (hangs) this.drop(error.message);
+    return hangs;
   }
 
   /** Gives up on a back-end that harmed this process, and lets it wait before it can do so again. */
@@ -189,48 +181,20 @@ export class BackendLink {
   }
 
   async #connect(): Promise<void> {
-    const { path, poller, logger, memory } = this.#options;
     const { signal } = this.#abort;
-    // Connecting again is up to this class.
-    const options = { path, poller, logger, signal, reconnect: false };
-    const frontend = await VhostUserFrontend.connect(options);
-    try {
-      await frontend.negotiate(
-        { features: OFFERED_FEATURES, protocolFeatures: USED_PROTOCOL_FEATURES },
-        { signal },
-      );
-      await frontend.setMemTable(memory, { signal });
-      this.#config = await this.#readConfig(frontend);
-      signal.throwIfAborted();
-      // Its last reply and its end may come in one turn, before anybody listens.
-      if (!frontend.live) throw new SysError({ syscall: 'recvmsg', errno: ECONNRESET });
-    } catch (error) {
+    const { frontend, config } = await connectBackend(this.#options, signal);
+    // Its last reply and its end, or ours, may come in one turn, before anybody listens.
+    if (signal.aborted || !frontend.live) {
       frontend.close();
-      throw error;
+      signal.throwIfAborted();
+      throw new SysError({ syscall: 'recvmsg', errno: ECONNRESET });
     }
+    this.#config = config;
     this.#frontend = frontend;
     frontend.onConfigChange(() => void this.#refreshConfig());
     frontend.onClose((reason) => {
       if (this.#frontend === frontend) this.#lost(errorMessage(reason.error));
     });
-  }
-
-  async #readConfig(frontend: VhostUserFrontend): Promise<Uint8Array> {
-    const { configSize } = this.#options;
-    const has = hasProtocolFeature(frontend.protocolFeatures, 'VHOST_USER_PROTOCOL_F_CONFIG');
-    const { signal } = this.#abort;
-    if (!has) return new Uint8Array(0);
-    // A back-end that knows fewer fields refuses to give more than it has, and cannot say how much
-    // that is: QEMU 7.2's block device has 60 bytes of 72.
-    for (let length = configSize; length > 0; length -= CONFIG_STEP) {
-      try {
-        return await frontend.getConfig(0, length, { signal });
-      } catch (error) {
-        const last = length <= CONFIG_STEP;
-        if (last || !VhostUserMasterError.is(error, 'REQUEST_FAILED')) throw error;
-      }
-    }
-    return new Uint8Array(0);
   }
 
   /** One read at a time, however often the back-end says that there is something new. */
@@ -247,7 +211,8 @@ export class BackendLink {
 
   async #refreshOnce(frontend: VhostUserFrontend): Promise<void> {
     try {
-      const config = await this.#readConfig(frontend);
+      const { configSize } = this.#options;
+      const config = await readConfig(frontend, configSize, this.#abort.signal);
       if (this.#frontend !== frontend) return;
       this.#config = config;
       this.#events?.onConfigChange();

@@ -1,5 +1,6 @@
-import type { DeviceDescription, DeviceSink } from '../src/device-source.ts';
+import type { DeviceDescription, DeviceSink } from '../device-source.ts';
 
+/** A device on its way up, which the test decides about. */
 export interface Adding {
   readonly device: DeviceDescription;
   readonly place: () => void;
@@ -9,8 +10,11 @@ export interface Adding {
 
 /** A bridge whose devices come up when the test says so, or at once. */
 export class RecordingSink implements DeviceSink {
+  /** Every device that was announced, in that order. */
   readonly added: DeviceDescription[] = [];
+  /** Keys of every device that was withdrawn, in that order. */
   readonly removed: string[] = [];
+  /** Devices that are coming up, by key; none while `auto`. */
   readonly adding = new Map<string, Adding>();
   /** Devices come up by themselves. */
   auto = true;
@@ -43,24 +47,5 @@ export class RecordingSink implements DeviceSink {
       if (at >= 0) keys.splice(at, 1);
     }
     return keys.sort();
-  }
-}
-
-/** Counts how often guests were held and let go. */
-export class Holds {
-  readonly held: number[] = [];
-  readonly released: number[] = [];
-  possible = true;
-
-  readonly hold = (domid: number): (() => void) | undefined => {
-    if (!this.possible) return undefined;
-    this.held.push(domid);
-    return () => this.released.push(domid);
-  };
-
-  /** Times that a guest is held now. */
-  of(domid: number): number {
-    const count = (list: readonly number[]): number => list.filter((id) => id === domid).length;
-    return count(this.held) - count(this.released);
   }
 }

@@ -9,7 +9,7 @@ import {
 import { BridgedDevice } from './bridged-device.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
-import { BridgeError } from './errors.ts';
+import { VhostBridgeError } from './errors.ts';
 import { SocketLeases, type SocketProvider } from './socket-provider.ts';
 import type { BridgeStatus, DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
@@ -87,7 +87,7 @@ export class Bridge implements DeviceSink {
   }
 
   /**
-   * @throws {BridgeError} BAD_DEVICE when the guest has a device at that place, whoever announced it
+   * @throws {VhostBridgeError} BAD_DEVICE when the guest has a device at that place, whoever announced it
    */
   async add(description: DeviceDescription, onPlaced: () => void = () => undefined): Promise<void> {
     this.#refuseTwice(description);
@@ -108,9 +108,9 @@ export class Bridge implements DeviceSink {
     for (const [other, { description }] of this.#devices) {
       const samePlace = description.guest === guest && description.base === base;
       if (other !== key && !samePlace) continue;
-      throw new BridgeError(
+      throw new VhostBridgeError(
         'BAD_DEVICE',
-        `Cannot serve device ${key}: domain ${guest} has device ${other} at ${hex(description.base)}; announce it once`,
+        `Cannot serve device ${key}: guest ${guest} has device ${other} at ${hex(description.base)}; announce it once`,
       );
     }
   }

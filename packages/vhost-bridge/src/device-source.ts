@@ -38,7 +38,7 @@ export interface DeviceSink {
 }
 
 /** Holds a guest still; the function lets it go. Undefined where that is not possible. */
-export type HoldGuest = (domid: number) => (() => void) | undefined;
+export type HoldGuest = (guest: number) => (() => void) | undefined;
 
 /** Where devices are announced: by a toolstack in the xenstore, or told by the user. */
 export interface DeviceSource {

@@ -6,14 +6,14 @@ import {
   type VirtioDevice,
   VirtioMmioTransport,
 } from '@node-vmm/virtio-device';
-import { guestAddress } from '@node-vmm/vm-memory';
-import { errorMessage, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
+import type { Logger, Poller, SignalGuard } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
-import { BridgeError } from './errors.ts';
+import { VhostBridgeError } from './errors.ts';
 import { MmioGate } from './mmio-gate.ts';
-import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
+import { QueueSession } from './queue-session.ts';
+import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
 import type { BridgedDeviceStatus } from './status.ts';
 import type { SupportedDevice } from './supported-devices.ts';
@@ -38,11 +38,6 @@ export interface BridgedDeviceComponents {
   readonly onPlaced: () => void;
 }
 
-interface Session {
-  readonly features: bigint;
-  readonly queues: Map<number, QueueWiring>;
-}
-
 /**
  * One virtio-mmio device of a guest whose work a vhost-user back-end does. Survives the back-end: when
  * it dies the guest's requests wait until another is there.
@@ -59,7 +54,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly #logger: Logger;
   readonly #serial = new Serial();
   #window: Wiring | undefined;
-  #session: Session | undefined;
+  #session: QueueSession | undefined;
   #configWrites = 0;
   #closing = false;
 
@@ -87,8 +82,8 @@ export class BridgedDevice implements VirtioDevice {
       logger: components.logger,
     });
     link.listen({
-      onDown: () => this.#backendDown(),
-      onUp: () => void this.#serial.run(() => this.#startQueues()),
+      onDown: () => this.#session?.backendDown(),
+      onUp: () => this.#startQueues(),
       onConfigChange: () => this.transport.configChanged(),
     });
   }
@@ -124,7 +119,8 @@ export class BridgedDevice implements VirtioDevice {
         signal,
       );
       const { frontend } = link;
-      if (frontend === undefined) throw new BridgeError('ABORTED', 'Cannot start: back-end lost');
+      if (frontend === undefined)
+        throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
       const device = new BridgedDevice(components, description, type, link, frontend, window, irq);
       gate.open(device.transport);
       return device;
@@ -144,18 +140,11 @@ export class BridgedDevice implements VirtioDevice {
 
   /** As plain data. */
   status(): BridgedDeviceStatus {
-    const wirings = [...(this.#session?.queues.values() ?? [])];
     return {
       backend: this.backendUp ? 'connected' : 'away',
       driverStatus: this.transport.status,
       faults: { ...this.transport.counters },
-      queues: wirings.map(({ config, started, notificationsAssisted, interruptsAssisted }) => ({
-        queue: config.index,
-        size: config.size,
-        started,
-        notificationsAssisted,
-        interruptsAssisted,
-      })),
+      queues: this.#session?.status() ?? [],
     };
   }
 
@@ -179,29 +168,30 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   activate(features: bigint, queues: readonly QueueConfig[]): void {
-    this.#session = { features, queues: new Map() };
-    for (const queue of queues) this.#wire(this.#session, queue);
-    void this.#serial.run(() => this.#startQueues());
+    const components = {
+      place: this.#place,
+      transport: this.transport,
+      link: this.#link,
+      guard: this.#guard,
+      logger: this.#logger,
+    };
+    this.#session = new QueueSession(components, features);
+    for (const queue of queues) this.#session.wire(queue);
+    this.#startQueues();
   }
 
   startQueue(_features: bigint, queue: QueueConfig): void {
     if (this.#session === undefined) return;
-    this.#wire(this.#session, queue);
-    void this.#serial.run(() => this.#startQueues());
+    this.#session.wire(queue);
+    this.#startQueues();
   }
 
   stopQueue(index: number): Promise<void> {
-    return this.#serial.run(async () => {
-      const wiring = this.#session?.queues.get(index);
-      if (wiring === undefined) return;
-      await this.#stop(wiring);
-      wiring.close();
-      this.#session?.queues.delete(index);
-    });
+    return this.#serial.run(async () => this.#session?.stop(index));
   }
 
   notifyQueue(index: number): void {
-    this.#session?.queues.get(index)?.kick.signal();
+    this.#session?.notify(index);
   }
 
   reset(): Promise<void> {
@@ -209,10 +199,7 @@ export class BridgedDevice implements VirtioDevice {
       const session = this.#session;
       this.#session = undefined;
       if (session === undefined) return;
-      for (const wiring of session.queues.values()) {
-        await this.#stop(wiring);
-        wiring.close();
-      }
+      await session.end();
       await this.#resetBackend();
     });
   }
@@ -230,29 +217,8 @@ export class BridgedDevice implements VirtioDevice {
     }
   }
 
-  #wire(session: Session, queue: QueueConfig): void {
-    session.queues.get(queue.index)?.close();
-    const wiring = new QueueWiring(
-      this.#place,
-      queue,
-      () => this.transport.queueInterrupt(),
-      this.#guard,
-      () => this.#stalled(),
-    );
-    session.queues.set(queue.index, wiring);
-    const wirings = [...session.queues.values()];
-    this.transport.setVringInterruptsAssisted(wirings.some((other) => other.interruptsAssisted));
-    const { kernelAssisted, notificationsAssisted, interruptsAssisted } = wiring;
-    this.#logger.info(
-      {
-        queue: queue.index,
-        size: queue.size,
-        kernelAssisted,
-        notificationsAssisted,
-        interruptsAssisted,
-      },
-      'queue wired',
-    );
+  #startQueues(): void {
+    void this.#serial.run(async () => this.#session?.start());
   }
 
   async #passConfig(offset: number, data: Uint8Array): Promise<void> {
@@ -261,86 +227,10 @@ export class BridgedDevice implements VirtioDevice {
       await this.#link.writeConfig(offset, data);
     } catch (error) {
       this.#logger.warn({ err: error, offset }, 'back-end did not take a write to configuration');
-      this.#dropIfHanging(frontend, error);
+      this.#link.dropIfHanging(frontend, error);
     } finally {
       this.#configWrites--;
     }
-  }
-
-  #backendDown(): void {
-    for (const wiring of this.#session?.queues.values() ?? []) wiring.stopServing();
-  }
-
-  /** Hands every queue that is not being served to the back-end, if there is one. */
-  async #startQueues(): Promise<void> {
-    const session = this.#session;
-    const frontend = this.#link.frontend;
-    if (session === undefined || frontend === undefined) return;
-    try {
-      if ((session.features & ~frontend.deviceFeatures) !== 0n) {
-        throw new BridgeError('BAD_DEVICE', 'Cannot go on: the new back-end lacks features in use');
-      }
-      await frontend.setFeatures(session.features);
-      for (const wiring of session.queues.values()) {
-        if (!wiring.started) await this.#start(frontend, wiring, session.features);
-      }
-    } catch (error) {
-      if (this.#link.frontend !== frontend) return; // lost meanwhile: its successor starts them
-      if (this.#dropIfHanging(frontend, error)) return;
-      this.#logger.error(
-        { err: error },
-        'queues cannot be started, the guest must reset the device',
-      );
-      this.transport.needsReset();
-    }
-  }
-
-  async #start(frontend: VhostUserFrontend, wiring: QueueWiring, features: bigint): Promise<void> {
-    const resume = wiring.handedOver;
-    const base = wiring.handOver(features);
-    const { index, size, descTable, availRing, usedRing } = wiring.config;
-    await frontend.startVring({
-      index,
-      size,
-      descTable: guestAddress(descTable),
-      availRing: guestAddress(availRing),
-      usedRing: guestAddress(usedRing),
-      base,
-      kick: wiring.kick,
-      call: wiring.call,
-    });
-    // Its last reply and its end may come in one turn.
-    if (this.#link.frontend === frontend) wiring.serve(() => this.#ringImpossible(wiring, base));
-    // An interrupt that the old back-end owed is made up for; one too many does no harm.
-    if (resume) wiring.call.signal();
-  }
-
-  async #stop(wiring: QueueWiring): Promise<void> {
-    const frontend = this.#link.frontend;
-    if (!wiring.started || frontend === undefined) return;
-    wiring.stopServing();
-    try {
-      await frontend.stopVring(wiring.config.index);
-    } catch (error) {
-      // It may still write to the guest's memory; without a connection it has to let go of it.
-      if (this.#link.frontend === frontend) {
-        this.#link.drop(`queue ${wiring.config.index} did not stop: ${errorMessage(error)}`);
-      }
-    }
-  }
-
-  /** O_NONBLOCK of a descriptor that two processes share belongs to both. */
-  #stalled(): void {
-    this.#link.dropHostile('it made a notification descriptor blocking and filled it');
-  }
-
-  /** What the guest gets back is not what it asked for, and nothing here can mend that. */
-  #ringImpossible(wiring: QueueWiring, base: number): void {
-    this.#logger.error(
-      { queue: wiring.config.index, base, ...wiring.indices },
-      'back-end goes on with a queue at an impossible used index, the guest must reset the device',
-    );
-    this.transport.needsReset();
   }
 
   async #resetBackend(): Promise<void> {
@@ -354,13 +244,7 @@ export class BridgedDevice implements VirtioDevice {
         return;
       }
       this.#logger.warn({ err: error }, 'back-end did not reset');
-      this.#dropIfHanging(frontend, error);
+      this.#link.dropIfHanging(frontend, error);
     }
-  }
-
-  #dropIfHanging(frontend: VhostUserFrontend | undefined, error: unknown): boolean {
-    const hangs = VhostUserMasterError.is(error, 'TIMEOUT') && this.#link.frontend === frontend;
-    if (hangs) this.#link.drop(error.message);
-    return hangs;
   }
 }

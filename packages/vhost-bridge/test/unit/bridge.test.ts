@@ -1,5 +1,6 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import { protocolFeatureMask } from '@node-vmm/vhost-user';
+import { FakeBackend } from '@node-vmm/vhost-user-master/testing';
 import { guestAddress } from '@node-vmm/vm-memory';
 import {
   MainPoller,
@@ -10,12 +11,13 @@ import {
   writeFd,
 } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FakeBackend } from '../../../../packages/vhost-user-master/test/unit/fake-backend.ts';
 import { Bridge } from '../../src/bridge.ts';
 import { SocketDirectory } from '../../src/socket-provider.ts';
-import { Daemon, GuestProcess, i2cDevice, Machines } from '../machine.ts';
-import { Relay } from '../relay.ts';
-import { LogBook, openFds, settle, TempDir, until } from '../support.ts';
+import { LogBook, settle, until } from '../../src/testing/index.ts';
+import { Daemon, GuestProcess, i2cDevice, Machines } from '../support/machine.ts';
+import { openFds } from '../support/processes.ts';
+import { Relay } from '../support/relay.ts';
+import { TempDir } from '../support/temp-dir.ts';
 
 const TIMEOUT = 60_000;
 

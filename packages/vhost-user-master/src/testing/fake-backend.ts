@@ -7,7 +7,9 @@ import {
 } from '@node-vmm/vhost-user';
 import { closeFds, type Fd, type Poller, type UnixStream } from '@node-vmm/vmm-sys-util';
 
+/** Of a back-end's socket. */
 export type Table = typeof FRONTEND_REQUESTS;
+/** A request that came from the front-end. */
 export type Incoming = Request<Table>;
 
 /** What a script does in place of the ordinary answer, or before it unless it returns 'handled'. */
@@ -15,6 +17,7 @@ export type Step = (message: Incoming, fds: ReceivedFds) => unknown;
 
 /** A back-end that answers as one would, except where a test's script says otherwise. */
 export class FakeBackend {
+  /** Every request, in the order they came. */
   readonly received: Incoming[] = [];
   /** Descriptors of the message of the same index. */
   readonly fds: (Fd[] | undefined)[] = [];
@@ -31,8 +34,10 @@ export class FakeBackend {
   /** Answers GET_CONFIG as libvhost-user does: with the first bytes, whatever the offset. */
   ignoresOffset = false;
   status = 0n;
+  /** How often the connection was closed, from either side. */
   closed = 0;
 
+  /** @param stream - connected to the front-end; closed with this back-end */
   constructor(stream: UnixStream, poller: Poller, protocolFeatures = 0n) {
     this.stream = stream;
     this.protocolFeatures = protocolFeatures;
@@ -47,15 +52,18 @@ export class FakeBackend {
     });
   }
 
+  /** Names of what was received, without `VHOST_USER_`. */
   get names(): string[] {
     return this.received.map(({ name }) => name.replace('VHOST_USER_', ''));
   }
 
+  /** The last request of that name. */
   message<N extends Incoming['name']>(name: N): Extract<Incoming, { name: N }> | undefined {
     const found = this.received.findLast((message) => message.name === name);
     return found as Extract<Incoming, { name: N }> | undefined;
   }
 
+  /** Descriptors of the last request of that name. */
   fdsOf(name: Incoming['name']): Fd[] {
     return this.fds[this.received.findLastIndex((message) => message.name === name)] ?? [];
   }
@@ -65,6 +73,7 @@ export class FakeBackend {
     this.stream.send(Buffer.concat([VHOST_USER_HEADER.encode({ request, flags, size }), payload]));
   }
 
+  /** Ends the connection and closes the descriptors that came. Idempotent. */
   close(): void {
     this.connection.close();
     for (const fds of this.fds) closeFds(fds?.splice(0) ?? []);
@@ -77,6 +86,7 @@ export class FakeBackend {
     this.answer(message);
   }
 
+  /** Gives the ordinary answer. */
   answer(message: Incoming): void {
     const { connection } = this;
     switch (message.name) {
@@ -121,14 +131,4 @@ export class FakeBackend {
         if (message.needReply) connection.sendReply(message.name, 0n as never);
     }
   }
-}
-
-/** Lets the event loop turn until the condition holds; the test's timeout ends a failure. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Lets the event loop turn a few times. */
-export async function turns(count = 3): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 1));
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Logger } from '@node-vmm/vmm-sys-util';
-import { BridgeError } from './errors.ts';
+import { VhostBridgeError } from './errors.ts';
 
 const RESTART_DELAY_MS = 500;
 const KILL_DELAY_MS = 2000;
@@ -47,7 +47,7 @@ export class Backend {
     this.#logger.info({ backend: child.pid }, 'started back-end');
     child.on('error', (cause) => {
       const text = `Cannot start back-end "${command}"`;
-      const err = new BridgeError('SPAWN_FAILED', text, { cause });
+      const err = new VhostBridgeError('SPAWN_FAILED', text, { cause });
       this.#logger.error({ err }, 'back-end did not start');
     });
     child.on('exit', (status, signal) => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { BridgeError } from './errors.ts';
+import { VhostBridgeError } from './errors.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
 /** A back-end's socket on loan to one device. */
@@ -14,7 +14,7 @@ export interface SocketProvider {
   /**
    * @param device - its type
    * @param key - its identity, for messages and names
-   * @throws {BridgeError} NO_SOCKET
+   * @throws {VhostBridgeError} NO_SOCKET
    */
   lease(device: SupportedDevice, key: string): SocketLease;
 }
@@ -23,11 +23,11 @@ export interface SocketProvider {
 export class SocketLeases {
   readonly #users = new Map<string, string>();
 
-  /** @throws {BridgeError} NO_SOCKET while another device uses it */
+  /** @throws {VhostBridgeError} NO_SOCKET while another device uses it */
   lease(path: string, device: SupportedDevice, key: string): SocketLease {
     const user = this.#users.get(path);
     if (user !== undefined) {
-      throw new BridgeError(
+      throw new VhostBridgeError(
         'NO_SOCKET',
         `Cannot serve ${device.name} device ${key}: ${path} serves device ${user}; give each a socket of its own, such as a directory as --socket-path`,
       );
@@ -55,7 +55,7 @@ export class FixedSockets implements SocketProvider {
   lease(device: SupportedDevice, key: string): SocketLease {
     const path = this.#paths.get(device.name);
     if (path === undefined) {
-      throw new BridgeError(
+      throw new VhostBridgeError(
         'NO_SOCKET',
         `Cannot serve ${device.name} device ${key}: no --socket-path was given for --name ${device.name}`,
       );

@@ -1,0 +1,32 @@
+/**
+ * The bridge from virtual machines to vhost-user back-ends: registers, wiring and the life of back-ends,
+ * for any `Vm`. Who says which devices there are, and how a guest is attached to, is handed in.
+ *
+ * @packageDocumentation
+ */
+export { Bridge, type BridgeComponents } from './bridge.ts';
+export type { BridgedVm } from './bridged-vm.ts';
+export { CombinedSource } from './combined-source.ts';
+export type {
+  DeviceDescription,
+  DeviceSink,
+  DeviceSource,
+  HoldGuest,
+  IrqTrigger,
+} from './device-source.ts';
+export { VhostBridgeError, type VhostBridgeErrorCode } from './errors.ts';
+export {
+  FixedSockets,
+  SocketDirectory,
+  type SocketLease,
+  type SocketProvider,
+} from './socket-provider.ts';
+export { type BackendStatus, SpawnedBackends } from './spawned-backends.ts';
+export type * from './status.ts';
+export {
+  DEVICE_NAMES,
+  deviceById,
+  deviceByName,
+  SUPPORTED_DEVICES,
+  type SupportedDevice,
+} from './supported-devices.ts';

@@ -1,0 +1,183 @@
+import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import type { QueueConfig, VirtioMmioTransport } from '@node-vmm/virtio-device';
+import { guestAddress } from '@node-vmm/vm-memory';
+import { errorMessage, type Logger, type SignalGuard } from '@node-vmm/vmm-sys-util';
+import type { BackendLink } from './backend-link.ts';
+import { VhostBridgeError } from './errors.ts';
+import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
+import type { QueueStatus } from './status.ts';
+
+/** What a session works with. */
+export interface QueueSessionComponents {
+  readonly place: DevicePlace;
+  readonly transport: VirtioMmioTransport;
+  readonly link: BackendLink;
+  /** Keeps back-ends from making this process wait. */
+  readonly guard: SignalGuard;
+  readonly logger: Logger;
+}
+
+/**
+ * The queues of a device from when its driver is ready until that resets the device: wired to the guest,
+ * handed to whichever back-end is there, and taken back. `start`, `stop` and `end` take turns: the caller
+ * runs one at a time.
+ */
+export class QueueSession {
+  readonly #components: QueueSessionComponents;
+  readonly #features: bigint;
+  readonly #queues = new Map<number, QueueWiring>();
+
+  /** @param features - that the driver chose */
+  constructor(components: QueueSessionComponents, features: bigint) {
+    this.#components = components;
+    this.#features = features;
+  }
+
+  /** As plain data. */
+  status(): QueueStatus[] {
+    return [...this.#queues.values()].map(
+      ({ config, started, notificationsAssisted, interruptsAssisted }) => ({
+        queue: config.index,
+        size: config.size,
+        started,
+        notificationsAssisted,
+        interruptsAssisted,
+      }),
+    );
+  }
+
+  /**
+   * Wires a queue to the guest; `start` hands it over.
+   *
+   * @throws {IoreqError} when the VM refuses the wiring
+   */
+  wire(queue: QueueConfig): void {
+    const { place, transport, guard, logger } = this.#components;
+    this.#queues.get(queue.index)?.close();
+    const wiring = new QueueWiring(
+      place,
+      queue,
+      () => transport.queueInterrupt(),
+      guard,
+      () => this.#stalled(),
+    );
+    this.#queues.set(queue.index, wiring);
+    const wirings = [...this.#queues.values()];
+    transport.setVringInterruptsAssisted(wirings.some((other) => other.interruptsAssisted));
+    const { kernelAssisted, notificationsAssisted, interruptsAssisted } = wiring;
+    logger.info(
+      {
+        queue: queue.index,
+        size: queue.size,
+        kernelAssisted,
+        notificationsAssisted,
+        interruptsAssisted,
+      },
+      'queue wired',
+    );
+  }
+
+  /** The guest's notification of a queue, where no kernel passes it on. */
+  notify(index: number): void {
+    this.#queues.get(index)?.kick.signal();
+  }
+
+  /** The back-end is gone: none of the queues is served. */
+  backendDown(): void {
+    for (const wiring of this.#queues.values()) wiring.stopServing();
+  }
+
+  /** Hands every queue that is not being served to the back-end, if there is one. Rejects never. */
+  async start(): Promise<void> {
+    const { link, logger, transport } = this.#components;
+    const { frontend } = link;
+    if (frontend === undefined) return;
+    try {
+      if ((this.#features & ~frontend.deviceFeatures) !== 0n) {
+        throw new VhostBridgeError(
+          'BAD_DEVICE',
+          'Cannot go on: the new back-end lacks features in use',
+        );
+      }
+      await frontend.setFeatures(this.#features);
+      for (const wiring of this.#queues.values()) {
+        if (!wiring.started) await this.#start(frontend, wiring);
+      }
+    } catch (error) {
+      if (link.frontend !== frontend) return; // lost meanwhile: its successor starts them
+      if (link.dropIfHanging(frontend, error)) return;
+      logger.error({ err: error }, 'queues cannot be started, the guest must reset the device');
+      transport.needsReset();
+    }
+  }
+
+  /** Takes one queue back from the back-end and from the guest. */
+  async stop(index: number): Promise<void> {
+    const wiring = this.#queues.get(index);
+    if (wiring === undefined) return;
+    await this.#stop(wiring);
+    wiring.close();
+    this.#queues.delete(index);
+  }
+
+  /** Takes all queues back. */
+  async end(): Promise<void> {
+    for (const wiring of this.#queues.values()) {
+      await this.#stop(wiring);
+      wiring.close();
+    }
+  }
+
+  async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
+    const resume = wiring.handedOver;
+    const base = wiring.handOver(this.#features);
+    const { index, size, descTable, availRing, usedRing } = wiring.config;
+    await frontend.startVring({
+      index,
+      size,
+      descTable: guestAddress(descTable),
+      availRing: guestAddress(availRing),
+      usedRing: guestAddress(usedRing),
+      base,
+      kick: wiring.kick,
+      call: wiring.call,
+    });
+    // Its last reply and its end may come in one turn.
+    if (this.#components.link.frontend === frontend) {
+      wiring.serve(() => this.#ringImpossible(wiring, base));
+    }
+    // An interrupt that the old back-end owed is made up for; one too many does no harm.
+    if (resume) wiring.call.signal();
+  }
+
+  async #stop(wiring: QueueWiring): Promise<void> {
+    const { link } = this.#components;
+    const { frontend } = link;
+    if (!wiring.started || frontend === undefined) return;
+    wiring.stopServing();
+    try {
+      await frontend.stopVring(wiring.config.index);
+    } catch (error) {
+      // It may still write to the guest's memory; without a connection it has to let go of it.
+      if (link.frontend === frontend) {
+        link.drop(`queue ${wiring.config.index} did not stop: ${errorMessage(error)}`);
+      }
+    }
+  }
+
+  /** O_NONBLOCK of a descriptor that two processes share belongs to both. */
+  #stalled(): void {
+    const { link } = this.#components;
+    link.dropHostile('it made a notification descriptor blocking and filled it');
+  }
+
+  /** What the guest gets back is not what it asked for, and nothing here can mend that. */
+  #ringImpossible(wiring: QueueWiring, base: number): void {
+    const { logger, transport } = this.#components;
+    logger.error(
+      { queue: wiring.config.index, base, ...wiring.indices },
+      'back-end goes on with a queue at an impossible used index, the guest must reset the device',
+    );
+    transport.needsReset();
+  }
+}

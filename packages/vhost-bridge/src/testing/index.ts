@@ -1,0 +1,17 @@
+/**
+ * The rules that every source of devices keeps, and what sources are tested with: a sink, holds and a
+ * log that remember.
+ *
+ * @packageDocumentation
+ */
+export { sourceComplianceCases } from './device-source-compliance.ts';
+export { Holds } from './holds.ts';
+export { type Line, LogBook } from './log-book.ts';
+export { type Adding, RecordingSink } from './recording-sink.ts';
+export type {
+  Announcements,
+  SourceComplianceCase,
+  SourceSubject,
+  ToldState,
+} from './source-subject.ts';
+export { settle, until } from './waits.ts';

@@ -1,0 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A directory for sockets, removed on dispose. */
+export class TempDir implements Disposable {
+  readonly path: string = mkdtempSync(join(tmpdir(), 'xvm-'));
+
+  join(name: string): string {
+    return join(this.path, name);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * A scripted back-end to test front-ends on.
+ *
+ * @packageDocumentation
+ */
+export * from './fake-backend.ts';
