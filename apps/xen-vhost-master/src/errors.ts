@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/xen-vhost-master/BridgeError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * - `USAGE`: the command line makes no sense.
@@ -18,18 +18,15 @@ export type BridgeErrorCode =
   | 'SPAWN_FAILED'
   | 'BAD_DEVICE';
 
+/** What an error of the bridge is about. */
+export interface BridgeErrorContext {
+  /** File that cannot be used. */
+  readonly path?: string;
+  /** Command of a back-end. */
+  readonly command?: string;
+}
+
 /** An error of the bridge itself; those of the layers below pass through with their own codes. */
-export class BridgeError extends Error {
-  override readonly name = 'BridgeError';
-  readonly code: BridgeErrorCode;
-  readonly [MARK] = true;
-
-  constructor(code: BridgeErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-
-  static is(error: unknown): error is BridgeError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class BridgeError extends CodedError<BridgeErrorCode, BridgeErrorContext> {
+  static override readonly brand = '@node-vmm/xen-vhost-master/BridgeError';
 }
