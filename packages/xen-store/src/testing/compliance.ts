@@ -75,7 +75,9 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
       await fails('ENOENT', store.read(`${root}/absent`));
       await fails('ENOENT', store.directory(`${root}/absent`));
       await fails('ENOENT', store.rm(`${root}/absent/below`));
-      await rejects(store.read(`${root}/absent`), { path: `${root}/absent` });
+      await rejects(store.read(`${root}/absent`), {
+        context: { path: `${root}/absent` },
+      });
       for (const path of ['', `${root}/`, `${root}//x`, `${root}/a b`, `${root}/a\0b`]) {
         await fails('EINVAL', store.read(path));
       }
