@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export * from './testing/compliance.ts';
-export { FakeClient } from './testing/fake-client.ts';
-export * from './testing/fake-tree.ts';
-export * from './testing/fake-xenstored.ts';
+export * from './compliance.ts';
+export { FakeClient } from './fake-client.ts';
+export * from './fake-tree.ts';
+export * from './fake-xenstored.ts';

@@ -3,11 +3,11 @@
  *
  * @packageDocumentation
  */
-export * from './testing/compliance.ts';
-export { FakeDevice } from './testing/fake-device.ts';
-export * from './testing/fake-domain.ts';
-export { FakeEvtchn } from './testing/fake-evtchn.ts';
-export * from './testing/fake-interrupts.ts';
-export * from './testing/fake-ports.ts';
-export { FakePrivcmd } from './testing/fake-privcmd.ts';
-export * from './testing/fake-xen.ts';
+export * from './compliance.ts';
+export { FakeDevice } from './fake-device.ts';
+export * from './fake-domain.ts';
+export { FakeEvtchn } from './fake-evtchn.ts';
+export * from './fake-interrupts.ts';
+export * from './fake-ports.ts';
+export { FakePrivcmd } from './fake-privcmd.ts';
+export * from './fake-xen.ts';
