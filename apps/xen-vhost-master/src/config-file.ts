@@ -127,6 +127,7 @@ function readText(file: string): string {
     throw new BridgeError(
       'BAD_CONFIG',
       `Cannot read configuration ${file}: ${errorMessage(error)}; give --config a file that can be read`,
+      { path: file },
       { cause: error },
     );
   }

@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/xen-vhost-master/BridgeError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * - `USAGE`: the command line makes no sense.
@@ -9,18 +9,13 @@ const MARK: unique symbol = Symbol.for('@node-vmm/xen-vhost-master/BridgeError')
  */
 export type BridgeErrorCode = 'USAGE' | 'BAD_CONFIG' | 'ABORTED' | 'NOT_READY' | 'BAD_DEVICE';
 
+/** What an error of this program is about. */
+export interface BridgeErrorContext {
+  /** File that cannot be used. */
+  readonly path?: string;
+}
+
 /** An error of this program itself; those of the layers below pass through with their own codes. */
-export class BridgeError extends Error {
-  override readonly name = 'BridgeError';
-  readonly code: BridgeErrorCode;
-  readonly [MARK] = true;
-
-  constructor(code: BridgeErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-
-  static is(error: unknown): error is BridgeError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class BridgeError extends CodedError<BridgeErrorCode, BridgeErrorContext> {
+  static override readonly brand = '@node-vmm/xen-vhost-master/BridgeError';
 }

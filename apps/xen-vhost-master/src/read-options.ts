@@ -44,7 +44,7 @@ function parseEach<T>(
       return parse(text);
     } catch (error) {
       if (!BridgeError.is(error)) throw error;
-      throw new BridgeError('USAGE', `${option} ${text}: ${error.message}`, { cause: error });
+      throw new BridgeError('USAGE', `${option} ${text}: ${error.message}`, {}, { cause: error });
     }
   });
   const twice = findTwice(items, identity);

@@ -83,7 +83,7 @@ function field<T>(
     return parse(text);
   } catch (error) {
     if (!BridgeError.is(error)) throw error;
-    throw new BridgeError('USAGE', `${name} ${error.message}`, { cause: error });
+    throw new BridgeError('USAGE', `${name} ${error.message}`, {}, { cause: error });
   }
 }
 

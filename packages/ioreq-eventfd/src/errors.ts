@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/ioreq-eventfd/IoreqError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * What went wrong:
@@ -37,25 +37,6 @@ export interface IoreqErrorContext {
 }
 
 /** An error of a virtual machine's MMIO and notification wiring: `code` says which. */
-export class IoreqError extends Error {
-  override readonly name = 'IoreqError';
-  readonly code: IoreqErrorCode;
-  readonly context: IoreqErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: IoreqErrorCode,
-    message: string,
-    context: IoreqErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for an `IoreqError` of any copy of this package. */
-  static is(error: unknown): error is IoreqError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class IoreqError extends CodedError<IoreqErrorCode, IoreqErrorContext> {
+  static override readonly brand = '@node-vmm/ioreq-eventfd/IoreqError';
 }

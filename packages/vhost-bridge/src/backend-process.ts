@@ -47,7 +47,7 @@ export class Backend {
     this.#logger.info({ backend: child.pid }, 'started back-end');
     child.on('error', (cause) => {
       const text = `Cannot start back-end "${command}"`;
-      const err = new VhostBridgeError('SPAWN_FAILED', text, { cause });
+      const err = new VhostBridgeError('SPAWN_FAILED', text, { command }, { cause });
       this.#logger.error({ err }, 'back-end did not start');
     });
     child.on('exit', (status, signal) => {

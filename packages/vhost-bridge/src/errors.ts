@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/vhost-bridge/VhostBridgeError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * - `NO_SOCKET`: no back-end socket is configured or free for the device.
@@ -8,20 +8,13 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vhost-bridge/VhostBridgeError'
  */
 export type VhostBridgeErrorCode = 'NO_SOCKET' | 'ABORTED' | 'SPAWN_FAILED' | 'BAD_DEVICE';
 
+/** What an error of the bridge is about. */
+export interface VhostBridgeErrorContext {
+  /** Command of a back-end. */
+  readonly command?: string;
+}
+
 /** An error of the bridge itself; those of the layers below pass through with their own codes. */
-export class VhostBridgeError extends Error {
-  override readonly name = 'VhostBridgeError';
-  readonly code: VhostBridgeErrorCode;
-  readonly [MARK] = true;
-
-  constructor(code: VhostBridgeErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-
-  /** True for an error of any copy of this package, optionally only with that code. */
-  static is(error: unknown, code?: VhostBridgeErrorCode): error is VhostBridgeError {
-    if (typeof error !== 'object' || error === null || !(MARK in error)) return false;
-    return code === undefined || (error as VhostBridgeError).code === code;
-  }
+export class VhostBridgeError extends CodedError<VhostBridgeErrorCode, VhostBridgeErrorContext> {
+  static override readonly brand = '@node-vmm/vhost-bridge/VhostBridgeError';
 }

@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { errorCode } from '@node-vmm/vmm-sys-util/errors';
 import { pause } from './pause.ts';
 
 /** Between two tries at a descriptor that takes nothing, milliseconds. */
@@ -17,7 +18,7 @@ export function writeAll(fd: number, text: string): void {
       rest = rest.subarray(writeSync(fd, rest));
     } catch (error) {
       // Whoever shares the descriptor may have made it non-blocking.
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
+      if (errorCode(error) !== 'EAGAIN') throw error;
       pause(TRY_AGAIN_MS);
     }
   }

@@ -46,6 +46,7 @@ export function dropPrivileges({ name, uid, gid }: User): void {
     throw new CliError(
       'NOT_PERMITTED',
       `Cannot become user ${name}: ${errorMessage(error)}; start as root or without --user`,
+      {},
       { cause: error },
     );
   }

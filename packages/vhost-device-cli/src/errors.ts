@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/vhost-device-cli/CliError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * - `USAGE`: the command line makes no sense.
@@ -7,19 +7,12 @@ const MARK: unique symbol = Symbol.for('@node-vmm/vhost-device-cli/CliError');
  */
 export type CliErrorCode = 'USAGE' | 'BAD_DIRECTORY' | 'NOT_PERMITTED';
 
+/** What the error is about. */
+export interface CliErrorContext {
+  readonly path?: string;
+}
+
 /** The error of this package. */
-export class CliError extends Error {
-  override readonly name = 'CliError';
-  readonly code: CliErrorCode;
-  readonly [MARK] = true;
-
-  constructor(code: CliErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-
-  /** True for a `CliError` of any copy of this package. */
-  static is(error: unknown): error is CliError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class CliError extends CodedError<CliErrorCode, CliErrorContext> {
+  static override readonly brand = '@node-vmm/vhost-device-cli/CliError';
 }

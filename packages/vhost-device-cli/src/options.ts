@@ -138,7 +138,7 @@ export function parseCommandLine<T extends object>(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { print: printed };
-    throw new CliError('USAGE', error.message.replace(/^error: /, ''), { cause: error });
+    throw new CliError('USAGE', error.message.replace(/^error: /, ''), {}, { cause: error });
   }
   return { options: command.opts<T>() };
 }

@@ -1,3 +1,4 @@
+import { errorCode } from '@node-vmm/vmm-sys-util/errors';
 import { createLogger } from './create-logger.ts';
 import { writeAll } from './direct-write.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
@@ -69,7 +70,7 @@ export class Program {
     try {
       writeAll(STDOUT, text);
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+      const code = errorCode(error) ?? String(error);
       if (code === 'EPIPE') return EXIT_OK;
       this.complain(`Cannot write to standard output: ${code}`);
       return EXIT_FAILURE;

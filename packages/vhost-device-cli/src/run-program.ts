@@ -1,3 +1,4 @@
+import { errorCode } from '@node-vmm/vmm-sys-util/errors';
 import { EXIT_FAILURE, EXIT_USAGE } from './exit-codes.ts';
 import { Program } from './program.ts';
 import { Signals } from './signals.ts';
@@ -41,7 +42,7 @@ function explain(program: Program, error: unknown): number {
     program.complainOf(error);
     return EXIT_FAILURE;
   }
-  const code = 'code' in error ? error.code : undefined;
+  const code = errorCode(error);
   if (code === 'USAGE') {
     const text = error.message.replace(/[.\s]+$/, '');
     program.complain(`${text}; see ${program.name} --help`);

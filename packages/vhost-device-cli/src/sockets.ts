@@ -22,7 +22,9 @@ export function checkSockets({
   }
   const directory = dirname(resolve(socketPath));
   const refuse = (state: string): CliError =>
-    new CliError('BAD_DIRECTORY', `Cannot create sockets in ${directory}: ${state}`);
+    new CliError('BAD_DIRECTORY', `Cannot create sockets in ${directory}: ${state}`, {
+      path: directory,
+    });
   const stat = statSync(directory, { throwIfNoEntry: false });
   if (stat === undefined) throw refuse(`it does not exist; create it (mkdir -p ${directory})`);
   if (!stat.isDirectory()) throw refuse('it is no directory; choose another --socket-path');

@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/vhost-device-i2c/I2cError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * What went wrong.
@@ -24,19 +24,17 @@ export type I2cErrorCode =
   | 'IO'
   | 'CHIP_FAILED';
 
+/** Where it went wrong, as far as that is known. */
+export interface I2cErrorContext {
+  /** Name of the adapter: `i2c-1`. */
+  readonly adapter?: string;
+  /** Device file. */
+  readonly path?: string;
+  /** 7-bit address of the chip. */
+  readonly address?: number;
+}
+
 /** The error of this package. */
-export class I2cError extends Error {
-  override readonly name = 'I2cError';
-  readonly code: I2cErrorCode;
-  readonly [MARK] = true;
-
-  constructor(code: I2cErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-
-  /** True for an `I2cError` of any copy of this package. */
-  static is(error: unknown): error is I2cError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class I2cError extends CodedError<I2cErrorCode, I2cErrorContext> {
+  static override readonly brand = '@node-vmm/vhost-device-i2c/I2cError';
 }

@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/vhost-user-backend/VhostUserBackendError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * What went wrong:
@@ -33,26 +33,9 @@ export interface VhostUserBackendErrorContext {
 }
 
 /** An error of the daemon framework: `code` says which. */
-export class VhostUserBackendError extends Error {
-  override readonly name = 'VhostUserBackendError';
-  readonly code: VhostUserBackendErrorCode;
-  readonly context: VhostUserBackendErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: VhostUserBackendErrorCode,
-    message: string,
-    context: VhostUserBackendErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for a `VhostUserBackendError` of any copy of this package, with this code when one is given. */
-  static is(error: unknown, code?: VhostUserBackendErrorCode): error is VhostUserBackendError {
-    if (typeof error !== 'object' || error === null || !(MARK in error)) return false;
-    return code === undefined || (error as VhostUserBackendError).code === code;
-  }
+export class VhostUserBackendError extends CodedError<
+  VhostUserBackendErrorCode,
+  VhostUserBackendErrorContext
+> {
+  static override readonly brand = '@node-vmm/vhost-user-backend/VhostUserBackendError';
 }

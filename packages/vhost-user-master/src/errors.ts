@@ -1,7 +1,6 @@
 import { type CloseReason, VhostUserError } from '@node-vmm/vhost-user';
 import { SysError } from '@node-vmm/vmm-sys-util';
-
-const MARK: unique symbol = Symbol.for('@node-vmm/vhost-user-master/VhostUserMasterError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /** Why a front-end's request did not succeed. */
 export type VhostUserMasterErrorCode =
@@ -41,28 +40,11 @@ export interface VhostUserMasterErrorContext {
 }
 
 /** A request to a back-end that did not succeed. */
-export class VhostUserMasterError extends Error {
-  override readonly name = 'VhostUserMasterError';
-  readonly code: VhostUserMasterErrorCode;
-  readonly context: VhostUserMasterErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: VhostUserMasterErrorCode,
-    text: string,
-    context: VhostUserMasterErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(text, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for an error of any copy of this package, optionally only with that code. */
-  static is(error: unknown, code?: VhostUserMasterErrorCode): error is VhostUserMasterError {
-    if (typeof error !== 'object' || error === null || !(MARK in error)) return false;
-    return code === undefined || (error as VhostUserMasterError).code === code;
-  }
+export class VhostUserMasterError extends CodedError<
+  VhostUserMasterErrorCode,
+  VhostUserMasterErrorContext
+> {
+  static override readonly brand = '@node-vmm/vhost-user-master/VhostUserMasterError';
 }
 
 /** Errno of a failed `connect` that a back-end which is just starting or restarting causes. */

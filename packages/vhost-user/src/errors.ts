@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/vhost-user/VhostUserError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /** Why a message or a connection was refused. */
 export type VhostUserErrorCode =
@@ -34,26 +34,6 @@ export interface VhostUserErrorContext {
 }
 
 /** A violation of the vhost-user protocol, or the end of a connection. */
-export class VhostUserError extends Error {
-  override readonly name = 'VhostUserError';
-  readonly code: VhostUserErrorCode;
-  readonly context: VhostUserErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: VhostUserErrorCode,
-    text: string,
-    context: VhostUserErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(text, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for a `VhostUserError` of any copy of this package, optionally only with that code. */
-  static is(error: unknown, code?: VhostUserErrorCode): error is VhostUserError {
-    if (typeof error !== 'object' || error === null || !(MARK in error)) return false;
-    return code === undefined || (error as VhostUserError).code === code;
-  }
+export class VhostUserError extends CodedError<VhostUserErrorCode, VhostUserErrorContext> {
+  static override readonly brand = '@node-vmm/vhost-user/VhostUserError';
 }

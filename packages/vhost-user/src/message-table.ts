@@ -39,15 +39,3 @@ export type MessageTable = Readonly<Record<string, MessageSpec>>;
 
 /** Name of a request in a table. */
 export type MessageName<T extends MessageTable> = keyof T & string;
-
-/** Kind of reply in the sense of the specification. */
-export type ReplyKind = 'always' | 'ack';
-
-/** Whether a request is always answered or acknowledged on demand. */
-export function replyKind(
-  spec: MessageSpec,
-  hasFeature: (f: ProtocolFeature) => boolean,
-): ReplyKind {
-  if (spec.reply === undefined) return 'ack';
-  return spec.reply.with === undefined || hasFeature(spec.reply.with) ? 'always' : 'ack';
-}

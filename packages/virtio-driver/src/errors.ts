@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/virtio-driver/DriverError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * What went wrong:
@@ -32,25 +32,6 @@ export interface DriverErrorContext {
 }
 
 /** An error of a guest-side driver: `code` says which. */
-export class DriverError extends Error {
-  override readonly name = 'DriverError';
-  readonly code: DriverErrorCode;
-  readonly context: DriverErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: DriverErrorCode,
-    message: string,
-    context: DriverErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for a `DriverError` of any copy of this package. */
-  static is(error: unknown): error is DriverError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class DriverError extends CodedError<DriverErrorCode, DriverErrorContext> {
+  static override readonly brand = '@node-vmm/virtio-driver/DriverError';
 }

@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/virtio-queue/VirtioQueueError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * What the driver got wrong:
@@ -34,25 +34,6 @@ export interface VirtioQueueErrorContext {
 }
 
 /** A queue that cannot be served. The driver's doing: it concerns that queue, not the process. */
-export class VirtioQueueError extends Error {
-  override readonly name = 'VirtioQueueError';
-  readonly code: VirtioQueueErrorCode;
-  readonly context: VirtioQueueErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: VirtioQueueErrorCode,
-    message: string,
-    context: VirtioQueueErrorContext,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for a `VirtioQueueError` of any copy of this package. */
-  static is(error: unknown): error is VirtioQueueError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class VirtioQueueError extends CodedError<VirtioQueueErrorCode, VirtioQueueErrorContext> {
+  static override readonly brand = '@node-vmm/virtio-queue/VirtioQueueError';
 }

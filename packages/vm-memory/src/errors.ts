@@ -1,6 +1,5 @@
 import { hex } from '@node-vmm/vmm-sys-util';
-
-const MARK: unique symbol = Symbol.for('@node-vmm/vm-memory/VmMemoryError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * What went wrong:
@@ -40,27 +39,8 @@ export interface VmMemoryErrorContext {
 }
 
 /** An error of guest memory: `code` says which. */
-export class VmMemoryError extends Error {
-  override readonly name = 'VmMemoryError';
-  readonly code: VmMemoryErrorCode;
-  readonly context: VmMemoryErrorContext;
-  readonly [MARK] = true;
-
-  constructor(
-    code: VmMemoryErrorCode,
-    message: string,
-    context: VmMemoryErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.context = context;
-  }
-
-  /** True for a `VmMemoryError` of any copy of this package. */
-  static is(error: unknown): error is VmMemoryError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class VmMemoryError extends CodedError<VmMemoryErrorCode, VmMemoryErrorContext> {
+  static override readonly brand = '@node-vmm/vm-memory/VmMemoryError';
 }
 
 /** Formats a range for messages. */

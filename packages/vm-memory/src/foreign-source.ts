@@ -96,7 +96,7 @@ export class ForeignSource implements Disposable {
   }
 
   #failed(gfn: bigint, count: number, cause: unknown): VmMemoryError {
-    const errno = cause instanceof XenSysError ? cause.errno : undefined;
+    const errno = XenSysError.is(cause) ? cause.context.errno : undefined;
     return foreignMapFailed(this.domid, gfn, count, count, errno, { cause });
   }
 

@@ -1,6 +1,7 @@
 import { getSystemErrorMap } from 'node:util';
+import { CodedError } from './coded-error.ts';
 
-const MARK: unique symbol = Symbol.for('@node-vmm/vmm-sys-util/SysError');
+export { CodedError } from './coded-error.ts';
 
 /** What was being done when a system call failed. */
 export interface SysErrorContext {
@@ -15,12 +16,8 @@ export interface SysErrorContext {
 /**
  * A failed system call. `code` is the symbolic errno (`'EAGAIN'`), as Node's own errors have it.
  */
-export class SysError extends Error {
-  override readonly name = 'SysError';
-  readonly code: string;
-  readonly errno: number;
-  readonly syscall: string;
-  readonly [MARK] = true;
+export class SysError extends CodedError<string, SysErrorContext> {
+  static override readonly brand = '@node-vmm/vmm-sys-util/SysError';
 
   constructor(context: SysErrorContext, options?: ErrorOptions) {
     const [code, text] = getSystemErrorMap().get(-context.errno) ?? [
@@ -28,22 +25,28 @@ export class SysError extends Error {
       'unknown error',
     ];
     const on = context.subject === undefined ? '' : ` on ${context.subject}`;
-    super(`${context.syscall} failed${on}: ${code} (${text})`, options);
-    this.code = code;
-    this.errno = context.errno;
-    this.syscall = context.syscall;
+    super(code, `${context.syscall} failed${on}: ${code} (${text})`, context, options);
   }
 
-  /** True for a `SysError` of any copy of this package. */
-  static is(error: unknown): error is SysError {
-    return typeof error === 'object' && error !== null && MARK in error;
+  /** Value of `errno`, a positive number. */
+  get errno(): number {
+    return this.context.errno;
+  }
+
+  /** System call, as Node's own errors have it. */
+  get syscall(): string {
+    return this.context.syscall;
   }
 }
 
+/** Which descriptor it was. */
+export interface DescriptorErrorContext {
+  readonly fd?: number;
+}
+
 /** A descriptor that somebody passed is not what it should be. */
-export class DescriptorError extends Error {
-  override readonly name = 'DescriptorError';
-  readonly code = 'INVALID_DESCRIPTOR';
+export class DescriptorError extends CodedError<'INVALID_DESCRIPTOR', DescriptorErrorContext> {
+  static override readonly brand = '@node-vmm/vmm-sys-util/DescriptorError';
 }
 
 /** The `code` of an error that has one (`SysError`, Node's errors, coded errors), else undefined. */

@@ -30,18 +30,6 @@ export function checkU64(title: string, value: bigint): bigint {
   return value;
 }
 
-/**
- * Converts an unsigned 64-bit value to a number.
- *
- * @throws {RangeError} when it is over 2^53 - 1
- */
-export function toSafeNumber(title: string, value: bigint): number {
-  if (value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new RangeError(`"${title}" expected at most 2^53 - 1, got 0x${value.toString(16)}`);
-  }
-  return Number(value);
-}
-
 /** Formats an address for messages: `0x` and lower-case hexadecimal digits. */
 export function hex(value: bigint | number): string {
   return `0x${value.toString(16)}`;

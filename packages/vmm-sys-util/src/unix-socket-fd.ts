@@ -80,12 +80,13 @@ function option(fd: Fd, name: number): number {
 export function checkUnixStream(fd: Fd, use: string, listening: boolean): void {
   const refuse = (state: string, options?: ErrorOptions): never => {
     const wanted = `a Unix stream socket that ${listening ? 'listens' : 'is connected'}`;
-    throw new DescriptorError(`Cannot ${use} descriptor ${fd}: ${state} (pass ${wanted})`, options);
+    const text = `Cannot ${use} descriptor ${fd}: ${state} (pass ${wanted})`;
+    throw new DescriptorError('INVALID_DESCRIPTOR', text, { fd }, options);
   };
   try {
     if (option(fd, SO_DOMAIN) !== AF_UNIX) refuse('it is no Unix socket');
   } catch (error) {
-    if (error instanceof DescriptorError) throw error;
+    if (DescriptorError.is(error)) throw error;
     refuse(errorCode(error) === 'EBADF' ? 'it is not open' : 'it is no socket', { cause: error });
   }
   if (option(fd, SO_TYPE) !== SOCK_STREAM) refuse('it is no stream socket');

@@ -19,7 +19,7 @@ export async function readDirectory(request: DirectoryRequest, path: string): Pr
   try {
     return decodeStrings(await request(XS_DIRECTORY, encodeStrings(path)));
   } catch (error) {
-    if (!XenStoreError.is(error) || error.code !== 'E2BIG') throw error;
+    if (!XenStoreError.is(error, 'E2BIG')) throw error;
   }
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const names = await readParts(request, path);
@@ -67,7 +67,7 @@ async function readPart(
     return await request(XS_DIRECTORY_PART, encodeStrings(path, String(offset)));
   } catch (error) {
     // A xenstored without the operation: the list is too big and that is all there is to say.
-    if (!XenStoreError.is(error) || error.code !== 'ENOSYS') throw error;
+    if (!XenStoreError.is(error, 'ENOSYS')) throw error;
     const text = `Cannot list ${path}: E2BIG (this xenstored does not serve large directories)`;
     throw new XenStoreError('E2BIG', text, { path }, { cause: error });
   }

@@ -1,4 +1,4 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/xen-store/XenStoreError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * Error names that xenstored answers with (`xsd_errors` of io/xs_wire.h), and those of the client.
@@ -39,35 +39,16 @@ export type XenStoreErrorCode =
 
 /** What a failed operation was about. */
 export interface XenStoreErrorContext {
+  /** The path asked for. */
   readonly path?: string;
 }
 
 /** A failed operation on xenstore. */
-export class XenStoreError extends Error {
-  override readonly name = 'XenStoreError';
-  readonly code: XenStoreErrorCode;
-  /** The path asked for. */
-  readonly path: string | undefined;
-  readonly [MARK] = true;
-
-  constructor(
-    code: XenStoreErrorCode,
-    message: string,
-    context: XenStoreErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.path = context.path;
-  }
-
-  /** True for a `XenStoreError` of any copy of this package. */
-  static is(error: unknown): error is XenStoreError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class XenStoreError extends CodedError<XenStoreErrorCode, XenStoreErrorContext> {
+  static override readonly brand = '@node-vmm/xen-store/XenStoreError';
 }
 
 /** True for an error that says that a path does not exist. */
 export function isNotFound(error: unknown): boolean {
-  return XenStoreError.is(error) && error.code === 'ENOENT';
+  return XenStoreError.is(error, 'ENOENT');
 }

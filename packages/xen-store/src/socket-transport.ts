@@ -1,6 +1,5 @@
 import {
   closeFds,
-  errorCode,
   errorMessage,
   type Poller,
   UnixStream,
@@ -9,6 +8,7 @@ import {
 import { XENSTORE_PAYLOAD_MAX } from './abi/xs-wire.ts';
 import { XenStoreError } from './errors.ts';
 import type { Transport, TransportHandler } from './transport.ts';
+import { unreachable } from './unreachable.ts';
 
 /** Bytes taken from the socket per turn. */
 const READ_SIZE = 64 * 1024;
@@ -40,16 +40,8 @@ export class SocketTransport implements Transport {
     try {
       return new SocketTransport(UnixStream.connect(path), poller, path);
     } catch (error) {
-      const code = errorCode(error);
-      const refused = code === 'EACCES' || code === 'EPERM';
-      throw new XenStoreError(
-        refused ? 'NOT_PERMITTED' : 'NOT_RUNNING',
-        `Cannot connect to xenstore at ${path}: ${code ?? errorMessage(error)} (${
-          refused ? 'run as root' : 'start xenstored, or set XENSTORED_PATH to its socket'
-        })`,
-        {},
-        { cause: error },
-      );
+      const remedy = 'start xenstored, or set XENSTORED_PATH to its socket';
+      throw unreachable(error, `connect to xenstore at ${path}`, remedy);
     }
   }
 

@@ -191,7 +191,7 @@ export class XenStore extends StoreOperations implements Disposable {
         await transaction.end(true);
         return result;
       } catch (error) {
-        const again = XenStoreError.is(error) && error.code === 'EAGAIN' && attempt < attempts;
+        const again = XenStoreError.is(error, 'EAGAIN') && attempt < attempts;
         if (!again) throw error;
       }
     }

@@ -15,6 +15,7 @@ import {
 import { XENSTORE_PAYLOAD_MAX, XSD_SOCKMSG } from './abi/xs-wire.ts';
 import { XenStoreError } from './errors.ts';
 import type { Transport, TransportHandler } from './transport.ts';
+import { unreachable } from './unreachable.ts';
 
 const READ_SIZE = 64 * 1024;
 
@@ -51,16 +52,7 @@ export class XenbusTransport implements Transport {
     try {
       return new XenbusTransport(openFd(path, constants.O_RDWR | O_NONBLOCK), poller, path);
     } catch (error) {
-      const code = errorCode(error);
-      const refused = code === 'EACCES' || code === 'EPERM';
-      throw new XenStoreError(
-        refused ? 'NOT_PERMITTED' : 'NOT_RUNNING',
-        `Cannot open ${path}: ${code ?? errorMessage(error)} (${
-          refused ? 'run as root' : 'run in a Xen domain with xenstore'
-        })`,
-        {},
-        { cause: error },
-      );
+      throw unreachable(error, `open ${path}`, 'run in a Xen domain with xenstore');
     }
   }
 

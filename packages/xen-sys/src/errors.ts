@@ -13,8 +13,7 @@ import {
   ESRCH,
   SysError,
 } from '@node-vmm/vmm-sys-util';
-
-const MARK: unique symbol = Symbol.for('@node-vmm/xen-sys/XenSysError');
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /** What went wrong. Codes are never renumbered or reused. */
 export type XenSysErrorCode =
@@ -38,7 +37,7 @@ export type XenSysErrorCode =
   | 'INVALID'
   /** Used after close. */
   | 'CLOSED'
-  /** Any other failure; `errno` tells more. */
+  /** Any other failure; `context.errno` tells more. */
   | 'FAILED';
 
 /** What was being done. */
@@ -49,29 +48,8 @@ export interface XenSysErrorContext {
 }
 
 /** A failed operation on Xen. */
-export class XenSysError extends Error {
-  override readonly name = 'XenSysError';
-  readonly code: XenSysErrorCode;
-  readonly domid: number | undefined;
-  readonly errno: number | undefined;
-  readonly [MARK] = true;
-
-  constructor(
-    code: XenSysErrorCode,
-    message: string,
-    context: XenSysErrorContext = {},
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.code = code;
-    this.domid = context.domid;
-    this.errno = context.errno;
-  }
-
-  /** True for a `XenSysError` of any copy of this package. */
-  static is(error: unknown): error is XenSysError {
-    return typeof error === 'object' && error !== null && MARK in error;
-  }
+export class XenSysError extends CodedError<XenSysErrorCode, XenSysErrorContext> {
+  static override readonly brand = '@node-vmm/xen-sys/XenSysError';
 }
 
 /** The code that an errno of a hypercall or of an ioctl of the Xen drivers means. */

@@ -122,7 +122,7 @@ try {
 } catch (error) {
   const isUsage =
     (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ||
-    (BoxError.is(error) && error.code === 'BAD_OPTION');
+    BoxError.is(error, 'BAD_OPTION');
   if (isUsage) console.error(`${(error as Error).message}; see \`npm run box -- --help\``);
   else if (BoxError.is(error)) console.error(error.message);
   else console.error(error);

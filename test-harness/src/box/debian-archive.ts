@@ -69,7 +69,7 @@ export class DebianArchive {
         tried.push(suite);
       } catch (error) {
         // A suite that the mirror does not have at all.
-        if (!BoxError.is(error) || error.code !== 'BUILD_FAILED') throw error;
+        if (!BoxError.is(error, 'BUILD_FAILED')) throw error;
         tried.push(`${suite} (no index)`);
       }
       if (missing.length === 0) break;
@@ -115,7 +115,7 @@ export class DebianArchive {
         await this.#extract(directory, root);
         return candidate;
       } catch (error) {
-        if (!BoxError.is(error) || error.code !== 'BUILD_FAILED') throw error;
+        if (!BoxError.is(error, 'BUILD_FAILED')) throw error;
         found.push(`no index of ${suite}`);
       }
     }
@@ -140,7 +140,7 @@ export class DebianArchive {
       try {
         versions = await apt.sources(name);
       } catch (error) {
-        if (!BoxError.is(error) || error.code !== 'BUILD_FAILED') throw error;
+        if (!BoxError.is(error, 'BUILD_FAILED')) throw error;
         continue;
       }
       for (const candidate of versions) {

@@ -1,3 +1,5 @@
+import { CodedError } from '@node-vmm/vmm-sys-util/errors';
+
 /** Every reason for which the box gives up; stable, to be matched on by callers. */
 export type BoxErrorCode =
   | 'APT_FAILED'
@@ -14,13 +16,9 @@ export type BoxErrorCode =
   | 'PROTOCOL'
   | 'TIMEOUT';
 
-const BRAND = Symbol.for('@node-vmm/test-harness.BoxError');
-
 /** The one error class of the box. `details` (log tails) is part of the message. */
-export class BoxError extends Error {
-  override readonly name = 'BoxError';
-  readonly code: BoxErrorCode;
-  readonly [BRAND] = true;
+export class BoxError extends CodedError<BoxErrorCode> {
+  static override readonly brand = '@node-vmm/test-harness/BoxError';
 
   /**
    * @param code - the reason
@@ -33,14 +31,10 @@ export class BoxError extends Error {
     options: { details?: string; cause?: unknown } = {},
   ) {
     super(
+      code,
       options.details ? `${message}\n${options.details}` : message,
+      {},
       'cause' in options ? { cause: options.cause } : undefined,
     );
-    this.code = code;
-  }
-
-  /** True for a `BoxError`, also one of another copy of this module. */
-  static is(error: unknown): error is BoxError {
-    return typeof error === 'object' && error !== null && BRAND in error;
   }
 }

@@ -1,3 +1,4 @@
+import { errorMessage } from '@node-vmm/vmm-sys-util/errors';
 import { type Artefact, buildArtefact, isBuilt, isCurrent, useStandIn } from './artefact.ts';
 import type { DebianArchive } from './debian-archive.ts';
 import { BoxError } from './errors.ts';
@@ -79,10 +80,9 @@ export class Workshop {
         });
         return READY;
       } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
+        const message = errorMessage(error);
         this.#progress.say(message);
-        const unavailable =
-          BoxError.is(error) && (error.code === 'NOT_AVAILABLE' || error.code === 'NO_MIRROR');
+        const unavailable = BoxError.is(error, 'NOT_AVAILABLE') || BoxError.is(error, 'NO_MIRROR');
         const [reason = ''] = message.split('\n');
         return { state: unavailable ? 'unavailable' : 'failed', reason };
       }

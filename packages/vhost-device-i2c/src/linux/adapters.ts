@@ -113,6 +113,7 @@ function openError(error: unknown, path: string): I2cError {
       return new I2cError(
         'NO_SUCH_ADAPTER',
         `Cannot open ${path}: it does not exist; load the kernel's i2c-dev module (modprobe i2c-dev)`,
+        { path },
         cause,
       );
     case 'EACCES':
@@ -120,10 +121,16 @@ function openError(error: unknown, path: string): I2cError {
       return new I2cError(
         'PERMISSION',
         `Cannot open ${path}: permission denied; run as root or as a member of the file's group`,
+        { path },
         cause,
       );
     default:
-      return new I2cError('ADAPTER_UNUSABLE', `Cannot open ${path}: ${errorMessage(error)}`, cause);
+      return new I2cError(
+        'ADAPTER_UNUSABLE',
+        `Cannot open ${path}: ${errorMessage(error)}`,
+        { path },
+        cause,
+      );
   }
 }
 
@@ -142,6 +149,7 @@ function busyError(paths: LinuxPaths, bus: number, address: number, cause: unkno
     `Cannot give address 0x${address.toString(16)} of i2c-${bus} to a guest: the host's driver ${
       driver === '' ? '' : `${driver} `
     }is bound to ${client}; unbind it (${unbind}) or leave the address out`,
+    { adapter: `i2c-${bus}`, address },
     { cause },
   );
 }
@@ -188,6 +196,7 @@ function checkFunctions(file: I2cDevFile, path: string): void {
     throw new I2cError(
       'ADAPTER_UNUSABLE',
       `Cannot use ${path}: it is no I2C adapter (${errorMessage(error)})`,
+      { path },
       { cause: error },
     );
   }

@@ -68,9 +68,8 @@ export class LinuxI2cHost implements I2cHost {
     } catch (error) {
       if (I2cError.is(error)) throw error;
       const code = (SysError.is(error) ? FAULTS.get(error.errno) : undefined) ?? 'IO';
-      throw new I2cError(code, `Cannot transfer on ${this.name}: ${errorMessage(error)}`, {
-        cause: error,
-      });
+      const text = `Cannot transfer on ${this.name}: ${errorMessage(error)}`;
+      throw new I2cError(code, text, { adapter: this.name }, { cause: error });
     }
   }
 

@@ -96,11 +96,6 @@ export class SimulatedBus implements I2cHost {
 
 function chipFailed(error: unknown): I2cError {
   if (I2cError.is(error)) return error;
-  return new I2cError(
-    'CHIP_FAILED',
-    `Cannot transfer: a simulated chip threw: ${errorMessage(error)}`,
-    {
-      cause: error,
-    },
-  );
+  const text = `Cannot transfer: a simulated chip threw: ${errorMessage(error)}`;
+  return new I2cError('CHIP_FAILED', text, {}, { cause: error });
 }

@@ -6,7 +6,6 @@ import {
   type MessageTable,
   protocolFeatureMask,
   protocolFeatureNames,
-  replyKind,
   VHOST_USER_PROTOCOL_FEATURES,
 } from '../../src/index.ts';
 
@@ -24,7 +23,7 @@ describe('message tables', () => {
 
   it('Communication: the requests that require a reply', () => {
     const always = Object.entries(FRONTEND_REQUESTS as MessageTable)
-      .filter(([, spec]) => replyKind(spec, () => false) === 'always')
+      .filter(([, { reply }]) => reply !== undefined && reply.with === undefined)
       .map(([name]) => name.replace('VHOST_USER_', ''));
     expect(always).toEqual([
       'GET_FEATURES',
@@ -45,7 +44,7 @@ describe('message tables', () => {
       'GET_SHMEM_CONFIG',
     ]);
     const logBase = FRONTEND_REQUESTS.VHOST_USER_SET_LOG_BASE;
-    expect(replyKind(logBase, (f) => f === 'VHOST_USER_PROTOCOL_F_LOG_SHMFD')).toBe('always');
+    expect(logBase.reply.with).toBe('VHOST_USER_PROTOCOL_F_LOG_SHMFD');
   });
 
   it('Communication: the requests that carry file descriptors', () => {

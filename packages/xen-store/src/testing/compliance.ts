@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import { XenStoreError } from '../errors.ts';
 import type { Subscription } from '../subscription.ts';
 import type { XenStore } from '../xen-store.ts';
@@ -13,10 +14,7 @@ export interface XenStoreComplianceContext {
 }
 
 /** One rule that a xenstored and this client keep together. */
-export interface XenStoreComplianceCase {
-  readonly name: string;
-  run(context: XenStoreComplianceContext): Promise<void>;
-}
+export type XenStoreComplianceCase = ComplianceCase<XenStoreComplianceContext>;
 
 function fails(code: string, promise: Promise<unknown>): Promise<void> {
   return rejects(promise, (error) => {
@@ -38,6 +36,7 @@ async function eventAt(subscription: Subscription, path: string): Promise<void> 
 /** The suite, as data: run each case with any test runner, on the fake and on xenstored alike. */
 export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
   {
+    section: 'nodes',
     name: 'reads what was written, bytes as they are',
     async run({ store, root }) {
       await store.write(`${root}/a/b`, 'grüße');
@@ -49,6 +48,7 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'nodes',
     name: 'lists children and removes trees',
     async run({ store, root }) {
       await store.mkdir(`${root}/x/y`);
@@ -62,6 +62,7 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'nodes',
     name: 'mkdir leaves the value of a node that exists',
     async run({ store, root }) {
       await store.write(`${root}/kept`, 'v');
@@ -70,18 +71,22 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'nodes',
     name: 'answers ENOENT with the path, and EINVAL for no path',
     async run({ store, root }) {
       await fails('ENOENT', store.read(`${root}/absent`));
       await fails('ENOENT', store.directory(`${root}/absent`));
       await fails('ENOENT', store.rm(`${root}/absent/below`));
-      await rejects(store.read(`${root}/absent`), { path: `${root}/absent` });
+      await rejects(store.read(`${root}/absent`), {
+        context: { path: `${root}/absent` },
+      });
       for (const path of ['', `${root}/`, `${root}//x`, `${root}/a b`, `${root}/a\0b`]) {
         await fails('EINVAL', store.read(path));
       }
     },
   },
   {
+    section: 'nodes',
     name: 'lists a directory that does not fit one message',
     async run({ store, root }) {
       const names = Array.from({ length: 150 }, (_, i) => `${'n'.repeat(40)}-${i}`);
@@ -90,6 +95,7 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'connection',
     name: 'matches replies of many requests under way',
     async run({ store, root }) {
       const numbers = Array.from({ length: 200 }, (_, i) => i);
@@ -99,6 +105,7 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'connection',
     name: 'refuses what does not fit one message, and goes on',
     async run({ store, root }) {
       await fails('TOO_LARGE', store.write(`${root}/big`, 'x'.repeat(5000)));
@@ -107,6 +114,7 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'permissions',
     name: 'sets and reads permissions, the owner first',
     async run({ store, root }) {
       await store.write(`${root}/p`, '');
@@ -121,7 +129,8 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
-    name: 'watch: an event at once, then one for changes at and below the path',
+    section: 'watches',
+    name: 'an event at once, then one for changes at and below the path',
     async run({ store, other, root }) {
       await using watch = await store.watch(root);
       await eventAt(watch, root);
@@ -132,7 +141,8 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
-    name: 'watch: two of the same path do not interfere',
+    section: 'watches',
+    name: 'two of the same path do not interfere',
     async run({ store, other, root }) {
       await using first = await store.watch(root);
       await using second = await store.watch(root);
@@ -145,7 +155,8 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
-    name: 'watch: a node that does not exist yet, and special paths',
+    section: 'watches',
+    name: 'a node that does not exist yet, and special paths',
     async run({ store, other, root }) {
       await using watch = await store.watch(`${root}/later`);
       await eventAt(watch, `${root}/later`);
@@ -158,7 +169,8 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
-    name: 'transaction: takes effect at the end, or not at all',
+    section: 'transactions',
+    name: 'takes effect at the end, or not at all',
     async run({ store, other, root }) {
       const result = await store.transaction(async (t) => {
         await t.write(`${root}/t`, '1');
@@ -178,7 +190,8 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
-    name: 'transaction: is done again when somebody else was faster',
+    section: 'transactions',
+    name: 'is done again when somebody else was faster',
     async run({ store, other, root }) {
       await store.write(`${root}/counter`, '0');
       const increment = (client: XenStore): Promise<void> =>
@@ -197,6 +210,7 @@ export const xenStoreComplianceCases: readonly XenStoreComplianceCase[] = [
     },
   },
   {
+    section: 'domains',
     name: 'knows domains',
     async run({ store }) {
       equal(await store.getDomainPath(0), '/local/domain/0');

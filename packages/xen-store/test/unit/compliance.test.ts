@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, it } from 'vitest';
 import { XenbusTransport, XenStore } from '../../src/index.ts';
-import { FakeXenStored, xenStoreComplianceCases } from '../../src/testing.ts';
+import { FakeXenStored, xenStoreComplianceCases } from '../../src/testing/index.ts';
 
 /** A connection through the transport for the character device, on a socket pair. */
 function overXenbus(fake: FakeXenStored): XenStore {
@@ -33,5 +33,7 @@ describe.each(ways)('compliance of the fake, %s', (_name, open) => {
     await fake.close();
   });
 
-  it.each(xenStoreComplianceCases)('$name', (rule) => rule.run({ store, other, root: '/test' }));
+  it.each(xenStoreComplianceCases)('$section: $name', (rule) =>
+    rule.run({ store, other, root: '/test' }),
+  );
 });

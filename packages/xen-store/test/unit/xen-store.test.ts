@@ -14,7 +14,7 @@ import {
   XS_TRANSACTION_END,
   XS_WATCH,
 } from '../../src/index.ts';
-import { FakeXenStored } from '../../src/testing.ts';
+import { FakeXenStored } from '../../src/testing/index.ts';
 
 const code = async (promise: Promise<unknown>): Promise<string> => {
   try {

@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { EventFd, PROT_READ, PROT_WRITE } from '@node-vmm/vmm-sys-util';
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import { HVM_PARAM_STORE_PFN } from '../abi/hvm.ts';
 import { IOREQ, IOREQ_BITS_DIR, STATE_IORESP_READY } from '../abi/ioreq.ts';
 import { XEN_PAGE_SIZE } from '../abi/xen.ts';
@@ -35,11 +36,9 @@ export interface XenComplianceContext {
 }
 
 /** One rule that every implementation of {@link XenOps} keeps. */
-export interface XenComplianceCase {
-  readonly name: string;
+export interface XenComplianceCase extends ComplianceCase<XenComplianceContext> {
   /** Needs `context.read` and `context.write`. */
   readonly needsGuest?: boolean;
-  run(context: XenComplianceContext): Promise<void>;
 }
 
 function refuses(code: XenSysErrorCode, action: () => unknown): void {
@@ -85,6 +84,7 @@ const window = (context: XenComplianceContext): IoRange => ({
 /** The suite, as data: run each case with any test runner, on the fake and on real Xen alike. */
 export const xenComplianceCases: readonly XenComplianceCase[] = [
   {
+    section: 'hypervisor',
     name: 'tells the version of the hypervisor',
     async run({ xen }) {
       const version = xen.version();
@@ -93,6 +93,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'domain',
     name: 'tells the highest frame, which is at least the RAM',
     async run({ xen, domid, ram, missingDomid }) {
       ok(xen.maximumGpfn(domid) >= ram.first + BigInt(ram.count) - 1n);
@@ -100,6 +101,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'domain',
     name: 'reads an HVM parameter, and refuses what is not there',
     async run({ xen, domid, missingDomid }) {
       ok(xen.hvmParam(domid, HVM_PARAM_STORE_PFN) > 0n);
@@ -108,6 +110,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'domain',
     name: 'counts vCPUs, and refuses a domain that is not there',
     async run({ xen, domid, missingDomid }) {
       ok(xen.deviceModel(domid).nrVcpus() >= 1);
@@ -115,6 +118,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'foreign memory',
     name: 'maps frames in any order, twice the same memory',
     async run({ xen, domid, ram }) {
       using forward = xen.memory.map(domid, { first: ram.first, count: 4 });
@@ -131,6 +135,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'foreign memory',
     name: 'tells which frames are not there, page by page',
     async run({ xen, domid, ram, hole }) {
       const gfns = BigUint64Array.of(ram.first, hole, ram.first + 1n);
@@ -142,12 +147,14 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'foreign memory',
     name: 'refuses to map memory of a domain that is not there',
     async run({ xen, missingDomid, ram }) {
       refuses('NO_SUCH_DOMAIN', () => xen.memory.map(missingDomid, ram));
     },
   },
   {
+    section: 'ioreq servers',
     name: 'creates and destroys IOREQ servers with numbers of their own',
     async run(context) {
       withServer(context, (model, first) => {
@@ -161,6 +168,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'ioreq servers',
     name: 'claims a range once per server, and can claim it again after giving it back',
     async run(context) {
       withServer(context, (model, id) => {
@@ -174,6 +182,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'ioreq servers',
     name: 'maps the ioreq page of a server, and of no other',
     async run(context) {
       const { xen, domid } = context;
@@ -188,6 +197,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'event channels',
     name: 'binds the port of a vCPU once, and frees it with unbind',
     async run(context) {
       const { xen, domid, missingDomid } = context;
@@ -210,6 +220,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'interrupts',
     name: 'sets interrupt lines of its architecture and refuses the others',
     async run({ xen, domid, irq, arch }) {
       const model = xen.deviceModel(domid);
@@ -222,6 +233,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'interrupts',
     name: 'assigns an irqfd once, and again after it was closed',
     async run({ xen, domid, irq, arch }) {
       using eventfd = EventFd.create();
@@ -230,7 +242,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
       try {
         xen.notifier.irqfd({ domid, dmOp, eventfd }).close();
       } catch (error) {
-        if (XenSysError.is(error) && error.code === 'UNSUPPORTED') return;
+        if (XenSysError.is(error, 'UNSUPPORTED')) return;
         throw error;
       }
       using _assigned = xen.notifier.irqfd({ domid, dmOp, eventfd });
@@ -238,6 +250,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'ioreq servers',
     name: "answers a guest's read through the ioreq page",
     needsGuest: true,
     async run(context) {
@@ -278,6 +291,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
     },
   },
   {
+    section: 'ioreq servers',
     name: "signals an eventfd for a guest's write to QueueNotify, in the kernel",
     needsGuest: true,
     async run(context) {
@@ -299,7 +313,7 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
         try {
           assignment = xen.notifier.ioeventfd(options);
         } catch (error) {
-          if (XenSysError.is(error) && error.code === 'UNSUPPORTED') return;
+          if (XenSysError.is(error, 'UNSUPPORTED')) return;
           throw error;
         }
         try {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, it } from 'vitest';
 import { asDomId, type XenHost } from '../../src/index.ts';
-import { FakeXen, type FakeXenOptions, xenComplianceCases } from '../../src/testing.ts';
+import { FakeXen, type FakeXenOptions, xenComplianceCases } from '../../src/testing/index.ts';
 
 const arches: readonly NonNullable<FakeXenOptions['arch']>[] = ['arm64', 'x86_64'];
 
@@ -15,7 +15,7 @@ describe.each(arches)('compliance of the fake drivers, %s', (arch) => {
   });
   afterEach(() => fake.close());
 
-  it.each(xenComplianceCases)('$name', async (rule) => {
+  it.each(xenComplianceCases)('$section: $name', async (rule) => {
     const domain = fake.domains.get(asDomId(1));
     await rule.run({
       xen,

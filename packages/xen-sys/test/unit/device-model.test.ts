@@ -10,7 +10,7 @@ import {
   type XenHost,
   XenSysError,
 } from '../../src/index.ts';
-import { type FakeDomain, FakeXen } from '../../src/testing.ts';
+import { type FakeDomain, FakeXen } from '../../src/testing/index.ts';
 
 const dom = asDomId(1);
 

@@ -2,7 +2,7 @@ import { EIO, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Port } from '../../src/index.ts';
 import { asDomId, type EventChannelOps, EventChannels, XenSysError } from '../../src/index.ts';
-import { type FakeEvtchn, FakeXen, type PeerPort } from '../../src/testing.ts';
+import { type FakeEvtchn, FakeXen, type PeerPort } from '../../src/testing/index.ts';
 
 describe('EventChannels', () => {
   let fake: FakeXen;

@@ -1,7 +1,7 @@
 import { ENOMEM } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asDomId, ForeignMemory, XenSysError } from '../../src/index.ts';
-import { type FakeDomain, FakeXen } from '../../src/testing.ts';
+import { type FakeDomain, FakeXen } from '../../src/testing/index.ts';
 
 const RAM = 0x40000n;
 

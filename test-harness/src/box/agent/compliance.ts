@@ -27,7 +27,7 @@ async function askGuest(command: string): Promise<string> {
   }
 }
 
-async function report(suite: string, name: string, run: () => Promise<void>): Promise<void> {
+async function report(suite: string, name: string, run: () => Promise<void> | void): Promise<void> {
   let error: string | undefined;
   const limit = sleep(CASE_LIMIT_MS, undefined, { ref: false }).then(() => {
     throw new Error(`not finished in ${CASE_LIMIT_MS} ms`);
@@ -47,7 +47,9 @@ async function storeSuite(suite: string, path: string | undefined): Promise<void
     const store = open();
     const other = open();
     await store.mkdir(ROOT);
-    await report(suite, test.name, () => test.run({ store, other, root: ROOT }));
+    await report(suite, `${test.section}: ${test.name}`, () =>
+      test.run({ store, other, root: ROOT }),
+    );
     await store.rm(ROOT);
     store.close();
     other.close();
@@ -73,7 +75,7 @@ const context = {
   },
 };
 for (const test of xenComplianceCases) {
-  await report('xen-sys', test.name, () => test.run(context));
+  await report('xen-sys', `${test.section}: ${test.name}`, () => test.run(context));
 }
 await storeSuite('xen-store over the socket', '/run/xenstored/socket');
 await storeSuite('xen-store over xenbus', XENBUS_DEVICES[0]);

@@ -24,7 +24,7 @@ function rustDaemon(name: string, version: string): Artefact {
           env: { CARGO_TARGET_DIR: join(work, 'target') },
         });
       } catch (cause) {
-        if (!BoxError.is(cause) || cause.code !== 'BUILD_FAILED') throw cause;
+        if (!BoxError.is(cause, 'BUILD_FAILED')) throw cause;
         // The registry does not carry it, or this Rust is too old for it.
         const reason = /^error: (.*)$/m.exec(cause.message)?.[1] ?? 'cargo failed';
         throw new BoxError(

@@ -1,10 +1,5 @@
-/**
- * A virtio device that only records what the transport asks of it.
- *
- * @packageDocumentation
- */
 import { featureWord, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } from '@node-vmm/virtio-bindings';
-import type { QueueConfig, VirtioDevice } from './virtio-device.ts';
+import type { QueueConfig, VirtioDevice } from '../virtio-device.ts';
 
 /** One call that a {@link FakeVirtioDevice} received. */
 export interface DeviceCall {
