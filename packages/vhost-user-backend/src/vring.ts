@@ -10,7 +10,6 @@ import {
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
 import type { DeviceQueue } from './device.ts';
-import type { LentMemory } from './lent-memory.ts';
 import type { RingConfig, RingCounters, RingPlacement } from './worker-protocol.ts';
 
 /**
@@ -19,6 +18,11 @@ import type { RingConfig, RingCounters, RingPlacement } from './worker-protocol.
  */
 const BATCH_CHAINS = 256;
 const TURN_BATCHES = 4;
+
+/** What a ring needs of the memory that it is in: `LentMemory` is one. */
+export interface RingMemory {
+  readonly view: GuestMemory;
+}
 
 /** What a ring needs of the device that it belongs to. */
 export interface VringOwner {
@@ -54,7 +58,7 @@ export class Vring implements DeviceQueue {
   };
   #queue: Virtqueue | undefined;
   #config: RingConfig | undefined;
-  #memory: LentMemory | undefined;
+  #memory: RingMemory | undefined;
   #enabled = false;
   /** The driver kicked since the ring was started. */
   #kicked = false;
@@ -83,7 +87,7 @@ export class Vring implements DeviceQueue {
    *
    * @throws {SysError} when the kick descriptor cannot be watched
    */
-  start(config: RingConfig, memory: LentMemory): void {
+  start(config: RingConfig, memory: RingMemory): void {
     this.stop();
     this.#config = config;
     this.#memory = memory;
@@ -127,7 +131,7 @@ export class Vring implements DeviceQueue {
    * @returns true when the device holds chains from the former memory
    * @throws {VirtioQueueError} when a ring that is being served cannot be there; it is as it was then
    */
-  move(placement: RingPlacement | undefined, memory: LentMemory, onReleased: () => void): boolean {
+  move(placement: RingPlacement | undefined, memory: RingMemory, onReleased: () => void): boolean {
     if (this.#config === undefined) return false;
     const config = { ...this.#config, placement };
     let held = 0;

@@ -1,6 +1,7 @@
 import { type DescriptorChain, featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
 import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
-import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
+import { type GuestMemory, GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
+import { TardyMemory } from '@node-vmm/vm-memory/testing';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LentMemory } from '../../src/lent-memory.ts';
@@ -14,7 +15,7 @@ describe('Vring', () => {
   let kick: EventFd;
   let scheduled: number;
   const layout = SplitDriverQueue.layout(64, guestAddress(0));
-  const start = (process: VringOwner['process']): Vring => {
+  const start = (process: VringOwner['process'], view?: GuestMemory): Vring => {
     const ring = new Vring(0, {
       process,
       watchKick: () => ({ close: () => undefined, update: () => undefined, [Symbol.dispose]() {} }),
@@ -38,7 +39,7 @@ describe('Vring', () => {
       callFd: undefined,
       errFd: undefined,
     };
-    ring.start(config, new LentMemory(1, mappingsOf(memory)));
+    ring.start(config, view === undefined ? new LentMemory(1, mappingsOf(memory)) : { view });
     return ring;
   };
 
@@ -101,5 +102,30 @@ describe('Vring', () => {
     ring.complete(held as DescriptorChain, 1);
     ring.flush();
     expect(driver.poll()).toBeUndefined();
+  });
+
+  it.each([
+    ['the ring', 0],
+    ['a buffer', 0x8000],
+  ])('%s that is not mapped yet parks the ring until it is', (_, address) => {
+    const late = new TardyMemory(memory);
+    let served = 0;
+    const ring = start((queue, batch) => {
+      served += batch.length;
+      for (let i = 0; i < batch.length; i++) queue.complete(batch.at(i), 1);
+    }, late);
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    late.delay(guestAddress(address), 1);
+    // However often the driver kicks, nobody is busy with it.
+    for (let i = 0; i < 3; i++) expect(ring.serve()).toBe(false);
+    expect([served, late.waiting, ring.counters().broken]).toEqual([0, 1, 0]);
+    const before = scheduled;
+    late.arrive();
+    expect(scheduled).toBe(before + 1);
+    expect(ring.serve()).toBe(false);
+    expect(served).toBe(1);
+    expect(driver.poll()?.written).toBe(1);
+    ring.stop();
   });
 });
