@@ -50,9 +50,8 @@ export class LentMemory {
   }
 
   /** One more user. */
-  retain(): this {
+  retain(): void {
     this.#users++;
-    return this;
   }
 
   /** One user less. */

@@ -16,7 +16,6 @@ import type {
   RingPlacement,
 } from '../between/worker-calls.ts';
 import type { DeviceQueue } from '../device.ts';
-import type { LentMemory } from './lent-memory.ts';
 
 /**
  * Most chains that a device gets at once, and most batches that a ring is served before the other
@@ -24,6 +23,14 @@ import type { LentMemory } from './lent-memory.ts';
  */
 const BATCH_CHAINS = 256;
 const TURN_BATCHES = 4;
+
+/** What a ring needs of the memory that it is in: `LentMemory` is one. */
+export interface RingMemory {
+  readonly view: GuestMemory;
+  /** One more user of it. */
+  retain(): void;
+  release(): void;
+}
 
 /** What a ring needs of the device instance that it belongs to. */
 export interface VringOwner {
@@ -52,10 +59,10 @@ export class Vring implements DeviceQueue {
   readonly #owner: VringOwner;
   readonly #counters: RingCounters;
   #config: RingConfig;
-  #memory: LentMemory;
+  #memory: RingMemory;
   #queue: Virtqueue | undefined;
   /** Memories that the ring has left, from which the device still holds chains. */
-  readonly #older = new Set<LentMemory>();
+  readonly #older = new Set<RingMemory>();
   #enabled = false;
   /** The driver kicked. */
   #kicked = false;
@@ -81,7 +88,7 @@ export class Vring implements DeviceQueue {
   constructor(
     index: number,
     config: RingConfig,
-    memory: LentMemory,
+    memory: RingMemory,
     counters: RingCounters,
     owner: VringOwner,
   ) {
@@ -90,7 +97,8 @@ export class Vring implements DeviceQueue {
     this.#counters = counters;
     this.#config = config;
     this.#setKick(config.kickFd);
-    this.#memory = memory.retain();
+    this.#memory = memory;
+    memory.retain();
     this.setFd('call', config.callFd);
     this.setFd('err', config.errFd);
     this.setEnabled(config.enabled);
@@ -133,7 +141,7 @@ export class Vring implements DeviceQueue {
    *
    * @throws {VirtioQueueError} when a ring that is being served cannot be there; it is as it was then
    */
-  move(placement: RingPlacement | undefined, memory: LentMemory): void {
+  move(placement: RingPlacement | undefined, memory: RingMemory): void {
     const config = { ...this.#config, placement };
     const old = this.#memory;
     let held = 0;
@@ -146,7 +154,8 @@ export class Vring implements DeviceQueue {
     if (held > 0) this.#older.add(old);
     else old.release();
     this.#config = config;
-    this.#memory = memory.retain();
+    this.#memory = memory;
+    memory.retain();
     this.#faulty = false;
     if (this.#enabled) this.#owner.schedule(this);
   }

@@ -44,6 +44,30 @@ describe('Memory regions', () => {
     await until(() => mappings() === 2);
   });
 
+  it('memory stays while any ring holds requests in it, whatever another ring lost', async () => {
+    const { frontEnd, ring } = await bench().running();
+    const { regions, fds } = bench().guest;
+    const other = bench().ring(1);
+    other.setUp(frontEnd);
+    expect(await other.enable(frontEnd)).toBe(0);
+    const chains = async (index: number) =>
+      (await bench().daemon.status())[0]?.rings[index]?.chains === 1;
+    ring.submit([HOLD]);
+    await until(() => chains(0));
+    expect(await frontEnd.tell('VHOST_USER_SET_MEM_TABLE', regions, fds)).toBe(0);
+    expect(mappings()).toBe(3);
+    // The device drops what it holds of a ring that stops.
+    await frontEnd.ask('VHOST_USER_GET_VRING_BASE', { index: 0, num: 0 });
+    await until(() => mappings() === 2);
+    other.submit([HOLD]);
+    await until(() => chains(1));
+    expect(await frontEnd.tell('VHOST_USER_SET_MEM_TABLE', regions, fds)).toBe(0);
+    expect(mappings()).toBe(3);
+    other.submit([RELEASE]);
+    expect(await other.collect(frontEnd.poller, 2)).toEqual([4, 0]);
+    await until(() => mappings() === 2);
+  });
+
   it('held requests that never end do not pile up memory without bound', async () => {
     const { frontEnd, ring } = await bench().running();
     const { regions, fds } = bench().guest;

@@ -1,11 +1,12 @@
 import { type DescriptorChain, featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
 import { SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
 import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
+import { TardyMemory } from '@node-vmm/vm-memory/testing';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RingCounters } from '../../src/between/worker-calls.ts';
 import { LentMemory } from '../../src/worker/lent-memory.ts';
-import { Vring, type VringOwner } from '../../src/worker/vring.ts';
+import { type RingMemory, Vring, type VringOwner } from '../../src/worker/vring.ts';
 
 const FEATURES = featureWord(VIRTIO_RING_F_EVENT_IDX);
 
@@ -18,7 +19,11 @@ describe('Vring', () => {
   let lent: LentMemory;
   let counters: RingCounters;
   let released: number[];
-  const start = (process: VringOwner['process'], position = 0): Vring => {
+  const start = (
+    process: VringOwner['process'],
+    position = 0,
+    ringMemory: RingMemory = lent,
+  ): Vring => {
     const owner: VringOwner = {
       process,
       watchKick: () => ({ close: () => undefined, update: () => undefined, [Symbol.dispose]() {} }),
@@ -42,7 +47,7 @@ describe('Vring', () => {
       callFd: undefined,
       errFd: undefined,
     };
-    return new Vring(0, config, lent, counters, owner);
+    return new Vring(0, config, ringMemory, counters, owner);
   };
 
   beforeEach(() => {
@@ -169,5 +174,32 @@ describe('Vring', () => {
     expect(released).toEqual([1]);
     ring.letGo();
     expect(released).toEqual([1, 2]);
+  });
+
+  it.each([
+    ['the ring', 0],
+    ['a buffer', 0x8000],
+  ])('%s that is not mapped yet parks the ring until it is', (_, address) => {
+    const late = new TardyMemory(memory);
+    let served = 0;
+    const process: VringOwner['process'] = (queue, batch) => {
+      served += batch.length;
+      for (let i = 0; i < batch.length; i++) queue.complete(batch.at(i), 1);
+    };
+    const users = { retain: () => undefined, release: () => undefined };
+    const ring = start(process, 0, { view: late, ...users });
+    driver.addWritable(0x8000, 0, 16);
+    driver.publish();
+    late.delay(guestAddress(address), 1);
+    // However often the driver kicks, nobody is busy with it.
+    for (let i = 0; i < 3; i++) expect(ring.serve()).toBe(false);
+    expect([served, late.waiting, ring.counters().broken]).toEqual([0, 1, 0]);
+    const before = scheduled;
+    late.arrive();
+    expect(scheduled).toBe(before + 1);
+    expect(ring.serve()).toBe(false);
+    expect(served).toBe(1);
+    expect(driver.poll()?.written).toBe(1);
+    ring.stop();
   });
 });

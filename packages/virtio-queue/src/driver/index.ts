@@ -5,3 +5,4 @@
  */
 export type { RawDescriptor, RawRing } from './raw-ring.ts';
 export * from './split-driver-queue.ts';
+export type * from './virtqueue-driver.ts';

@@ -20,22 +20,7 @@ import {
 } from '../split/split-ring.ts';
 import type { VirtqueueConfig } from '../virtqueue-config.ts';
 import { RawRing } from './raw-ring.ts';
-
-/** One buffer of a request. */
-export interface DriverBuffer {
-  readonly guestAddr: GuestAddress;
-  /** Bytes. */
-  readonly length: number;
-  /** True when the device writes it. */
-  readonly writable: boolean;
-}
-
-/** A request that the device returned. */
-export interface UsedRequest {
-  readonly head: number;
-  /** Bytes that the device says it wrote. */
-  readonly written: number;
-}
+import type { DriverBuffer, UsedRequest, VirtqueueDriver } from './virtqueue-driver.ts';
 
 /** Addresses for a queue's three parts, one after the other. */
 export interface QueueLayout {
@@ -54,7 +39,7 @@ const alignUp = (value: number, alignment: number): number =>
  * The driver side of a split virtqueue: for simulated guests, tests and benchmarks. Keeps the rules of
  * a driver; `raw` breaks them.
  */
-export class SplitDriverQueue implements Disposable {
+export class SplitDriverQueue implements VirtqueueDriver {
   readonly size: number;
   /** Direct access to the ring's fields, for hostile tests. */
   readonly raw: RawRing;
@@ -130,18 +115,12 @@ export class SplitDriverQueue implements Disposable {
     return this.#free;
   }
 
-  /** Requests added and not yet polled back, counted by the indices. */
+  /** Counted by the indices. */
   get outstanding(): number {
     return (this.#availIdx - this.#usedIdx) & 0xffff;
   }
 
-  /**
-   * Adds a request. The device sees it after `publish`.
-   *
-   * @param buffers - readable ones first, at least one
-   * @param indirectTable - where to put an indirect table of the buffers, instead of descriptors
-   * @returns the chain's head, -1 when too few descriptors are free
-   */
+  /** The answer is the chain's head. */
   add(buffers: readonly DriverBuffer[], indirectTable?: GuestAddress): number {
     if (indirectTable !== undefined) return this.#addIndirect(buffers, indirectTable);
     const count = buffers.length;
@@ -176,11 +155,6 @@ export class SplitDriverQueue implements Disposable {
     return this.#addOne(addrLow, addrHigh, length, 0);
   }
 
-  /**
-   * Shows the added requests to the device.
-   *
-   * @returns true when the device wants a notification for them
-   */
   publish(): boolean {
     const index = this.#availIdx;
     const old = this.#published;
@@ -193,7 +167,6 @@ export class SplitDriverQueue implements Disposable {
     return ((index - event - 1) & 0xffff) < ((index - old) & 0xffff);
   }
 
-  /** Takes back the next request that the device returned, undefined when there is none. */
   poll(): UsedRequest | undefined {
     return this.pollUsed() ? { head: this.usedHead, written: this.usedWritten } : undefined;
   }
@@ -224,7 +197,6 @@ export class SplitDriverQueue implements Disposable {
     return true;
   }
 
-  /** Asks the device for no interrupts. */
   disableInterrupts(): void {
     this.#interruptAfter = 0;
     // With event indices, an event just passed is never reached again.
@@ -232,12 +204,6 @@ export class SplitDriverQueue implements Disposable {
     else Atomics.store(this.#ring.avail, FLAGS_WORD, VIRTQ_AVAIL_F_NO_INTERRUPT);
   }
 
-  /**
-   * Asks the device for interrupts.
-   *
-   * @param after - requests to wait for before the next one, >= 1; more than 1 needs event indices
-   * @returns true when requests were returned meanwhile, which no interrupt may announce
-   */
   enableInterrupts(after = 1): boolean {
     this.#interruptAfter = after;
     if (!this.#eventIdx) Atomics.store(this.#ring.avail, FLAGS_WORD, 0);
