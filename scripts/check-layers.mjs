@@ -2,21 +2,10 @@
 // workspace package that package.json does not name, and on an import that reaches past `exports`.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { workspacePackages } from './workspace.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const problems = [];
-const packages = new Map();
-
-for (const group of ['packages', 'apps', '.']) {
-  const names = group === '.' ? ['test-harness', 'bench'] : readdirSync(join(root, group));
-  for (const name of names) {
-    const dir = join(root, group, name);
-    if (!existsSync(join(dir, 'package.json'))) continue;
-    const manifest = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'));
-    packages.set(manifest.name, { dir, manifest });
-  }
-}
+const packages = new Map(workspacePackages().map((entry) => [entry.name, entry]));
 
 function* sources(dir) {
   if (!existsSync(dir)) return;
@@ -30,8 +19,8 @@ function* sources(dir) {
 const internal = (manifest) =>
   Object.keys(manifest.dependencies ?? {}).filter((name) => packages.has(name));
 
-for (const [name, { dir, manifest }] of packages) {
-  for (const file of sources(join(dir, 'src'))) {
+for (const [name, { directory, manifest }] of packages) {
+  for (const file of sources(join(directory, 'src'))) {
     const text = readFileSync(file, 'utf8');
     for (const [, specifier] of text.matchAll(/(?:from|import\()\s*'(@node-vmm\/[^']+)'/g)) {
       const target = specifier.split('/').slice(0, 2).join('/');
