@@ -1,4 +1,5 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+import { workspaceGlobs } from './scripts/workspace.mjs';
 
 // Tests see the packages' sources, not dist: the condition that each package.json exports.
 const resolve = { conditions: ['@node-vmm/source'] };
@@ -13,11 +14,8 @@ export default defineConfig({
           name: 'unit',
           // Workers that block in epoll_wait cannot be terminated, so tests need processes.
           pool: 'forks',
-          include: [
-            'packages/*/test/**/*.test.ts',
-            'apps/*/test/**/*.test.ts',
-            'test-harness/test/*.test.ts',
-          ],
+          include: workspaceGlobs().map((glob) => `${glob}/test/**/*.test.ts`),
+          exclude: [...configDefaults.exclude, 'test-harness/test/box/**'],
           testTimeout: 20_000,
         },
       },

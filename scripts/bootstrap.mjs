@@ -2,11 +2,12 @@
 // under a second when there is nothing to do.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root, workspacePackages } from './workspace.mjs';
 
-export const root = fileURLToPath(new URL('..', import.meta.url));
+export { root };
+
 const bin = join(root, 'node_modules', '.bin');
 const stampFile = join(root, 'node_modules', '.node-vmm-installed');
 
@@ -26,21 +27,14 @@ export function run(command, args, options = {}) {
   if (result.status !== 0) process.exit(result.status ?? 1);
 }
 
-function workspaceManifests() {
-  const groups = ['packages', 'apps'].flatMap((group) =>
-    readdirSync(join(root, group)).map((name) => join(group, name)),
-  );
-  return ['.', 'test-harness', 'bench', ...groups]
-    .map((dir) => join(root, dir, 'package.json'))
-    .filter((file) => existsSync(file));
-}
-
 function inputsHash() {
   const hash = createHash('sha256');
   for (const file of [
     join(root, 'pnpm-lock.yaml'),
     join(root, 'pnpm-workspace.yaml'),
-    ...workspaceManifests(),
+    ...[root, ...workspacePackages().map(({ directory }) => directory)].map((directory) =>
+      join(directory, 'package.json'),
+    ),
   ]) {
     hash.update(readFileSync(file));
   }

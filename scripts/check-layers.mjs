@@ -4,21 +4,10 @@
 // does not go through it, and tests reach into no other package than through its exports.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root, workspacePackages } from './workspace.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const problems = [];
-const packages = new Map();
-
-for (const group of ['packages', 'apps', '.']) {
-  const names = group === '.' ? ['test-harness', 'bench'] : readdirSync(join(root, group));
-  for (const name of names) {
-    const dir = join(root, group, name);
-    if (!existsSync(join(dir, 'package.json'))) continue;
-    const manifest = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'));
-    packages.set(manifest.name, { directory: dir, manifest });
-  }
-}
+const packages = new Map(workspacePackages().map((entry) => [entry.name, entry]));
 
 function* sources(dir) {
   if (!existsSync(dir)) return;
@@ -88,8 +77,10 @@ for (const { directory, manifest } of packages.values()) {
       const what = `${relative(root, file)} imports ${specifier}`;
       const target = specifier.split('/').slice(0, 2).join('/');
       const subpath = `.${specifier.slice(target.length)}`;
-      const away = relative(directory, resolve(dirname(file), specifier)).startsWith('..');
-      if (specifier.startsWith('.') && away) {
+      if (
+        specifier.startsWith('.') &&
+        inAnotherPackage(directory, resolve(dirname(file), specifier))
+      ) {
         refuse(what, 'which is in another package: use what that exports');
       } else if (packages.has(target) && !packages.get(target).manifest.exports?.[subpath]) {
         refuse(what, `which ${target} does not export`);
@@ -99,6 +90,12 @@ for (const { directory, manifest } of packages.values()) {
 }
 for (const what of MOVING) {
   if (!excused.has(what)) problems.push(`MOVING of check-layers.mjs has what is no more: ${what}`);
+}
+
+/** Scripts of the repository are everybody's; what is within another package is not. */
+function inAnotherPackage(own, path) {
+  const within = (directory) => path.startsWith(`${directory}/`);
+  return !within(own) && [...packages.values()].some(({ directory }) => within(directory));
 }
 
 const state = new Map();

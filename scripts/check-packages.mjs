@@ -1,9 +1,18 @@
 // Checks every publishable package as npm would ship it: publint, the types by attw, the manifest's
 // own rules, and an import of the packed tarballs from a folder that knows nothing of this workspace.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { bootstrap, root, run } from './bootstrap.mjs';
+import { basename, join } from 'node:path';
+import { bootstrap, run } from './bootstrap.mjs';
+import { manifestProblems } from './manifest-rules.mjs';
+import { workspacePackages } from './workspace.mjs';
+
+const packages = workspacePackages();
+const problems = packages.flatMap(manifestProblems);
+if (problems.length > 0) {
+  for (const problem of problems) console.error(problem);
+  process.exit(1);
+}
 
 bootstrap();
 const work = mkdtempSync(join(tmpdir(), 'node-vmm-pack-'));
@@ -12,22 +21,17 @@ try {
   mkdirSync(tarballs);
   const dependencies = {};
   const specifiers = [];
-  for (const group of ['packages', 'apps']) {
-    for (const name of readdirSync(join(root, group))) {
-      const dir = join(root, group, name);
-      const manifest = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'));
-      if (manifest.private) continue;
-      run('publint', ['--strict', '--pack', 'pnpm'], { cwd: dir });
-      run('pnpm', ['pack', '--pack-destination', tarballs], {
-        cwd: dir,
-        stdio: ['ignore', 'ignore', 'inherit'],
-      });
-      const file = join(tarballs, `node-vmm-${name}-${manifest.version}.tgz`);
-      run('attw', [file, '--profile', 'esm-only', '--format', 'ascii', '--quiet']);
-      dependencies[manifest.name] = `file:${file}`;
-      for (const subpath of Object.keys(manifest.exports)) {
-        if (!subpath.endsWith('.json')) specifiers.push(manifest.name + subpath.slice(1));
-      }
+  for (const { name, directory, manifest } of packages.filter(({ published }) => published)) {
+    run('publint', ['--strict', '--pack', 'pnpm'], { cwd: directory });
+    run('pnpm', ['pack', '--pack-destination', tarballs], {
+      cwd: directory,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const file = join(tarballs, `node-vmm-${basename(name)}-${manifest.version}.tgz`);
+    run('attw', [file, '--profile', 'esm-only', '--format', 'ascii', '--quiet']);
+    dependencies[name] = `file:${file}`;
+    for (const subpath of Object.keys(manifest.exports)) {
+      if (!subpath.endsWith('.json')) specifiers.push(name + subpath.slice(1));
     }
   }
   const consumer = join(work, 'consumer');

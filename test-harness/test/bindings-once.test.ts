@@ -2,10 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import * as bindings from '@node-vmm/virtio-bindings';
 import { expect, it } from 'vitest';
+import { workspacePackages } from '../../scripts/workspace.mjs';
 import { WORKSPACE_ROOT } from '../src/box/paths.ts';
 
 const HOME = join('packages', 'virtio-bindings');
-const ROOMS = ['packages', 'apps', 'bench', 'test-harness'];
 const NOT_OURS = new Set(['node_modules', 'dist', '.turbo']);
 const DECLARATION = /\b(?:const|let|function) (\w+)\b/g;
 /** How the specification names numbers: one that `src` needs belongs to the bindings. */
@@ -21,7 +21,8 @@ function* sources(directory: string): Generator<string> {
 
 it('no other package declares what virtio-bindings has, nor numbers that it should have', () => {
   const names = new Set(Object.keys(bindings));
-  const again = ROOMS.flatMap((room) => [...sources(join(WORKSPACE_ROOT, room))])
+  const again = workspacePackages()
+    .flatMap(({ directory }) => [...sources(directory)])
     .map((path) => [relative(WORKSPACE_ROOT, path), readFileSync(path, 'utf8')] as const)
     .filter(([path]) => !path.startsWith(HOME))
     .flatMap(([path, text]) =>
