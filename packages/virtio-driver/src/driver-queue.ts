@@ -1,7 +1,7 @@
 import { type MockBuffer, MockDriver, type UsedRequest } from '@node-vmm/virtio-queue/testing';
+import type { GuestPlatform } from '@node-vmm/vm-device';
 import { DriverError } from './errors.ts';
 import type { GuestHeap } from './guest-heap.ts';
-import type { GuestPlatform } from './guest-platform.ts';
 import type { MmioDriverTransport } from './mmio-driver-transport.ts';
 
 const RING_ALIGNMENT = 4096;

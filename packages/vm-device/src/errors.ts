@@ -1,4 +1,6 @@
-const MARK: unique symbol = Symbol.for('@node-vmm/ioreq-eventfd/IoreqError');
+import type { AddressSpace } from './address-space.ts';
+
+const MARK: unique symbol = Symbol.for('@node-vmm/vm-device/VmError');
 
 /**
  * What went wrong:
@@ -10,11 +12,13 @@ const MARK: unique symbol = Symbol.for('@node-vmm/ioreq-eventfd/IoreqError');
  * - `IOEVENTFD_IN_USE`: an ioeventfd already takes these writes
  * - `BAD_IRQ`: the virtual machine has no such interrupt, or not for devices
  * - `IRQ_IN_USE`: another device has the interrupt, and it cannot be shared
- * - `NOT_SUPPORTED`: kernel or hypervisor cannot do what was asked for
+ * - `NOT_SUPPORTED`: the machine has no such address space or kind of interrupt, or kernel or
+ *   hypervisor cannot do what was asked for
  * - `HYPERVISOR`: the hypervisor refused; `cause` says why
+ * - `TIMEOUT`: guest side: nobody answers an access
  * - `CLOSED`: the virtual machine was closed
  */
-export type IoreqErrorCode =
+export type VmErrorCode =
   | 'BAD_RANGE'
   | 'RANGE_IN_USE'
   | 'RANGE_IS_MEMORY'
@@ -25,28 +29,32 @@ export type IoreqErrorCode =
   | 'IRQ_IN_USE'
   | 'NOT_SUPPORTED'
   | 'HYPERVISOR'
+  | 'TIMEOUT'
   | 'CLOSED';
 
 /** Values that belong to an error, as far as they are known. */
-export interface IoreqErrorContext {
+export interface VmErrorContext {
+  /** The machine's name: `xen:3`. */
+  readonly vm?: string;
+  readonly space?: AddressSpace;
+  /** Address in that space, in guest physical memory where none is named. */
   readonly guestAddr?: bigint;
   /** Bytes. */
   readonly length?: number;
   readonly irq?: number;
-  readonly domid?: number;
 }
 
-/** An error of a virtual machine's MMIO and notification wiring: `code` says which. */
-export class IoreqError extends Error {
-  override readonly name = 'IoreqError';
-  readonly code: IoreqErrorCode;
-  readonly context: IoreqErrorContext;
+/** An error of a virtual machine's address spaces, wirings and interrupts: `code` says which. */
+export class VmError extends Error {
+  override readonly name = 'VmError';
+  readonly code: VmErrorCode;
+  readonly context: VmErrorContext;
   readonly [MARK] = true;
 
   constructor(
-    code: IoreqErrorCode,
+    code: VmErrorCode,
     message: string,
-    context: IoreqErrorContext = {},
+    context: VmErrorContext = {},
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -54,8 +62,8 @@ export class IoreqError extends Error {
     this.context = context;
   }
 
-  /** True for an `IoreqError` of any copy of this package. */
-  static is(error: unknown): error is IoreqError {
+  /** True for a `VmError` of any copy of this package. */
+  static is(error: unknown): error is VmError {
     return typeof error === 'object' && error !== null && MARK in error;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The suite that every `Vm` passes, and a guest for simulated machines that does not block.
+ * A guest for simulated machines that does not block, as the suite of `@node-vmm/vm-device/testing`
+ * needs it.
  *
  * @packageDocumentation
  */
 export * from './simulated-test-guest.ts';
-export * from './vm-compliance.ts';
