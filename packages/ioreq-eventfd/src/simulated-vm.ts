@@ -96,7 +96,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     const memory = GuestMemoryMmap.create(options.ram ?? DEFAULT_RAM, { name: 'simulated-ram' });
     undo.push(() => memory[Symbol.dispose]());
     const { poller } = components;
-    const spaces = ['memory', 'port'] as const;
+    const spaces = ['port'] as const;
     super({ name: 'simulated', spaces, memory: () => memory, poller, logger });
     this.#undo = undo;
     const own = <T extends Disposable>(resource: T): T => {

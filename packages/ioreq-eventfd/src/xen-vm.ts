@@ -122,7 +122,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     const logger = (components.logger ?? silentLogger).child({ domid });
     const irqs = options.irqs ?? (process.arch === 'x64' ? 'isa' : 'spi');
     // Guests of Arm have no port instructions.
-    const spaces = irqs === 'isa' ? (['memory', 'port'] as const) : (['memory'] as const);
+    const spaces = irqs === 'isa' ? (['port'] as const) : [];
     super({ name: `xen:${domid}`, spaces, memory, poller, logger });
     this.domid = domid;
     this.vcpus = parts.vcpus;

@@ -129,7 +129,7 @@ export class Bus {
     const { window: kind, register } = SPACES[this.space];
     throw new VmError(
       'NOT_MAPPED',
-      `Cannot wire ${register} ${hex(guestAddr)}: not in ${kind} that was mapped; map it first`,
+      `Cannot wire ${register} ${hex(guestAddr)}: it is not in ${kind} that was mapped; map it first`,
       { space: this.space, guestAddr, length },
     );
   }

@@ -14,8 +14,8 @@ import { type Wiring, WiringSet } from './wiring.ts';
 /** What a {@link UserSpaceVm} works with. */
 export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly name: string;
-  /** Address spaces in which the guest's accesses can reach a device of this process. */
-  readonly spaces: readonly AddressSpace[];
+  /** Address spaces besides memory in which accesses can reach a device of this process. */
+  readonly spaces: readonly Exclude<AddressSpace, 'memory'>[];
   /**
    * Gets hold of guest memory; called once, when it is first used, so that a device can be in place
    * before all of a large guest's memory is mapped. What it returns is closed with the VM.
@@ -25,8 +25,8 @@ export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly logger: Logger;
 }
 
-/** A bus for each address space that a machine has. */
-export type Buses = Readonly<Partial<Record<AddressSpace, Bus>>>;
+/** A bus for each address space that a machine has. All have memory. */
+export type Buses = { readonly memory: Bus } & Readonly<Partial<Record<AddressSpace, Bus>>>;
 
 /**
  * The part of a `Vm` that needs no hypervisor: windows, ioeventfds matched on the bus, irqfds watched
@@ -50,9 +50,8 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     this.poller = components.poller;
     this.logger = components.logger;
     const { logger } = components;
-    this.buses = Object.fromEntries(
-      components.spaces.map((space) => [space, new Bus(space, { logger })]),
-    );
+    const others = components.spaces.map((space) => [space, new Bus(space, { logger })]);
+    this.buses = { memory: new Bus('memory', { logger }), ...Object.fromEntries(others) };
     this.#irqWires = new IrqWires(this.name, (irq, level) => this.setIrq(irq, level));
   }
 
