@@ -15,6 +15,7 @@ export const addressSpaceCases: readonly VmComplianceCase[] = [
   {
     section,
     name: 'serves I/O ports, or says that it has none',
+    needs: 'ports',
     async run({ vm, guest, base, port }) {
       const handler = new RecordingHandler();
       const window = { space: 'port', base: port ?? 0x600n, length: 16 } as const;
@@ -50,6 +51,7 @@ export const addressSpaceCases: readonly VmComplianceCase[] = [
   {
     section,
     name: 'signals an eventfd for a write to a port, where it has ports',
+    needs: 'ports',
     async run({ vm, guest, port }) {
       const eventfd = EventFd.create();
       const match = { space: 'port', guestAddr: port ?? 0x600n, length: 2 } as const;

@@ -43,15 +43,15 @@ export interface VmComplianceContext {
 }
 
 /** What a guest must be able to do besides one access after the other. */
-export type GuestAbility = 'interrupts' | 'vcpus';
+export type GuestAbility = 'interrupts' | 'ports' | 'vcpus';
 
 /** One rule that every `Vm` keeps. */
 export interface VmComplianceCase {
   readonly section: 'windows' | 'address spaces' | 'ioeventfds' | 'interrupts' | 'closing';
   readonly name: string;
   /**
-   * `interrupts`: the guest says which it takes. `vcpus`: two of them make accesses at once.
-   * Absent: neither.
+   * `interrupts`: the guest says which it takes. `ports`: it makes accesses to them, if it has any.
+   * `vcpus`: two of them make accesses at once. Absent: none of that.
    */
   readonly needs?: GuestAbility;
   run(subject: VmComplianceContext): Promise<void>;
