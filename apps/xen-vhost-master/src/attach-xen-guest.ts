@@ -1,5 +1,5 @@
-import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
+import type { NotificationMode } from '@node-vmm/vm-device';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
 import { errorMessage, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
@@ -72,7 +72,7 @@ export function attachXenGuest(
   const memory = map();
   // Whoever needs the memory hears of it; nobody may.
   memory.catch(() => undefined);
-  return { vm, memory, counters: () => ({ ...vm.counters, ...vm.bus.counters }) };
+  return { vm, memory, counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }) };
 }
 
 async function mapMemory(

@@ -1,4 +1,3 @@
-import type { IrqSource, Wiring } from '@node-vmm/ioreq-eventfd';
 import { type VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
 import {
   type QueueConfig,
@@ -6,6 +5,7 @@ import {
   type VirtioDevice,
   VirtioMmioTransport,
 } from '@node-vmm/virtio-device';
+import type { IrqSource, Wiring } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
@@ -111,11 +111,12 @@ export class BridgedDevice implements VirtioDevice {
     const gate = new MmioGate(HOLD_MS);
     const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
     const { trigger } = description;
-    const irq = guest.vm.connectIrq(description.irq, trigger === undefined ? {} : { trigger });
+    const line = { kind: 'line', irq: description.irq } as const;
+    const irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
     let window: Wiring | undefined;
     let link: BackendLink | undefined;
     try {
-      window = guest.vm.mapMmio(range, gate);
+      window = guest.vm.map({ space: 'memory', ...range }, gate);
       components.onPlaced();
       const { configSize } = type;
       const memory = await guest.memory;

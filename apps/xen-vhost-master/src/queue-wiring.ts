@@ -1,6 +1,6 @@
-import type { IrqSource, Vm, Wiring } from '@node-vmm/ioreq-eventfd';
 import { RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
+import type { IrqSource, Vm, Wiring } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { UsedIndexWatch } from './used-index-watch.ts';

@@ -3,7 +3,8 @@
 import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { SimulatedGuest, VirtioI2cDriver } from '../../../packages/virtio-driver/src/index.ts';
+import { SimulatedGuest } from '../../../packages/ioreq-eventfd/src/simulated.ts';
+import { VirtioI2cDriver } from '../../../packages/virtio-driver/src/index.ts';
 
 const EEPROM = 0x50;
 const LIMIT_MS = 60_000;
