@@ -38,7 +38,7 @@ const GIVE_UP_AFTER = 1024n * 1024n * 1024n;
  * Becomes a device model of a Xen guest, and begins to map its memory.
  *
  * @param guest - its domid
- * @throws {IoreqError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
+ * @throws {VmError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
  */
 export function attachXenGuest(
   components: AttachComponents,

@@ -97,7 +97,7 @@ export class BridgedDevice implements VirtioDevice {
    * Claims the device's window, then waits for the back-end; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
-   * @throws {IoreqError} when the VM refuses the window or the interrupt
+   * @throws {VmError} when the VM refuses the window or the interrupt
    * @throws {VhostUserMasterError} what the back-end cannot do
    */
   static async create(

@@ -31,7 +31,7 @@ export class QueueWiring {
    * @param onInterrupt - the device's own interrupt path, where no kernel injects
    * @param guard - keeps a back-end from making this process wait
    * @param onStall - a back-end tried to
-   * @throws {IoreqError} when the VM refuses the wiring
+   * @throws {VmError} when the VM refuses the wiring
    */
   constructor(
     place: DevicePlace,
