@@ -16,9 +16,9 @@ const vm = SimulatedVm.create({ poller });
 const memory: GuestMemory = vm.memory;
 
 // The device. What the guest writes may be any address: `read` throws where there is no memory.
-const irq = vm.connectIrq(IRQ);
-vm.mapMmio(
-  { base: BASE, length: 0x1000 },
+const irq = vm.connectIrq({ kind: 'line', irq: IRQ });
+vm.map(
+  { space: 'memory', base: BASE, length: 0x1000 },
   {
     read: () => 0n,
     write(_offset, _size, value) {

@@ -1,7 +1,8 @@
 // The guest of the demo: a process that has nothing but the machine's memory, its ioreq page and its
 // event channels, and drives the I2C adapter as Linux's i2c-virtio would.
+import { SimulatedGuest } from '@node-vmm/ioreq-eventfd/simulated';
 import { EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
-import { SimulatedGuest, VirtioI2cDriver } from '@node-vmm/virtio-driver';
+import { VirtioI2cDriver } from '@node-vmm/virtio-driver';
 import { hex } from '@node-vmm/vmm-sys-util';
 import { Narrator } from './narrator.ts';
 

@@ -67,7 +67,7 @@ export const main: Main = async (argv, program) => {
     attachVm: () => ({
       vm,
       memory: Promise.resolve(vm.memory),
-      counters: () => ({ ...vm.counters, ...vm.bus.counters }),
+      counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
     }),
     sockets,
     poller,
@@ -84,7 +84,7 @@ export const main: Main = async (argv, program) => {
     void program.signals.ended.then(() => guest.kill('SIGKILL'));
     const exitCode = await status;
     if (program.signals.ending) return EXIT_OK;
-    const { bus } = vm;
+    const { memory: bus } = vm.buses;
     narrator.say(
       `served ${bus.counters.reads} register reads and ${bus.counters.writes} writes, ${bus.counters.ioeventfds} of them notifications that went to the daemon as eventfds`,
     );

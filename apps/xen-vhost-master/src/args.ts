@@ -1,6 +1,6 @@
-import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { DEVICE_NAMES } from '@node-vmm/vhost-bridge/supported-devices';
 import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
+import type { NotificationMode } from '@node-vmm/vm-device';
 import { Command, Option } from 'commander';
 import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
 import type { Arguments } from './settings.ts';

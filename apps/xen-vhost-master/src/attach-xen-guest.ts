@@ -1,6 +1,6 @@
-import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import type { BridgedVm } from '@node-vmm/vhost-bridge';
+import type { NotificationMode } from '@node-vmm/vm-device';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
 import { errorMessage, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
@@ -38,7 +38,7 @@ const GIVE_UP_AFTER = 1024n * 1024n * 1024n;
  * Becomes a device model of a Xen guest, and begins to map its memory.
  *
  * @param guest - its domid
- * @throws {IoreqError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
+ * @throws {VmError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
  */
 export function attachXenGuest(
   components: AttachComponents,
@@ -72,7 +72,7 @@ export function attachXenGuest(
   const memory = map();
   // Whoever needs the memory hears of it; nobody may.
   memory.catch(() => undefined);
-  return { vm, memory, counters: () => ({ ...vm.counters, ...vm.bus.counters }) };
+  return { vm, memory, counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }) };
 }
 
 async function mapMemory(

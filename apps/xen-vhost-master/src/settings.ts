@@ -1,4 +1,4 @@
-import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
+import type { NotificationMode } from '@node-vmm/vm-device';
 import type { LogLevel } from './choices.ts';
 import { BridgeError } from './errors.ts';
 import { placeOf, type ToldDevice } from './told-device.ts';

@@ -1,15 +1,9 @@
 /**
- * ioeventfd, irqfd and MMIO dispatch for virtual machines outside the hypervisor: the {@link Vm}
- * interface, the bus and the ioreq dispatcher behind it. The virtual machines themselves are in
- * `@node-vmm/ioreq-eventfd/xen` and `@node-vmm/ioreq-eventfd/simulated`.
+ * The ioreq page and its dispatcher: how Xen hands the accesses of a guest to a device model. The
+ * virtual machines made of them are in `@node-vmm/ioreq-eventfd/xen` and
+ * `@node-vmm/ioreq-eventfd/simulated`; what a machine is, in `@node-vmm/vm-device`.
  *
  * @packageDocumentation
  */
-export * from './errors.ts';
 export * from './ioreq-dispatcher.ts';
 export * from './ioreq-page.ts';
-export type * from './irq.ts';
-export { MmioBus, type MmioCounters } from './mmio-bus.ts';
-export type * from './mmio-handler.ts';
-export type * from './vm.ts';
-export type { Wiring } from './wiring.ts';

@@ -1,9 +1,9 @@
+import { allOnes, type Buses } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
-import { CopyRequest } from './copy-request.ts';
-import { IOREQ_TYPE_COPY, IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
+import { AccessRequest } from './access-request.ts';
+import { IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
 import { emptyRequest, type IoreqPage, type IoreqRequest } from './ioreq-page.ts';
-import { allOnes, type MmioBus } from './mmio-bus.ts';
 
 /** How long a vCPU may stand still for a deferred answer, in milliseconds. */
 export const DEFAULT_ANSWER_LIMIT = 10_000;
@@ -17,7 +17,7 @@ export interface IoreqCounters {
   /** Requests taken. Every one of them is answered. */
   requests: number;
   invalidates: number;
-  /** Types other than COPY and INVALIDATE, answered with all ones. */
+  /** Types that no bus serves (COPY and PIO have one) and that are not INVALIDATE: all ones. */
   unsupported: number;
   /** Sizes, counts and pointers that cannot be, answered with all ones. */
   malformed: number;
@@ -32,7 +32,8 @@ export interface IoreqCounters {
 /** What an {@link IoreqDispatcher} works with. */
 export interface IoreqDispatcherComponents {
   readonly page: IoreqPage;
-  readonly bus: MmioBus;
+  /** Requests for an address space without a bus are answered with all ones. */
+  readonly buses: Buses;
   /** Asked for when a request first needs it. */
   readonly memory: () => GuestMemory;
   /** Tells the vCPU that its request is answered. */
@@ -65,7 +66,7 @@ export class IoreqDispatcher implements Disposable {
   };
   readonly #components: IoreqDispatcherComponents;
   readonly #page: IoreqPage;
-  readonly #copy: CopyRequest;
+  readonly #access: AccessRequest;
   readonly #limit: number;
   readonly #logger: Logger;
   readonly #request: IoreqRequest = emptyRequest();
@@ -77,7 +78,7 @@ export class IoreqDispatcher implements Disposable {
   constructor(components: IoreqDispatcherComponents, options: IoreqDispatcherOptions = {}) {
     this.#components = components;
     this.#page = components.page;
-    this.#copy = new CopyRequest(components.bus, components.memory);
+    this.#access = new AccessRequest(components.buses, components.memory);
     this.#limit = options.answerLimit ?? DEFAULT_ANSWER_LIMIT;
     this.#logger = components.logger ?? silentLogger;
   }
@@ -114,7 +115,7 @@ export class IoreqDispatcher implements Disposable {
   #serve(vcpu: number): void {
     this.counters.requests++;
     const request = this.#request;
-    const ready = this.#copy.notReady(request);
+    const ready = this.#access.notReady(request);
     if (ready === undefined) {
       this.#carryOut(vcpu, request);
       return;
@@ -145,22 +146,20 @@ export class IoreqDispatcher implements Disposable {
   }
 
   #dispatch(vcpu: number, request: IoreqRequest): Promise<unknown> | undefined {
-    switch (request.type) {
-      case IOREQ_TYPE_COPY: {
-        const result = this.#copy.run(request);
-        if (request.isRead) this.#page.setData(vcpu, result.value);
-        if (result.malformed) this.#count('malformed', { vcpu, request: { ...request } });
-        return result.held;
-      }
-      case IOREQ_TYPE_INVALIDATE:
-        this.counters.invalidates++;
-        this.#components.invalidate?.();
-        return undefined;
-      default:
-        if (request.isRead) this.#page.setData(vcpu, allOnes(8));
-        this.#count('unsupported', { vcpu, type: request.type });
-        return undefined;
+    const result = this.#access.run(request);
+    if (result !== undefined) {
+      if (request.isRead) this.#page.setData(vcpu, result.value);
+      if (result.malformed) this.#count('malformed', { vcpu, request: { ...request } });
+      return result.held;
     }
+    if (request.type === IOREQ_TYPE_INVALIDATE) {
+      this.counters.invalidates++;
+      this.#components.invalidate?.();
+    } else {
+      if (request.isRead) this.#page.setData(vcpu, allOnes(8));
+      this.#count('unsupported', { vcpu, type: request.type });
+    }
+    return undefined;
   }
 
   /** @param then - goes on, with false when the limit passed or the dispatcher closes */

@@ -1,4 +1,4 @@
-import { IoreqError } from './errors.ts';
+import { VmError } from '@node-vmm/vm-device';
 import {
   ADDR_WORD,
   BITS_WORD,
@@ -66,11 +66,11 @@ export class IoreqPage {
 
   /**
    * @param buffer - the mapped page; the caller keeps it mapped for as long as this object is used
-   * @throws {IoreqError} NOT_SUPPORTED when the page has no room for so many vCPUs
+   * @throws {VmError} NOT_SUPPORTED when the page has no room for so many vCPUs
    */
   constructor(buffer: ArrayBuffer, vcpus: number) {
     if (vcpus < 1 || vcpus * IOREQ_SIZE > buffer.byteLength) {
-      throw new IoreqError(
+      throw new VmError(
         'NOT_SUPPORTED',
         `Cannot serve a guest of ${vcpus} vCPUs: one ioreq page holds ` +
           `${Math.floor(buffer.byteLength / IOREQ_SIZE)}; create the guest with fewer`,

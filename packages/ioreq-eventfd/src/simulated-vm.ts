@@ -1,3 +1,10 @@
+import {
+  type IrqCarrier,
+  type IrqLine,
+  type NotificationMode,
+  UserSpaceVm,
+  VmError,
+} from '@node-vmm/vm-device';
 import { GuestMemoryMmap, type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import {
   closeFd,
@@ -11,14 +18,9 @@ import {
   type Poller,
   silentLogger,
 } from '@node-vmm/vmm-sys-util';
-import { IoreqError } from './errors.ts';
 import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
-import type { IrqLine } from './irq.ts';
-import type { IrqCarrier } from './irq-wires.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
-import { UserSpaceVm } from './user-space-vm.ts';
-import type { NotificationMode } from './vm.ts';
 
 /** How a simulated machine is built; everything has a default. */
 export interface SimulatedVmOptions {
@@ -66,12 +68,12 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
   readonly #undo: (() => void)[];
 
   /**
-   * @throws {IoreqError} NOT_SUPPORTED for notification `kernel`, or more than 128 vCPUs
+   * @throws {VmError} NOT_SUPPORTED for notification `kernel`, or more than 128 vCPUs
    * @throws {SysError}
    */
   static create(components: SimulatedVmComponents, options: SimulatedVmOptions = {}): SimulatedVm {
     if (options.notification === 'kernel') {
-      throw new IoreqError(
+      throw new VmError(
         'NOT_SUPPORTED',
         'Cannot use kernel-assisted notification: a simulated machine has no hypervisor',
       );
@@ -93,7 +95,9 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     const logger = components.logger ?? silentLogger;
     const memory = GuestMemoryMmap.create(options.ram ?? DEFAULT_RAM, { name: 'simulated-ram' });
     undo.push(() => memory[Symbol.dispose]());
-    super({ name: 'simulated', memory: () => memory, poller: components.poller, logger });
+    const { poller } = components;
+    const spaces = ['port'] as const;
+    super({ name: 'simulated', spaces, memory: () => memory, poller, logger });
     this.#undo = undo;
     const own = <T extends Disposable>(resource: T): T => {
       undo.push(() => resource[Symbol.dispose]());
@@ -114,13 +118,13 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     const { answerLimit } = options;
     this.#dispatcher = own(
       new IoreqDispatcher(
-        { page, bus: this.bus, memory: () => memory, notify, logger },
+        { page, buses: this.buses, memory: () => memory, notify, logger },
         answerLimit === undefined ? {} : { answerLimit },
       ),
     );
     this.#vcpus.forEach((vcpu, index) => {
       own(
-        components.poller.watch(vcpu.request.fd, { readable: true }, () => {
+        poller.watch(vcpu.request.fd, { readable: true }, () => {
           vcpu.request.drain();
           this.#dispatcher.service(index);
         }),
@@ -179,7 +183,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
 
   protected checkIrq(irq: IrqLine): void {
     if (this.#lines.has(irq)) return;
-    throw new IoreqError('BAD_IRQ', `Cannot use interrupt ${irq}: ${this.name} has no such line`, {
+    throw new VmError('BAD_IRQ', `Cannot use interrupt ${irq}: ${this.name} has no such line`, {
       irq,
     });
   }

@@ -1,9 +1,8 @@
 /**
- * A virtual machine without a hypervisor, whose guest is another process or thread.
+ * A virtual machine without a hypervisor, and its guest: another process or thread.
  *
  * @packageDocumentation
  */
-
-export { IOREQ_TYPE_COPY, STATE_IORESP_READY } from './ioreq-layout.ts';
+export * from './simulated-guest.ts';
 export type * from './simulated-machine.ts';
 export * from './simulated-vm.ts';

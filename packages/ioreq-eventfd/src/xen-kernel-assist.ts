@@ -1,4 +1,11 @@
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-bindings';
+import {
+  type AddressRange,
+  type IoeventfdMatch,
+  type IrqLine,
+  type NotificationMode,
+  VmError,
+} from '@node-vmm/vm-device';
 import { type EventFd, errorMessage, type Logger, type Mapping } from '@node-vmm/vmm-sys-util';
 import {
   type Assignment,
@@ -8,10 +15,6 @@ import {
   type Port,
   XenSysError,
 } from '@node-vmm/xen-sys';
-import { IoreqError } from './errors.ts';
-import type { IrqLine } from './irq.ts';
-import type { MmioRange } from './mmio-handler.ts';
-import type { IoeventfdMatch, NotificationMode } from './vm.ts';
 import type { IrqKind } from './xen-interrupts.ts';
 
 // The kernel knows no other register, and compares 16 bits of the value.
@@ -38,7 +41,7 @@ export class KernelAssist {
   readonly #absent = new Set<Help>();
   readonly #logged = new Set<Help>();
 
-  /** @throws {IoreqError} NOT_SUPPORTED when the kernel alone can never do it */
+  /** @throws {VmError} NOT_SUPPORTED when the kernel alone can never do it */
   constructor(
     components: { readonly notifier: KernelNotifier; readonly logger: Logger },
     options: {
@@ -53,29 +56,30 @@ export class KernelAssist {
     this.#irqs = options.irqs;
     this.#mode = options.mode;
     if (this.#mode !== 'kernel' || this.#irqs === 'spi') return;
-    throw new IoreqError(
+    throw new VmError(
       'NOT_SUPPORTED',
       `Cannot serve xen:${this.#domid} by the kernel alone: ${NO_ISA_IRQFD}; use notification auto`,
-      { domid: this.#domid },
+      { vm: `xen:${this.#domid}` },
     );
   }
 
   /**
    * @param window - the claimed window that holds the register
    * @returns undefined when user space is to do it
-   * @throws {IoreqError} NOT_SUPPORTED in mode `kernel`
+   * @throws {VmError} NOT_SUPPORTED in mode `kernel`
    */
   ioeventfd(
     match: IoeventfdMatch,
-    window: MmioRange,
+    window: AddressRange,
     server: { readonly page: Mapping; readonly ports: readonly Port[] },
     eventfd: EventFd,
   ): Assignment | undefined {
     return this.#try('ioeventfd', () => {
       const { datamatch, length } = match;
-      const queue = match.guestAddr - window.base === QUEUE_NOTIFY ? datamatch : undefined;
+      const notify = window.space === 'memory' && match.guestAddr - window.base === QUEUE_NOTIFY;
+      const queue = notify ? datamatch : undefined;
       if (queue === undefined || queue > QUEUE_MASK) {
-        throw new IoreqError(
+        throw new VmError(
           'NOT_SUPPORTED',
           'Cannot assign an ioeventfd: the kernel matches only virtio-mmio queue notifications',
           { guestAddr: match.guestAddr },
@@ -112,8 +116,8 @@ export class KernelAssist {
     } catch (error) {
       if (this.#mode === 'kernel') {
         const text = `Cannot have the kernel do an ${help}: ${errorMessage(error)}`;
-        const context = { domid: this.#domid };
-        throw new IoreqError('NOT_SUPPORTED', text, context, { cause: error });
+        const context = { vm: `xen:${this.#domid}` };
+        throw new VmError('NOT_SUPPORTED', text, context, { cause: error });
       }
       if (XenSysError.is(error) && error.code === 'UNSUPPORTED') this.#absent.add(help);
       if (!this.#logged.has(help)) {

@@ -1,3 +1,15 @@
+import {
+  type AddressRange,
+  describeRange,
+  type IoeventfdMatch,
+  type IrqCarrier,
+  type IrqLine,
+  type LineInterrupt,
+  type NotificationMode,
+  UserSpaceVm,
+  VmError,
+  type Wiring,
+} from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import {
   type EventFd,
@@ -15,17 +27,11 @@ import {
   type IoServId,
   type XenOps,
 } from '@node-vmm/xen-sys';
-import { IoreqError } from './errors.ts';
 import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
-import type { IrqLine, IrqTrigger } from './irq.ts';
-import type { IrqCarrier } from './irq-wires.ts';
-import type { MmioRange } from './mmio-handler.ts';
-import { UserSpaceVm } from './user-space-vm.ts';
-import type { IoeventfdMatch, NotificationMode } from './vm.ts';
-import type { Wiring } from './wiring.ts';
 import { checkXenIrq, type IrqKind, xenCarrierOf } from './xen-interrupts.ts';
 import { KernelAssist } from './xen-kernel-assist.ts';
+import { checkPorts } from './xen-port-check.ts';
 import { VcpuPorts } from './xen-vcpu-ports.ts';
 import { checkWindow } from './xen-window-check.ts';
 
@@ -76,7 +82,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   /**
    * Creates the IOREQ server, disabled: the guest does not notice before the first window is mapped.
    *
-   * @throws {IoreqError} HYPERVISOR: no such domain, no permission, a hypervisor without IOREQ
+   * @throws {VmError} HYPERVISOR: no such domain, no permission, a hypervisor without IOREQ
    * servers, more than 128 vCPUs; `cause` says which. NOT_SUPPORTED for notification `kernel` on x86
    */
   static create<M extends GuestMemory>(
@@ -114,7 +120,10 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     const { domid, answerLimit } = options;
     const { memory, poller, xen, invalidate } = components;
     const logger = (components.logger ?? silentLogger).child({ domid });
-    super({ name: `xen:${domid}`, memory, poller, logger });
+    const irqs = options.irqs ?? (process.arch === 'x64' ? 'isa' : 'spi');
+    // Guests of Arm have no port instructions.
+    const spaces = irqs === 'isa' ? (['port'] as const) : [];
+    super({ name: `xen:${domid}`, spaces, memory, poller, logger });
     this.domid = domid;
     this.vcpus = parts.vcpus;
     this.#xen = xen;
@@ -122,11 +131,11 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#server = parts.server;
     this.#mapping = parts.mapping;
     this.#page = new IoreqPage(parts.mapping.buffer(), parts.vcpus);
-    this.#irqs = options.irqs ?? (process.arch === 'x64' ? 'isa' : 'spi');
+    this.#irqs = irqs;
     this.#dispatcher = new IoreqDispatcher(
       {
         page: this.#page,
-        bus: this.bus,
+        buses: this.buses,
         memory: () => this.memory,
         notify: (vcpu) => this.#ports?.notify(vcpu),
         logger,
@@ -149,7 +158,8 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     // Matched on the bus as well: what reaches this process all the same signals the same eventfd.
     const user = super.ioeventfd(match, eventfd);
     try {
-      const window = this.bus.windowOf(match.guestAddr, match.length);
+      const bus = this.busOf(match.space ?? 'memory', 'wire a register');
+      const window = bus.windowOf(match.guestAddr, match.length);
       const ports = this.#ports?.local ?? [];
       const kernel = this.#assist.ioeventfd(match, window, { page: this.#mapping, ports }, eventfd);
       if (kernel === undefined) return user;
@@ -176,8 +186,8 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     return { kernelAssisted: true, undo };
   }
 
-  protected carrierOf(irq: IrqLine, trigger: IrqTrigger | undefined): IrqCarrier {
-    return xenCarrierOf(this.#irqs, irq, trigger);
+  protected carrierOf(interrupt: LineInterrupt): IrqCarrier {
+    return xenCarrierOf(this.#irqs, interrupt);
   }
 
   protected setIrq(irq: IrqLine, level: boolean): void {
@@ -191,14 +201,12 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     checkXenIrq(this.#irqs, irq, this.domid);
   }
 
-  protected claim(range: MmioRange): () => void {
-    const { base, length } = range;
-    const io: IoRange = { type: 'memory', start: base, end: base + BigInt(length) - 1n };
-    const action = `map an MMIO window of ${this.name}`;
-    hypervisor(action, this.domid, () => {
-      const { domid, logger } = this;
-      const { reserved } = GUEST_LAYOUTS[this.#irqs === 'isa' ? 'x86_64' : 'arm64'];
-      checkWindow({ domid, memory: this.#xen.memory, reserved, logger }, range);
+  protected claim(range: AddressRange): () => void {
+    const { space, base, length } = range;
+    const type = space === 'port' ? 'port' : 'memory';
+    const io: IoRange = { type, start: base, end: base + BigInt(length) - 1n };
+    hypervisor(`map ${describeRange(range)} of ${this.name}`, this.domid, () => {
+      this.#check(range);
       this.#model.mapIoRangeToIoreqServer(this.#server, io);
       try {
         this.#enable();
@@ -208,9 +216,19 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       }
     });
     return () =>
-      this.#quietly('unmap an MMIO window', () =>
+      this.#quietly('unmap a window', () =>
         this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
       );
+  }
+
+  #check(range: AddressRange): void {
+    const { domid, logger } = this;
+    if (range.space === 'port') {
+      checkPorts(range, this.name);
+    } else {
+      const { reserved } = GUEST_LAYOUTS[this.#irqs === 'isa' ? 'x86_64' : 'arm64'];
+      checkWindow({ domid, memory: this.#xen.memory, reserved, logger }, range);
+    }
   }
 
   /** Xen allots event channel ports when the server is enabled, so they are bound after that. */
@@ -256,8 +274,8 @@ function hypervisor<T>(action: string, domid: DomId, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (IoreqError.is(error)) throw error;
+    if (VmError.is(error)) throw error;
     const text = `Cannot ${action}: ${errorMessage(error)}`;
-    throw new IoreqError('HYPERVISOR', text, { domid }, { cause: error });
+    throw new VmError('HYPERVISOR', text, { vm: `xen:${domid}` }, { cause: error });
   }
 }

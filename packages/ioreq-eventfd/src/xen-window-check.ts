@@ -1,3 +1,4 @@
+import { type AddressRange, describeRange, VmError } from '@node-vmm/vm-device';
 import { errorMessage, hex, type Logger, PROT_READ } from '@node-vmm/vmm-sys-util';
 import {
   type DomId,
@@ -6,8 +7,6 @@ import {
   XEN_PAGE_SIZE,
   XenSysError,
 } from '@node-vmm/xen-sys';
-import { IoreqError } from './errors.ts';
-import type { MmioRange } from './mmio-handler.ts';
 
 const PAGE = BigInt(XEN_PAGE_SIZE);
 
@@ -24,18 +23,19 @@ export interface WindowCheck {
  * Refuses a window where the guest has something already. Xen takes any range, and what it gives to
  * an IOREQ server although memory is there never reaches the server.
  *
- * @throws {IoreqError} RANGE_RESERVED, RANGE_IS_MEMORY
+ * @throws {VmError} RANGE_RESERVED, RANGE_IS_MEMORY
  * @throws {XenSysError} NO_SUCH_DOMAIN
  */
-export function checkWindow(check: WindowCheck, range: MmioRange): void {
-  const { base, length } = range;
+export function checkWindow(check: WindowCheck, range: AddressRange): void {
+  const { space, base, length } = range;
+  const vm = `xen:${check.domid}`;
   const end = base + BigInt(length);
-  const context = { guestAddr: base, length, domid: check.domid };
-  const what = `Cannot map an MMIO window of ${length} bytes at ${hex(base)} of xen:${check.domid}`;
+  const context = { vm, space, guestAddr: base, length };
+  const what = `Cannot map ${describeRange(range)} of ${vm}`;
   const taken = check.reserved.find((other) => base < other.base + other.size && other.base < end);
   if (taken !== undefined) {
     const place = `${hex(taken.base)} to ${hex(taken.base + taken.size - 1n)}`;
-    throw new IoreqError(
+    throw new VmError(
       'RANGE_RESERVED',
       `${what}: ${taken.what} is at ${place}; choose another address`,
       context,
@@ -44,7 +44,7 @@ export function checkWindow(check: WindowCheck, range: MmioRange): void {
   const first = base / PAGE;
   const count = Number((end - 1n) / PAGE - first) + 1;
   if (!hasMemory(check, first, count)) return;
-  throw new IoreqError(
+  throw new VmError(
     'RANGE_IS_MEMORY',
     `${what}: the guest has memory there; choose an address outside its RAM`,
     context,

@@ -3,22 +3,22 @@ import {
   IoreqDispatcher,
   IoreqPage,
   type IoreqRequest,
-  MmioBus,
-  type MmioHandler,
 } from '@node-vmm/ioreq-eventfd';
+import { Bus, type Buses, type BusHandler } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 
 export const RAM = 0x4000_0000;
 export const RAM_LENGTH = 0x2000;
 export const WINDOW = 0x1000;
+export const PORT = 0x600;
 export const IORESP_READY = 3;
 
-/** A dispatcher over a page in ordinary memory, with one window. */
+/** A dispatcher over a page in ordinary memory, with a window in memory and one of ports. */
 export class Bench {
   readonly buffer = new ArrayBuffer(4096);
   readonly page: IoreqPage;
-  readonly bus = new MmioBus();
+  readonly buses: Buses;
   readonly memory = GuestMemoryBuffer.create([
     { guestAddr: guestAddress(RAM), length: RAM_LENGTH },
   ]);
@@ -30,23 +30,28 @@ export class Bench {
   held: Promise<void> | undefined;
   notifyFails = false;
 
-  constructor(options: { vcpus?: number; answerLimit?: number } = {}) {
+  /** @param options - `ports`: false for a machine without them */
+  constructor(options: { vcpus?: number; answerLimit?: number; ports?: boolean } = {}) {
     this.page = new IoreqPage(this.buffer, options.vcpus ?? 2);
-    const handler: MmioHandler = {
+    const handler = (prefix: string): BusHandler => ({
       read: (offset, size) => {
-        this.accesses.push(`r${offset}/${size}`);
+        this.accesses.push(`${prefix}r${offset}/${size}`);
         return this.value;
       },
       write: (offset, size, value) => {
-        this.accesses.push(`w${offset}/${size}=${value}`);
+        this.accesses.push(`${prefix}w${offset}/${size}=${value}`);
         return this.held;
       },
-    };
-    this.bus.map({ base: BigInt(WINDOW), length: 0x200 }, handler);
+    });
+    const memory = new Bus('memory');
+    const port = new Bus('port');
+    memory.map({ base: BigInt(WINDOW), length: 0x200 }, handler(''));
+    port.map({ base: BigInt(PORT), length: 0x10 }, handler('port '));
+    this.buses = options.ports === false ? { memory } : { memory, port };
     this.dispatcher = new IoreqDispatcher(
       {
         page: this.page,
-        bus: this.bus,
+        buses: this.buses,
         memory: () => this.memory,
         notify: (vcpu) => {
           this.notified.push(vcpu);

@@ -1,4 +1,3 @@
-import type { IrqSource, Wiring } from '@node-vmm/ioreq-eventfd';
 import { type VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
 import {
   type QueueConfig,
@@ -6,6 +5,7 @@ import {
   type VirtioDevice,
   VirtioMmioTransport,
 } from '@node-vmm/virtio-device';
+import type { IrqSource, Wiring } from '@node-vmm/vm-device';
 import type { Logger, Poller, SignalGuard } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
 import type { BridgedVm } from './bridged-vm.ts';
@@ -92,7 +92,7 @@ export class BridgedDevice implements VirtioDevice {
    * Claims the device's window, then waits for the back-end; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
-   * @throws {IoreqError} when the VM refuses the window or the interrupt
+   * @throws {VmError} when the VM refuses the window or the interrupt
    * @throws {VhostUserMasterError} what the back-end cannot do
    */
   static async create(
@@ -106,11 +106,12 @@ export class BridgedDevice implements VirtioDevice {
     const gate = new MmioGate(HOLD_MS);
     const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
     const { trigger } = description;
-    const irq = guest.vm.connectIrq(description.irq, trigger === undefined ? {} : { trigger });
+    const line = { kind: 'line', irq: description.irq } as const;
+    const irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
     let window: Wiring | undefined;
     let link: BackendLink | undefined;
     try {
-      window = guest.vm.mapMmio(range, gate);
+      window = guest.vm.map({ space: 'memory', ...range }, gate);
       components.onPlaced();
       const { configSize } = type;
       const memory = await guest.memory;

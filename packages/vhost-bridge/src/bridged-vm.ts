@@ -1,4 +1,4 @@
-import type { Vm } from '@node-vmm/ioreq-eventfd';
+import type { Vm } from '@node-vmm/vm-device';
 import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
 
 /** A VM whose memory can be given to back-ends. */

@@ -1,10 +1,10 @@
-import type { MmioHandler } from '@node-vmm/ioreq-eventfd';
 import {
   VIRTIO_MMIO_MAGIC,
   VIRTIO_MMIO_MAGIC_VALUE,
   VIRTIO_MMIO_VERSION,
   VIRTIO_MMIO_VERSION_2,
 } from '@node-vmm/virtio-device';
+import type { BusHandler as MmioHandler } from '@node-vmm/vm-device';
 
 /**
  * Holds a device's window while its back-end is being connected: the guest may probe it before that,

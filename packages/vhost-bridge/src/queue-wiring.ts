@@ -1,6 +1,6 @@
-import type { IrqSource, Vm, Wiring } from '@node-vmm/ioreq-eventfd';
 import { RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
+import type { IrqSource, Vm, Wiring } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { UsedIndexWatch } from './used-index-watch.ts';
@@ -31,7 +31,7 @@ export class QueueWiring {
    * @param onInterrupt - the device's own interrupt path, where no kernel injects
    * @param guard - keeps a back-end from making this process wait
    * @param onStall - a back-end tried to
-   * @throws {IoreqError} when the VM refuses the wiring
+   * @throws {VmError} when the VM refuses the wiring
    */
   constructor(
     place: DevicePlace,

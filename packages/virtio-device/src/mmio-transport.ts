@@ -1,4 +1,5 @@
 import * as defs from '@node-vmm/virtio-bindings';
+import type { BusHandler } from '@node-vmm/vm-device';
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { ConfigAccess } from './config-access.ts';
 import { DeviceSession } from './device-session.ts';
@@ -44,11 +45,11 @@ const BY_WORD: readonly (Register | undefined)[] = (() => {
 })();
 
 /**
- * A virtio-mmio version 2 device (VIRTIO 1.3 §4.2) as the guest sees it through its window. It has
- * the shape of an MMIO handler: `read` and `write` answer anything a driver does and throw nothing.
+ * A virtio-mmio version 2 device (VIRTIO 1.3 §4.2) as the guest sees it through its window: `read`
+ * and `write` answer anything a driver does and throw nothing.
  * The legacy interface (version 1) does not exist here.
  */
-export class VirtioMmioTransport {
+export class VirtioMmioTransport implements BusHandler {
   readonly #options: MmioTransportOptions;
   readonly #faults: FaultLog;
   readonly #interrupts = new InterruptStatus();

@@ -3,9 +3,9 @@ import {
   SplitDriverQueue,
   type UsedRequest,
 } from '@node-vmm/virtio-queue/driver';
+import type { GuestPlatform } from '@node-vmm/vm-device';
 import { DriverError } from './errors.ts';
 import type { GuestHeap } from './guest-heap.ts';
-import type { GuestPlatform } from './guest-platform.ts';
 import type { MmioDriverTransport } from './mmio-driver-transport.ts';
 
 const RING_ALIGNMENT = 4096;

@@ -1,7 +1,7 @@
 import * as d from '@node-vmm/virtio-bindings';
+import type { GuestMmio } from '@node-vmm/vm-device';
 import { hex } from '@node-vmm/vmm-sys-util';
 import { DriverError } from './errors.ts';
-import type { GuestMmio } from './guest-platform.ts';
 
 const U32 = 0xffff_ffffn;
 const CONFIG_ATTEMPTS = 16;

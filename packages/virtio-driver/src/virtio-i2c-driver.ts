@@ -11,11 +11,11 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
 } from '@node-vmm/virtio-bindings';
 import type { DriverBuffer } from '@node-vmm/virtio-queue/driver';
+import type { GuestPlatform } from '@node-vmm/vm-device';
 import { type GuestAddress, guestAddress } from '@node-vmm/vm-memory';
 import { DriverQueue, type DriverQueueOptions } from './driver-queue.ts';
 import { DriverError } from './errors.ts';
 import { GuestHeap } from './guest-heap.ts';
-import type { GuestPlatform } from './guest-platform.ts';
 import { MmioDriverTransport } from './mmio-driver-transport.ts';
 
 const REQUEST_QUEUE = 0;

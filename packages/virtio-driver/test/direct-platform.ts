@@ -1,6 +1,5 @@
-import { MmioBus } from '@node-vmm/ioreq-eventfd';
 import { type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
-import type { GuestPlatform } from '@node-vmm/virtio-driver';
+import { Bus, type GuestPlatform } from '@node-vmm/vm-device';
 import { type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 
@@ -12,7 +11,7 @@ export class DirectPlatform implements GuestPlatform {
   readonly memory: GuestMemory = GuestMemoryBuffer.create([
     { guestAddr: guestAddress(0x4000_0000n), length: 1024 * 1024 },
   ]);
-  readonly bus = new MmioBus();
+  readonly bus = new Bus('memory');
   interrupts = 0;
   transport: VirtioMmioTransport | undefined;
 

@@ -1,5 +1,6 @@
 // The guest of the end-to-end test: a process of its own.
-import { SimulatedGuest, VirtioI2cDriver } from '@node-vmm/virtio-driver';
+import { SimulatedGuest } from '@node-vmm/ioreq-eventfd/simulated';
+import { VirtioI2cDriver } from '@node-vmm/virtio-driver';
 
 const guest = SimulatedGuest.attach(process.argv[2] as string, 3, { timeout: 10_000 });
 const [device] = guest.machine.devices;

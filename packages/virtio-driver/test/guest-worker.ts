@@ -1,7 +1,7 @@
 // The guest of the end-to-end test in a thread of the device model's process.
 import { parentPort, workerData } from 'node:worker_threads';
-import type { SimulatedMachine } from '@node-vmm/ioreq-eventfd/simulated';
-import { SimulatedGuest, VirtioI2cDriver } from '@node-vmm/virtio-driver';
+import { SimulatedGuest, type SimulatedMachine } from '@node-vmm/ioreq-eventfd/simulated';
+import { VirtioI2cDriver } from '@node-vmm/virtio-driver';
 
 const { machine, fds } = workerData as { machine: SimulatedMachine; fds: number[] };
 using guest = new SimulatedGuest(machine, fds, { vcpu: 1, timeout: 10_000 });

@@ -31,7 +31,7 @@ onEveryBed('compliance on real Xen', [], (bed) => {
     box = await XenBox.boot({
       bed: bed.name,
       name: 'xen-compliance',
-      payload: { packages: ['packages/xen-sys', 'packages/xen-store'] },
+      payload: { packages: ['packages/ioreq-eventfd', 'packages/xen-store'] },
     });
     guest = await box.createDomain({ name: 'guest', extraConfig: subject(bed).config });
     outcomes = await runSuites();
@@ -62,9 +62,12 @@ onEveryBed('compliance on real Xen', [], (bed) => {
       .map((line) => JSON.parse(line) as Outcome);
   }
 
-  it.each(['xen-sys', 'xen-store over the socket', 'xen-store over xenbus'])('%s', (suite) => {
-    const ran = outcomes.filter((outcome) => outcome.suite === suite);
-    expect(ran.length).toBeGreaterThan(10);
-    expect(ran.filter(({ error }) => error !== undefined)).toEqual([]);
-  });
+  it.each(['xen-sys', 'vm-device', 'xen-store over the socket', 'xen-store over xenbus'])(
+    '%s',
+    (suite) => {
+      const ran = outcomes.filter((outcome) => outcome.suite === suite);
+      expect(ran.length).toBeGreaterThan(10);
+      expect(ran.filter(({ error }) => error !== undefined)).toEqual([]);
+    },
+  );
 });

@@ -1,8 +1,8 @@
-import type { IrqTrigger, NotificationMode } from '@node-vmm/ioreq-eventfd';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import * as d from '@node-vmm/virtio-device';
 import { VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice } from '@node-vmm/virtio-device/testing';
+import type { IrqTrigger, NotificationMode } from '@node-vmm/vm-device';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { asDomId } from '@node-vmm/xen-sys';
@@ -36,7 +36,8 @@ class Station {
 
   constructor(vm: XenVm, irq: number, trigger: IrqTrigger | undefined, order: AckOrder) {
     this.#order = order;
-    const source = vm.connectIrq(irq, trigger === undefined ? {} : { trigger });
+    const line = { kind: 'line', irq } as const;
+    const source = vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
     this.#transport = new VirtioMmioTransport(new FakeVirtioDevice({ queueMaxSizes: [16] }), {
       interrupt: () => source.raise(),
       interruptsAcknowledged: () => source.lower(),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Bench, IORESP_READY, RAM, WINDOW } from '../harness.ts';
+import { Bench, IORESP_READY, PORT, RAM, WINDOW } from '../harness.ts';
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const near = (...values: number[]): fc.Arbitrary<number> =>
@@ -11,13 +11,13 @@ const near = (...values: number[]): fc.Arbitrary<number> =>
 const half = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: u32 });
 
 const request = fc.record({
-  addrLow: near(WINDOW, RAM),
+  addrLow: near(WINDOW, RAM, PORT),
   addrHigh: half,
   dataLow: near(RAM, WINDOW),
   dataHigh: half,
   count: fc.oneof(fc.integer({ min: 0, max: 8 }), fc.constantFrom(4095, 4096, 4097), u32),
   size: fc.oneof(fc.constantFrom(1, 2, 4, 8), fc.integer({ min: 0, max: 16 }), u32),
-  type: fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 255 })),
+  type: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 0, max: 255 })),
   isRead: fc.boolean(),
   dataIsPtr: fc.boolean(),
   backwards: fc.boolean(),
@@ -36,8 +36,11 @@ describe('hostile requests', () => {
         });
         expect(b.dispatcher.counters.errors).toBe(0);
         for (const access of b.accesses) {
-          const [, offset, size] = /^[rw](\d+)\/(\d+)/.exec(access) as unknown as string[];
-          expect(Number(offset) + Number(size)).toBeLessThanOrEqual(0x200);
+          const [, port, offset, size] = /^(port )?[rw](\d+)\/(\d+)/.exec(
+            access,
+          ) as unknown as string[];
+          const length = port === undefined ? 0x200 : 0x10;
+          expect(Number(offset) + Number(size)).toBeLessThanOrEqual(length);
         }
       }),
       { numRuns: 500 },

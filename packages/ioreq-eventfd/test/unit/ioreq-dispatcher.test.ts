@@ -1,7 +1,7 @@
 import { IoreqPage } from '@node-vmm/ioreq-eventfd';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
-import { Bench, RAM, RAM_LENGTH, WINDOW } from '../harness.ts';
+import { Bench, PORT, RAM, RAM_LENGTH, WINDOW } from '../harness.ts';
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
@@ -131,10 +131,48 @@ describe('IoreqDispatcher', () => {
     const b = new Bench();
     b.ask({ type: 8 });
     expect(b.invalidates).toBe(1);
-    for (const type of [0, 2, 3, 7, 255]) expect(b.ask({ type, isRead: true })).toBe(ALL_ONES);
-    b.ask({ type: 0 });
+    for (const type of [2, 3, 7, 255]) expect(b.ask({ type, isRead: true })).toBe(ALL_ONES);
+    b.ask({ type: 2 });
     expect(b.accesses).toEqual([]);
-    expect(b.dispatcher.counters).toMatchObject({ invalidates: 1, unsupported: 6 });
+    expect(b.dispatcher.counters).toMatchObject({ invalidates: 1, unsupported: 5 });
+  });
+
+  it('serves ports beside memory, up to four bytes wide', () => {
+    const b = new Bench();
+    const port = { type: 0, addrLow: PORT + 4 };
+    for (const size of [1, 2, 4]) {
+      expect(b.ask({ ...port, isRead: true, size })).toBe(BigInt.asUintN(8 * size, b.value));
+    }
+    b.ask({ ...port, size: 2, dataLow: 0x1_2345 });
+    expect(b.ask({ ...port, addrLow: WINDOW, isRead: true })).toBe(0xffff_ffffn);
+    expect(b.accesses).toEqual(['port r4/1', 'port r4/2', 'port r4/4', `port w4/2=${0x2345}`]);
+    expect(b.dispatcher.counters).toMatchObject({ malformed: 0, unsupported: 0 });
+    expect(b.ask({ ...port, isRead: true, size: 8 })).toBe(ALL_ONES);
+    expect(b.dispatcher.counters.malformed).toBe(1);
+  });
+
+  it('names the same port each time of a string instruction, and steps through memory', () => {
+    const b = new Bench();
+    b.memory.write(guestAddress(RAM + 8), Uint8Array.of(1, 2, 3, 4));
+    const port = { type: 0, addrLow: PORT, dataIsPtr: true, dataLow: RAM + 8, size: 2, count: 2 };
+    b.ask(port);
+    b.ask({ ...port, isRead: true, dataLow: RAM + 4, backwards: true });
+    expect(b.accesses).toEqual([
+      `port w0/2=${0x201}`,
+      `port w0/2=${0x403}`,
+      'port r0/2',
+      'port r0/2',
+    ]);
+    expect(b.memory.readU16(guestAddress(RAM + 4))).toBe(0x7788);
+    expect(b.memory.readU16(guestAddress(RAM + 2))).toBe(0x7788);
+  });
+
+  it('answers accesses to ports of a machine without any with all ones', () => {
+    const b = new Bench({ ports: false });
+    expect(b.ask({ type: 0, addrLow: PORT, isRead: true })).toBe(ALL_ONES);
+    b.ask({ type: 0, addrLow: PORT });
+    expect(b.accesses).toEqual([]);
+    expect(b.dispatcher.counters.unsupported).toBe(2);
   });
 
   it('answers when a deferred write ends, well or badly', async () => {

@@ -1,16 +1,19 @@
 import { readdirSync } from 'node:fs';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
-import { describeVm, SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
+import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
+import { runVmCompliance } from '../vm-suite.ts';
 
-describeVm('SimulatedVm', { describe, it, expect }, () => {
+runVmCompliance('compliance of SimulatedVm', () => {
   const poller = new MainPoller();
   const vm = SimulatedVm.create({ poller }, { vcpus: 4 });
   const guest = new SimulatedTestGuest(vm.guestResources());
   return {
     vm,
     guest,
+    base: 0x200_0000n,
+    port: 0x600n,
     irq: 33,
     vcpus: 4,
     irqSharing: true,
@@ -32,7 +35,9 @@ describe('SimulatedVm', () => {
       expect.objectContaining({ code: 'NOT_SUPPORTED' }),
     );
     using vm = SimulatedVm.create({ poller }, { irqs: [33] });
-    expect(() => vm.connectIrq(34)).toThrow(expect.objectContaining({ code: 'BAD_IRQ' }));
+    expect(() => vm.connectIrq({ kind: 'line', irq: 34 })).toThrow(
+      expect.objectContaining({ code: 'BAD_IRQ' }),
+    );
   });
 
   it('leaves nothing open, also when it cannot be made', () => {

@@ -1,17 +1,19 @@
 import { readdirSync } from 'node:fs';
-import type { NotificationMode } from '@node-vmm/ioreq-eventfd';
-import { describeVm, type VmUnderTest } from '@node-vmm/ioreq-eventfd/testing';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
+import type { LineInterrupt, NotificationMode } from '@node-vmm/vm-device';
+import type { AccessPlace } from '@node-vmm/vm-device/testing';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EINVAL, EPERM, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
-import { asDomId } from '@node-vmm/xen-sys';
+import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen, type FakeXenOptions } from '@node-vmm/xen-sys/testing';
 import { afterEach, describe, expect, it } from 'vitest';
+import { runVmCompliance, type VmUnderTest } from '../vm-suite.ts';
 
 const DOMID = asDomId(7);
 const BASE = 0x200_0000n;
-const RANGE = { base: BASE, length: 0x200 };
+const RANGE = { space: 'memory', base: BASE, length: 0x200 } as const;
 const NOTIFY = { guestAddr: BASE + 0x50n, length: 4, datamatch: 0n } as const;
+const line = (irq: number): LineInterrupt => ({ kind: 'line', irq });
 const NOTHING = { read: () => 0n, write: () => undefined };
 
 /** A fake guest and the machine that serves it. */
@@ -46,9 +48,15 @@ class Setup {
     return XenVm.create(components, { domid, notification, irqs, answerLimit: 5_000 });
   }
 
-  access(address: bigint, size: number, value: bigint | undefined, vcpu: number): Promise<bigint> {
+  access(
+    address: bigint,
+    size: number,
+    value: bigint | undefined,
+    { vcpu = 0, space = 'memory' }: AccessPlace = {},
+  ): Promise<bigint> {
     const written = value === undefined ? {} : { value };
-    return this.domain.access({ address, size, vcpu, ...written }).completed;
+    const type = space === 'port' ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY;
+    return this.domain.access({ address, size, vcpu, type, ...written }).completed;
   }
 
   async interrupt(irq: number): Promise<void> {
@@ -76,13 +84,15 @@ class Setup {
     return {
       vm: this.vm(notification),
       guest: {
-        read: (address, size, vcpu = 0) => this.access(address, size, undefined, vcpu),
-        write: async (address, size, value, vcpu = 0) => {
-          await this.access(address, size, value, vcpu);
+        read: (address, size, place) => this.access(address, size, undefined, place),
+        write: async (address, size, value, place) => {
+          await this.access(address, size, value, place);
         },
-        interrupt: (line) => this.interrupt(line),
-        takeInterrupt: (line) => this.takeInterrupt(line),
+        interrupt: (number) => this.interrupt(number),
+        takeInterrupt: (number) => this.takeInterrupt(number),
       },
+      base: BASE,
+      ...(arm ? {} : { port: 0x600n }),
       irq,
       irqSharing: arm || this.domain.interrupts.levels.has(irq),
       vcpus: this.domain.vcpus,
@@ -104,26 +114,25 @@ class Setup {
   }
 }
 
-const test = { describe, it, expect };
-describeVm('XenVm, Arm, notification by the kernel', test, () =>
+runVmCompliance('XenVm, Arm, notification by the kernel', () =>
   new Setup().underTest('kernel', { kernelAssisted: true }),
 );
-describeVm('XenVm, Arm, notification in user space', test, () =>
+runVmCompliance('XenVm, Arm, notification in user space', () =>
   new Setup().underTest('user', { kernelAssisted: false }),
 );
-describeVm('XenVm, Arm, a kernel that cannot help', test, () =>
+runVmCompliance('XenVm, Arm, a kernel that cannot help', () =>
   new Setup({ kernelEventfds: false }).underTest('auto', { kernelAssisted: false }),
 );
-describeVm('XenVm, x86 with a PVH dom0, a level-triggered line', test, () =>
+runVmCompliance('XenVm, x86 with a PVH dom0, a level-triggered line', () =>
   new Setup({ arch: 'x86_64', guestType: 'PVH' }).underTest('auto', { kernelAssisted: true }),
 );
-describeVm('XenVm, x86 with a PV dom0, an edge-triggered line', test, () =>
+runVmCompliance('XenVm, x86 with a PV dom0, an edge-triggered line', () =>
   new Setup({ arch: 'x86_64', guestType: 'PV' }).underTest('auto', {
     kernelAssisted: false,
     irq: 7,
   }),
 );
-describeVm('XenVm, x86, notification in user space', test, () =>
+runVmCompliance('XenVm, x86, notification in user space', () =>
   new Setup({ arch: 'x86_64' }).underTest('user', { kernelAssisted: false, irq: 10 }),
 );
 
@@ -142,12 +151,12 @@ describe('XenVm', () => {
   it('tells once why the kernel does not help, and asks no more', () => {
     const { fake } = use({ kernelEventfds: false });
     const vm = setup.vm();
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
     using other = EventFd.create();
     expect(vm.ioeventfd(NOTIFY, eventfd).kernelAssisted).toBe(false);
     expect(vm.ioeventfd({ ...NOTIFY, datamatch: 1n }, other).kernelAssisted).toBe(false);
-    expect(vm.connectIrq(33).irqfd(eventfd).kernelAssisted).toBe(false);
+    expect(vm.connectIrq(line(33)).irqfd(eventfd).kernelAssisted).toBe(false);
     expect(setup.logs).toEqual(['ioeventfd is done in user space', 'irqfd is done in user space']);
     expect(fake.domains.size).toBe(1);
     vm.close();
@@ -156,12 +165,12 @@ describe('XenVm', () => {
   it('refuses to go without the kernel when told so, and leaves nothing behind', () => {
     use({ kernelEventfds: false });
     const vm = setup.vm('kernel');
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
     const refused = expect.objectContaining({ code: 'NOT_SUPPORTED' });
     expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
     expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
-    const source = vm.connectIrq(33);
+    const source = vm.connectIrq(line(33));
     expect(() => source.irqfd(eventfd)).toThrow(refused);
     vm.close();
   });
@@ -169,7 +178,7 @@ describe('XenVm', () => {
   it('never asks the kernel of a PV domain for ioeventfds', () => {
     use({ arch: 'x86_64', guestType: 'PV' });
     const vm = setup.vm();
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
     setup.fake.failNext('IOCTL_PRIVCMD_IOEVENTFD', EINVAL);
     expect(vm.ioeventfd(NOTIFY, eventfd).kernelAssisted).toBe(false);
@@ -179,7 +188,7 @@ describe('XenVm', () => {
 
   it('gives registers that the kernel does not know to user space', () => {
     const vm = setup.vm();
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
     const at = (offset: bigint, rest: object): boolean =>
       vm.ioeventfd({ guestAddr: BASE + offset, length: 4, ...rest }, eventfd).kernelAssisted;
@@ -192,20 +201,20 @@ describe('XenVm', () => {
 
   it('signals the same eventfd for a notification that the kernel let pass', async () => {
     const vm = setup.vm('kernel');
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
     vm.ioeventfd(NOTIFY, eventfd);
     for (const server of setup.domain.servers.values()) {
       for (const entry of server.ioeventfds.splice(0)) entry.eventfd.close();
     }
-    await setup.access(NOTIFY.guestAddr, 4, 0n, 0);
+    await setup.access(NOTIFY.guestAddr, 4, 0n, { vcpu: 0 });
     expect(eventfd.drain()).toBe(true);
     vm.close();
   });
 
   it('sets an SPI to 1 for each interrupt, and lowers ISA lines', () => {
     const arm = setup.vm();
-    const spi = arm.connectIrq(33);
+    const spi = arm.connectIrq(line(33));
     spi.raise();
     spi.lower();
     spi.raise();
@@ -213,11 +222,11 @@ describe('XenVm', () => {
     expect(setup.domain.irqs.map(({ level }) => level)).toEqual([true, true]);
     use({ arch: 'x86_64' });
     const x86 = setup.vm();
-    const level = x86.connectIrq(5);
+    const level = x86.connectIrq(line(5));
     level.raise();
     level.raise();
     level.lower();
-    const edge = x86.connectIrq(7);
+    const edge = x86.connectIrq(line(7));
     edge.raise();
     edge.raise();
     edge.lower();
@@ -231,16 +240,16 @@ describe('XenVm', () => {
   it('takes the trigger that it is told, and refuses two for one line', () => {
     use({ arch: 'x86_64' });
     const vm = setup.vm();
-    vm.connectIrq(7, { trigger: 'level' });
-    vm.connectIrq(7, { trigger: 'level' });
-    expect(() => vm.connectIrq(7)).toThrow(
+    vm.connectIrq({ ...line(7), trigger: 'level' });
+    vm.connectIrq({ ...line(7), trigger: 'level' });
+    expect(() => vm.connectIrq(line(7))).toThrow(
       expect.objectContaining({
         code: 'IRQ_IN_USE',
         message: expect.stringMatching(/interrupt 7 of xen:7: .*trigger level.*asks for edge/),
       }),
     );
-    vm.connectIrq(10, { trigger: 'edge' });
-    expect(() => vm.connectIrq(10, { trigger: 'edge' })).toThrow(
+    vm.connectIrq({ ...line(10), trigger: 'edge' });
+    expect(() => vm.connectIrq({ ...line(10), trigger: 'edge' })).toThrow(
       expect.objectContaining({
         code: 'IRQ_IN_USE',
         message: expect.stringMatching(/interrupt 10 .*cannot be shared; give this one another/),
@@ -252,18 +261,18 @@ describe('XenVm', () => {
   it('refuses interrupts that the guest cannot have', () => {
     const bad = expect.objectContaining({ code: 'BAD_IRQ' });
     const arm = setup.vm();
-    for (const irq of [-1, 0, 31, 1020, 1.5]) expect(() => arm.connectIrq(irq)).toThrow(bad);
+    for (const irq of [-1, 0, 31, 1020, 1.5]) expect(() => arm.connectIrq(line(irq))).toThrow(bad);
     arm.close();
     use({ arch: 'x86_64' });
     const x86 = setup.vm();
-    for (const irq of [-1, 0, 2, 8, 16]) expect(() => x86.connectIrq(irq)).toThrow(bad);
+    for (const irq of [-1, 0, 2, 8, 16]) expect(() => x86.connectIrq(line(irq))).toThrow(bad);
     x86.close();
   });
 
   it('tries again to set a line that the hypervisor did not set', () => {
     use({ arch: 'x86_64' });
     const vm = setup.vm();
-    const source = vm.connectIrq(7);
+    const source = vm.connectIrq(line(7));
     setup.fake.failNext('XEN_DMOP_set_isa_irq_level', EINVAL);
     expect(() => source.raise()).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
     source.raise();
@@ -289,7 +298,7 @@ describe('XenVm', () => {
       message: expect.stringContaining('0x40001000'),
     });
     const vm = setup.vm();
-    const at = (base: bigint, length = 0x200) => vm.mapMmio({ base, length }, NOTHING);
+    const at = (base: bigint, length = 0x200) => vm.map({ space: 'memory', base, length }, NOTHING);
     expect(() => at(0x4000_1000n)).toThrow(memory);
     // One byte of it is enough.
     for (const [base, length] of [
@@ -316,21 +325,60 @@ describe('XenVm', () => {
   ] as const)('refuses a window on %s at %i: %s', (arch, base, what) => {
     use({ arch });
     const vm = setup.vm();
-    expect(() => vm.mapMmio({ base, length: 0x200 }, NOTHING)).toThrow(
+    expect(() => vm.map({ space: 'memory', base, length: 0x200 }, NOTHING)).toThrow(
       expect.objectContaining({
         code: 'RANGE_RESERVED',
         message: expect.stringContaining(what),
-        context: { guestAddr: base, length: 0x200, domid: 7 },
+        context: { vm: 'xen:7', space: 'memory', guestAddr: base, length: 0x200 },
       }),
     );
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
+    vm.close();
+  });
+
+  it('claims ports as ports, and refuses those that Xen has', () => {
+    use({ arch: 'x86_64' });
+    const vm = setup.vm();
+    const at = (base: bigint, length: number) => vm.map({ space: 'port', base, length }, NOTHING);
+    const wiring = at(0x600n, 16);
+    const [server] = setup.domain.servers.values();
+    expect(server?.ranges).toEqual([{ type: 'port', start: 0x600n, end: 0x60fn }]);
+    wiring.close();
+    expect(server?.ranges).toEqual([]);
+    for (const [base, length] of [
+      [0x40n, 1],
+      [0x60n, 2],
+      [0xcf0n, 9],
+      [0xcffn, 1],
+    ] as const) {
+      expect(() => at(base, length)).toThrow(
+        expect.objectContaining({
+          code: 'RANGE_RESERVED',
+          context: { vm: 'xen:7', space: 'port', guestAddr: base, length },
+        }),
+      );
+    }
+    expect(() => at(0xcf8n, 4)).toThrow(/PCI configuration is at 0xcf8 to 0xcff; choose other/);
+    at(0x62n, 14);
+    vm.close();
+  });
+
+  it('leaves writes to ports to user space', async () => {
+    use({ arch: 'x86_64', guestType: 'PVH' });
+    const vm = setup.vm();
+    vm.map({ space: 'port', base: 0x600n, length: 0x60 }, NOTHING);
+    using eventfd = EventFd.create();
+    const match = { space: 'port', guestAddr: 0x650n, length: 2, datamatch: 0n } as const;
+    expect(vm.ioeventfd(match, eventfd).kernelAssisted).toBe(false);
+    await setup.access(0x650n, 2, 0n, { space: 'port' });
+    expect(eventfd.drain()).toBe(true);
     vm.close();
   });
 
   it('claims windows without the right to map memory', () => {
     const vm = setup.vm();
     setup.fake.failNext('IOCTL_PRIVCMD_MMAPBATCH_V2', EPERM);
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     vm.close();
   });
 
@@ -338,9 +386,9 @@ describe('XenVm', () => {
     const vm = setup.vm();
     const [server] = setup.domain.servers.values();
     expect(server?.enabled).toBe(false);
-    vm.mapMmio(RANGE, { read: () => 5n, write: () => undefined });
+    vm.map(RANGE, { read: () => 5n, write: () => undefined });
     expect(server?.enabled).toBe(true);
-    expect(await setup.access(BASE, 4, undefined, 3)).toBe(5n);
+    expect(await setup.access(BASE, 4, undefined, { vcpu: 3 })).toBe(5n);
     vm.close();
   });
 
@@ -362,21 +410,19 @@ describe('XenVm', () => {
   ])('can map a window again after %s failed', async (operation) => {
     const vm = setup.vm();
     setup.fake.failNext(operation, EINVAL);
-    expect(() => vm.mapMmio(RANGE, NOTHING)).toThrow(
-      expect.objectContaining({ code: 'HYPERVISOR' }),
-    );
-    vm.mapMmio(RANGE, { read: () => 9n, write: () => undefined });
-    expect(await setup.access(BASE, 4, undefined, 0)).toBe(9n);
+    expect(() => vm.map(RANGE, NOTHING)).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+    vm.map(RANGE, { read: () => 9n, write: () => undefined });
+    expect(await setup.access(BASE, 4, undefined, { vcpu: 0 })).toBe(9n);
     vm.close();
     expect(setup.fake.eventDevices.every((device) => !device.live)).toBe(true);
   });
 
   it('closes when the domain is gone, and lets go of everything', () => {
     const vm = setup.vm('kernel');
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
     vm.ioeventfd(NOTIFY, eventfd);
-    const source = vm.connectIrq(33);
+    const source = vm.connectIrq(line(33));
     source.irqfd(eventfd);
     setup.fake.destroyDomain(DOMID);
     expect(() => source.raise()).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
@@ -397,9 +443,9 @@ describe('XenVm', () => {
 
   it('does not stop when an interrupt or a notification fails', async () => {
     const vm = setup.vm('user');
-    vm.mapMmio(RANGE, NOTHING);
+    vm.map(RANGE, NOTHING);
     using eventfd = EventFd.create();
-    vm.connectIrq(33).irqfd(eventfd);
+    vm.connectIrq(line(33)).irqfd(eventfd);
     setup.fake.failNext('XEN_DMOP_set_irq_level', ESRCH);
     eventfd.signal();
     while (setup.logs.length === 0) await new Promise(setImmediate);
@@ -414,16 +460,16 @@ describe('XenVm', () => {
   it('serves two guests, and one again and again, without residue', async () => {
     setup.fake.addDomain(8);
     const other = setup.vm('auto', asDomId(8));
-    other.mapMmio(RANGE, NOTHING);
+    other.map(RANGE, NOTHING);
     setup.vm().close();
     const before = readdirSync('/proc/self/fd').length;
     for (let round = 0; round < 20; round++) {
       const vm = setup.vm();
-      vm.mapMmio(RANGE, { read: () => BigInt(round), write: () => undefined });
+      vm.map(RANGE, { read: () => BigInt(round), write: () => undefined });
       using eventfd = EventFd.create();
       vm.ioeventfd(NOTIFY, eventfd);
-      vm.connectIrq(33).irqfd(eventfd);
-      expect(await setup.access(BASE, 4, undefined, 0)).toBe(BigInt(round));
+      vm.connectIrq(line(33)).irqfd(eventfd);
+      expect(await setup.access(BASE, 4, undefined, { vcpu: 0 })).toBe(BigInt(round));
       vm.close();
     }
     expect(readdirSync('/proc/self/fd').length).toBe(before);

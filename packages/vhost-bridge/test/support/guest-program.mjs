@@ -4,7 +4,8 @@
 import { writeSync } from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { SimulatedGuest, VirtioI2cDriver } from '@node-vmm/virtio-driver';
+import { SimulatedGuest } from '@node-vmm/ioreq-eventfd/simulated';
+import { VirtioI2cDriver } from '@node-vmm/virtio-driver';
 
 const EEPROM = 0x50;
 const LIMIT_MS = 60_000;

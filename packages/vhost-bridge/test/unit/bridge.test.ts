@@ -30,7 +30,7 @@ class Bench {
   readonly bridge = new Bridge({
     attachVm: (guest) => {
       const vm = this.machines.get(guest);
-      const counters = (): object => ({ ...vm.counters, ...vm.bus.counters });
+      const counters = (): object => ({ ...vm.counters, ...vm.buses.memory.counters });
       return { vm, memory: Promise.resolve(vm.memory), counters };
     },
     sockets: new SocketDirectory(this.dir.path),

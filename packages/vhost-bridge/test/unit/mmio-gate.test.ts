@@ -1,10 +1,10 @@
-import type { MmioHandler } from '@node-vmm/ioreq-eventfd';
 import {
   VIRTIO_MMIO_DEVICE_ID,
   VIRTIO_MMIO_MAGIC,
   VIRTIO_MMIO_MAGIC_VALUE,
   VIRTIO_MMIO_VERSION,
 } from '@node-vmm/virtio-device';
+import type { BusHandler as MmioHandler } from '@node-vmm/vm-device';
 import { describe, expect, it } from 'vitest';
 import { MmioGate } from '../../src/mmio-gate.ts';
 

@@ -2,11 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { emptyRequest, IoreqPage } from '@node-vmm/ioreq-eventfd';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import { VIRTIO_MMIO_QUEUE_NOTIFY, VirtioMmioTransport } from '@node-vmm/virtio-device';
-import { SimulatedGuest } from '@node-vmm/virtio-driver';
-import { asFd, EventFd, MainPoller, Mapping, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestI2cDevice } from '../i2c-device.ts';
 
@@ -18,7 +16,7 @@ const DEVICE = { base: 0x200_0000n, irq: 33 };
 class Machine {
   readonly poller = new MainPoller();
   readonly vm = SimulatedVm.create({ poller: this.poller }, { vcpus: 2 });
-  readonly irq = this.vm.connectIrq(DEVICE.irq);
+  readonly irq = this.vm.connectIrq({ kind: 'line', irq: DEVICE.irq });
   readonly device = new TestI2cDevice(this.vm.memory);
   readonly transport = new VirtioMmioTransport(this.device, {
     interrupt: () => this.irq.raise(),
@@ -29,7 +27,7 @@ class Machine {
 
   constructor() {
     const { base } = DEVICE;
-    this.vm.mapMmio({ base, length: 0x200 }, this.transport);
+    this.vm.map({ space: 'memory', base, length: 0x200 }, this.transport);
     const guestAddr = base + BigInt(VIRTIO_MMIO_QUEUE_NOTIFY);
     this.vm.ioeventfd({ guestAddr, length: 4, datamatch: 0n }, this.kick);
     this.irq.irqfd(this.call, () => this.transport.queueInterrupt());
@@ -49,7 +47,7 @@ class Machine {
   }
 }
 
-describe('SimulatedGuest', () => {
+describe('drivers in the guest of a simulated machine', () => {
   let machine: Machine | undefined;
   afterEach(() => {
     machine?.close();
@@ -86,48 +84,5 @@ describe('SimulatedGuest', () => {
     const [value] = await once(worker, 'message');
     expect(value).toBe(0xaa);
     await once(worker, 'exit');
-  });
-
-  it('gives up when nobody serves its accesses', () => {
-    machine = new Machine();
-    const { machine: description, fds } = machine.vm.guestResources();
-    using guest = new SimulatedGuest(description, fds, { timeout: 20 });
-    expect(() => guest.read(DEVICE.base, 4)).toThrow(expect.objectContaining({ code: 'TIMEOUT' }));
-    expect(guest.waitInterrupt(33, 1)).toBe(false);
-    expect(() => guest.waitInterrupt(99, 1)).toThrow(RangeError);
-  });
-
-  it('does not take the late answer of an access that it gave up for that of the next', () => {
-    machine = new Machine();
-    const { machine: description, fds } = machine.vm.guestResources();
-    using guest = new SimulatedGuest(description, fds, { timeout: 20 });
-    const fd = asFd(fds[description.ioreqPageFd] as number);
-    using mapping = Mapping.create({ length: PAGE_SIZE, fd });
-    const page = new IoreqPage(mapping.buffer(), description.vcpus.length);
-    const access = emptyRequest();
-    const late = (value: bigint): void => {
-      expect(page.take(0, access)).toBe(true);
-      page.setData(0, value);
-      page.complete(0);
-    };
-    expect(() => guest.read(DEVICE.base, 4)).toThrow(expect.objectContaining({ code: 'TIMEOUT' }));
-    // Not answered yet: the next must not take its place in the page.
-    expect(() => guest.read(DEVICE.base + 8n, 4)).toThrow(
-      expect.objectContaining({ code: 'TIMEOUT' }),
-    );
-    late(0x1111n);
-    expect(access.addrLow).toBe(Number(DEVICE.base));
-    expect(() => guest.read(DEVICE.base + 8n, 4)).toThrow(
-      expect.objectContaining({ code: 'TIMEOUT' }),
-    );
-    late(0x2222n);
-    expect(access.addrLow).toBe(Number(DEVICE.base) + 8);
-  });
-
-  it('leaves nothing open when it cannot be made', () => {
-    machine = new Machine();
-    const { machine: description, fds } = machine.vm.guestResources();
-    expect(() => new SimulatedGuest(description, fds.slice(0, 3))).toThrow(RangeError);
-    expect(() => new SimulatedGuest(description, fds, { vcpu: 2 })).toThrow(RangeError);
   });
 });

@@ -1,9 +1,12 @@
-// Runs in dom0: the compliance suites of xen-sys and xen-store against the real thing. Prints one JSON
-// line per case. Guest accesses are asked for by files, which the test carries out in the guest.
+// Runs in dom0: the compliance suites of xen-sys, xen-store and vm-device against the real thing. Prints
+// one JSON line per case. Guest accesses are asked for by files, which the test carries out in the guest.
 //
 // node compliance.js <domid> <arm64|x86_64> <first frame of RAM> <frame that is a hole> <window> <irq>
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
+import { vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XENBUS_DEVICES, XenStore } from '@node-vmm/xen-store';
 import { xenStoreComplianceCases } from '@node-vmm/xen-store/testing';
 import { asDomId, XenHost } from '@node-vmm/xen-sys';
@@ -56,6 +59,34 @@ async function storeSuite(suite: string, path: string | undefined): Promise<void
   }
 }
 
+/** A guest that runs one `devmem` after the other: the cases that need more stay with the fakes. */
+async function vmSuite(): Promise<void> {
+  const { read, write, mmio: base, irq } = context;
+  const irqs = arch === 'x86_64' ? 'isa' : 'spi';
+  const cannot = (): never => {
+    throw new Error('no such ability');
+  };
+  for (const test of vmComplianceCases) {
+    if (test.needs !== undefined) continue;
+    const poller = new MainPoller();
+    const vm = XenVm.create({ xen, memory: cannot, poller }, { domid, notification: 'user', irqs });
+    const subject = {
+      vm,
+      guest: { read, write, interrupt: cannot, takeInterrupt: cannot },
+      base,
+      ...(irqs === 'isa' ? { port: 0x600n } : {}),
+      irq,
+      irqSharing: true,
+      vcpus: 1,
+      kernelAssisted: false,
+      interruptsAssisted: false,
+    };
+    await report('vm-device', test.name, () => test.run(subject));
+    vm.close();
+    poller.close();
+  }
+}
+
 const [id, arch = '', ram = '', hole = '', mmio = '', irq = ''] = process.argv.slice(2);
 const domid = asDomId(Number(id));
 const xen = XenHost.open();
@@ -70,13 +101,16 @@ const context = {
   irq: Number(irq),
   read: async (address: bigint, size: number) =>
     BigInt(await askGuest(`devmem 0x${address.toString(16)} ${size * 8}`)),
-  write: async (address: bigint, value: number) => {
-    await askGuest(`devmem 0x${address.toString(16)} 32 ${value} && echo 0`);
+  write: async (address: bigint, size: number, value: bigint) => {
+    await askGuest(`devmem 0x${address.toString(16)} ${size * 8} ${value} && echo 0`);
   },
 };
 for (const test of xenComplianceCases) {
-  await report('xen-sys', `${test.section}: ${test.name}`, () => test.run(context));
+  const write = (address: bigint, value: number): Promise<void> =>
+    context.write(address, 4, BigInt(value));
+  await report('xen-sys', `${test.section}: ${test.name}`, () => test.run({ ...context, write }));
 }
+await vmSuite();
 await storeSuite('xen-store over the socket', '/run/xenstored/socket');
 await storeSuite('xen-store over xenbus', XENBUS_DEVICES[0]);
 xen.close();

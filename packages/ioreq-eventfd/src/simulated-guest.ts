@@ -1,9 +1,4 @@
-import { emptyRequest, IoreqPage } from '@node-vmm/ioreq-eventfd';
-import {
-  IOREQ_TYPE_COPY,
-  type SimulatedMachine,
-  STATE_IORESP_READY,
-} from '@node-vmm/ioreq-eventfd/simulated';
+import { type GuestPlatform, VmError } from '@node-vmm/vm-device';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import {
   asFd,
@@ -16,8 +11,9 @@ import {
   Mapping,
   PAGE_SIZE,
 } from '@node-vmm/vmm-sys-util';
-import { DriverError } from './errors.ts';
-import type { GuestPlatform } from './guest-platform.ts';
+import { IOREQ_TYPE_COPY, STATE_IORESP_READY } from './ioreq-layout.ts';
+import { emptyRequest, IoreqPage } from './ioreq-page.ts';
+import type { SimulatedMachine } from './simulated-machine.ts';
 
 /** How a guest waits. */
 export interface SimulatedGuestOptions {
@@ -165,7 +161,7 @@ export class SimulatedGuest implements GuestPlatform, Disposable {
   #collect(guestAddr: bigint): bigint {
     while (this.#page.state(this.#vcpu) !== STATE_IORESP_READY) {
       if (this.#answer.wait(this.#timeout)) continue;
-      throw new DriverError(
+      throw new VmError(
         'TIMEOUT',
         `Cannot access ${hex(guestAddr)}: the device model has not answered for ` +
           `${this.#timeout} ms`,

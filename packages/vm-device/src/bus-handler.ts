@@ -1,15 +1,9 @@
-/** A window of guest physical address space. */
-export interface MmioRange {
-  readonly base: bigint;
-  /** Bytes. */
-  readonly length: number;
-}
-
 /**
- * Serves accesses to a window. Everything in an access is the guest's choice: implementations
- * answer anything and throw nothing; what they throw all the same is answered with all ones.
+ * Serves accesses to a window of an address space. Everything in an access is the guest's choice:
+ * implementations answer anything and throw nothing; what they throw all the same is answered with
+ * all ones.
  */
-export interface MmioHandler {
+export interface BusHandler {
   /**
    * While this is a promise, accesses are held back until it ends: a device that is still being made
    * can claim its window before it can answer. Absent or undefined: accesses are carried out at once.
@@ -17,7 +11,7 @@ export interface MmioHandler {
   readonly ready?: Promise<void> | undefined;
   /**
    * @param offset - bytes from the window's base
-   * @param size - 1, 2, 4 or 8 bytes, wholly within the window
+   * @param size - 1, 2, 4 or, in memory, 8 bytes, wholly within the window
    * @returns the value, in the low `size` bytes
    */
   read(offset: number, size: number): bigint;

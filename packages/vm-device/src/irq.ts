@@ -10,27 +10,45 @@ export type IrqLine = number;
  */
 export type IrqTrigger = 'level' | 'edge';
 
-/** How a device is connected to an interrupt. */
-export interface IrqOptions {
+/** A line of the guest's interrupt controller. */
+export interface LineInterrupt {
+  readonly kind: 'line';
+  readonly irq: IrqLine;
   /**
-   * Of an ISA line of x86. Default: what the usual firmware makes of that line. Interrupts that are
+   * Of an ISA line of x86. Default: what the usual firmware makes of that line. Lines that carry
    * messages by nature (an SPI under Xen, a line of a simulated machine) take no notice of it.
    */
   readonly trigger?: IrqTrigger;
 }
+
+/** A message-signalled interrupt (MSI): a write that the device does, as the guest programmed it. */
+export interface MessageInterrupt {
+  readonly kind: 'message';
+  /** Guest physical address that is written. */
+  readonly address: bigint;
+  /** The 32-bit value written. */
+  readonly data: number;
+}
+
+/**
+ * An interrupt, as a device asks for it. A device may have several. Devices of virtio-mmio have
+ * lines; messages are for PCI, and a machine without it answers NOT_SUPPORTED.
+ */
+export type Interrupt = LineInterrupt | MessageInterrupt;
 
 /**
  * A device's end of an interrupt. The device says when something is pending that the driver has not
  * seen, and when nothing is; what the wire does about it is the machine's.
  */
 export interface IrqSource extends Disposable {
-  readonly irq: IrqLine;
+  /** What the device asked for. */
+  readonly interrupt: Interrupt;
 
   /**
    * Something new is pending: the guest is interrupted once more, whatever was pending already. One
    * interrupt too many may come of it, never one too few.
    *
-   * @throws {IoreqError} CLOSED, HYPERVISOR
+   * @throws {VmError} CLOSED, HYPERVISOR
    */
   raise(): void;
 
@@ -38,7 +56,7 @@ export interface IrqSource extends Disposable {
    * Nothing is pending: a wire goes low, unless it is shared and another device has something
    * pending. Nothing happens where each interrupt is a message, or after `close`.
    *
-   * @throws {IoreqError} HYPERVISOR
+   * @throws {VmError} HYPERVISOR
    */
   lower(): void;
 
@@ -48,7 +66,7 @@ export interface IrqSource extends Disposable {
    *
    * @param onSignal - called instead, where the wiring is not kernel-assisted: the device sets its
    * interrupt status and calls `raise` itself. Default: `raise`
-   * @throws {IoreqError} CLOSED, NOT_SUPPORTED in mode `kernel` when the kernel cannot
+   * @throws {VmError} CLOSED, NOT_SUPPORTED in mode `kernel` when the kernel cannot
    */
   irqfd(eventfd: EventFd, onSignal?: () => void): Wiring;
 

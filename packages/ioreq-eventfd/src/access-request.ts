@@ -1,8 +1,8 @@
+import { allOnes, type Bus, type Buses } from '@node-vmm/vm-device';
 import { type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { TWO_32 } from '@node-vmm/vmm-sys-util';
-import { IOREQ_TYPE_COPY } from './ioreq-layout.ts';
+import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from './ioreq-layout.ts';
 import type { IoreqRequest } from './ioreq-page.ts';
-import { allOnes, isAccessSize, type MmioBus } from './mmio-bus.ts';
 
 /**
  * Most repetitions of one request. Xen splits string instructions at page borders, so no honest
@@ -10,8 +10,8 @@ import { allOnes, isAccessSize, type MmioBus } from './mmio-bus.ts';
  */
 export const MAX_REPETITIONS = 4096;
 
-/** What became of an IOREQ_TYPE_COPY request. */
-export interface CopyResult {
+/** What became of an access. */
+export interface AccessResult {
   /** What a read gives in `data`. */
   value: bigint;
   /** What the answer must wait for. */
@@ -21,72 +21,80 @@ export interface CopyResult {
 }
 
 /**
- * Carries out accesses to memory that a device serves: one access, or the repetitions of a string
- * instruction, whose other operand may be guest memory (`data_is_ptr`).
+ * Carries out accesses to memory and ports that a device serves: one access, or the repetitions of a
+ * string instruction, whose other operand may be guest memory (`data_is_ptr`).
  */
-export class CopyRequest {
-  readonly #bus: MmioBus;
+export class AccessRequest {
+  readonly #buses: Buses;
   readonly #memory: () => GuestMemory;
-  readonly #result: CopyResult = { value: 0n, held: undefined, malformed: false };
+  readonly #result: AccessResult = { value: 0n, held: undefined, malformed: false };
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
   /** @param memory - asked for when a request points into it */
-  constructor(bus: MmioBus, memory: () => GuestMemory) {
-    this.#bus = bus;
+  constructor(buses: Buses, memory: () => GuestMemory) {
+    this.#buses = buses;
     this.#memory = memory;
   }
 
   /** What the request must wait for before it is run. */
   notReady(request: IoreqRequest): Promise<void> | undefined {
-    if (request.type !== IOREQ_TYPE_COPY) return undefined;
-    return this.#bus.notReady(request.addrHigh * TWO_32 + request.addrLow, request.size);
+    const bus = this.#busOf(request);
+    return bus?.notReady(request.addrHigh * TWO_32 + request.addrLow, request.size);
   }
 
-  /** @returns a result that is valid until the next call */
-  run(request: IoreqRequest): CopyResult {
+  /** @returns a result that is valid until the next call; undefined for what is no access */
+  run(request: IoreqRequest): AccessResult | undefined {
+    const bus = this.#busOf(request);
+    if (bus === undefined) return undefined;
     const result = this.#result;
     result.value = 0n;
     result.held = undefined;
     result.malformed = false;
     const { size, count } = request;
-    if (!isAccessSize(size) || count === 0 || count > MAX_REPETITIONS) {
+    if (!bus.isAccessSize(size) || count === 0 || count > MAX_REPETITIONS) {
       result.value = allOnes(8);
       result.malformed = true;
     } else if (count === 1 && !request.dataIsPtr) {
-      this.#once(request, request.addrHigh * TWO_32 + request.addrLow, result);
+      this.#once(bus, request, request.addrHigh * TWO_32 + request.addrLow, result);
     } else {
-      this.#repeat(request, result);
+      this.#repeat(bus, request, result);
     }
     return result;
   }
 
-  #once(request: IoreqRequest, guestAddr: number, result: CopyResult): void {
+  #busOf({ type }: IoreqRequest): Bus | undefined {
+    if (type === IOREQ_TYPE_COPY) return this.#buses.memory;
+    return type === IOREQ_TYPE_PIO ? this.#buses.port : undefined;
+  }
+
+  #once(bus: Bus, request: IoreqRequest, guestAddr: number, result: AccessResult): void {
     const { size } = request;
     // Above 2^53 addresses are no longer exact, and no window is there.
     if (!Number.isSafeInteger(guestAddr + size)) {
       result.value = allOnes(size);
-      this.#bus.read(Number.MAX_SAFE_INTEGER, size);
+      bus.read(Number.MAX_SAFE_INTEGER, size);
     } else if (request.isRead) {
-      result.value = this.#bus.read(guestAddr, size);
+      result.value = bus.read(guestAddr, size);
     } else {
-      this.#write(guestAddr, size, dataOf(request), result);
+      this.#write(bus.write(guestAddr, size, dataOf(request)), result);
     }
   }
 
-  #write(guestAddr: number, size: number, value: bigint, result: CopyResult): void {
-    const held = this.#bus.write(guestAddr, size, value);
+  #write(held: Promise<void> | undefined, result: AccessResult): void {
     if (held === undefined) return;
     result.held = result.held === undefined ? held : Promise.all([result.held, held]);
   }
 
-  #repeat(request: IoreqRequest, result: CopyResult): void {
+  #repeat(bus: Bus, request: IoreqRequest, result: AccessResult): void {
     const { size, count, isRead, dataIsPtr } = request;
     const step = request.backwards ? -size : size;
+    // A string instruction on a port names the same port each time (INS and OUTS of x86).
+    const stride = bus.space === 'port' ? 0 : step;
     const base = request.addrHigh * TWO_32 + request.addrLow;
     const pointer = request.dataHigh * TWO_32 + request.dataLow;
     const bytes = new Uint8Array(this.#scratch.buffer, 0, size);
     for (let i = 0; i < count; i++) {
-      const guestAddr = base + step * i;
+      const guestAddr = base + stride * i;
       const operand = pointer + step * i;
       if (!this.#inReach(guestAddr, size) || (dataIsPtr && !this.#inMemory(operand, size))) {
         result.value = allOnes(size);
@@ -94,14 +102,14 @@ export class CopyRequest {
         return;
       }
       if (!dataIsPtr) {
-        this.#once(request, guestAddr, result);
+        this.#once(bus, request, guestAddr, result);
       } else if (isRead) {
-        this.#scratch.setBigUint64(0, this.#bus.read(guestAddr, size), true);
+        this.#scratch.setBigUint64(0, bus.read(guestAddr, size), true);
         this.#memory().write(guestAddress(operand), bytes);
       } else {
         this.#scratch.setBigUint64(0, 0n);
         this.#memory().read(guestAddress(operand), bytes);
-        this.#write(guestAddr, size, this.#scratch.getBigUint64(0, true), result);
+        this.#write(bus.write(guestAddr, size, this.#scratch.getBigUint64(0, true)), result);
       }
     }
   }

@@ -1,6 +1,6 @@
 import { type EventFd, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
-import { IoreqError } from './errors.ts';
-import type { IrqLine, IrqSource } from './irq.ts';
+import { VmError } from './errors.ts';
+import type { IrqLine, IrqSource, LineInterrupt } from './irq.ts';
 import type { WireEnd } from './irq-wires.ts';
 import { type Wiring, WiringSet } from './wiring.ts';
 
@@ -13,7 +13,7 @@ export type MakeIrqfd = (
 
 /** What a {@link ConnectedIrq} is made of. */
 export interface ConnectedIrqParts {
-  readonly irq: IrqLine;
+  readonly interrupt: LineInterrupt;
   readonly end: WireEnd;
   readonly makeIrqfd: MakeIrqfd;
   readonly logger: Logger;
@@ -21,15 +21,15 @@ export interface ConnectedIrqParts {
   readonly onClose: (source: IrqSource) => void;
 }
 
-/** A device connected to an interrupt of a virtual machine. */
+/** A device connected to an interrupt line of a virtual machine. */
 export class ConnectedIrq implements IrqSource {
-  readonly irq: IrqLine;
+  readonly interrupt: LineInterrupt;
   readonly #parts: ConnectedIrqParts;
   readonly #irqfds = new WiringSet();
   #live = true;
 
   constructor(parts: ConnectedIrqParts) {
-    this.irq = parts.irq;
+    this.interrupt = parts.interrupt;
     this.#parts = parts;
   }
 
@@ -44,17 +44,15 @@ export class ConnectedIrq implements IrqSource {
 
   irqfd(eventfd: EventFd, onSignal: () => void = () => this.raise()): Wiring {
     this.#check('wire');
-    const { kernelAssisted, undo } = this.#parts.makeIrqfd(this.irq, eventfd, onSignal);
+    const { kernelAssisted, undo } = this.#parts.makeIrqfd(this.interrupt.irq, eventfd, onSignal);
     return this.#irqfds.add(kernelAssisted, undo);
   }
 
   #check(action: string): void {
     if (this.#live) return;
-    throw new IoreqError(
-      'CLOSED',
-      `Cannot ${action} interrupt ${this.irq}: it is no longer connected`,
-      { irq: this.irq },
-    );
+    const { irq } = this.interrupt;
+    const text = `Cannot ${action} interrupt ${irq}: it is no longer connected`;
+    throw new VmError('CLOSED', text, { irq });
   }
 
   close(): void {
@@ -67,7 +65,7 @@ export class ConnectedIrq implements IrqSource {
     } catch (error) {
       // A domain that is gone has no line to lower.
       this.#parts.logger.debug(
-        { irq: this.irq, error: errorMessage(error) },
+        { irq: this.interrupt.irq, error: errorMessage(error) },
         'could not lower an interrupt, going on',
       );
     }

@@ -4,7 +4,7 @@ import type { GuestMemory } from '@node-vmm/vm-memory';
 export interface GuestMmio {
   /**
    * @param size - 1, 2, 4 or 8 bytes
-   * @throws {DriverError} TIMEOUT
+   * @throws {VmError} TIMEOUT
    */
   read(guestAddr: bigint, size: number): bigint;
   write(guestAddr: bigint, size: number, value: bigint): void;

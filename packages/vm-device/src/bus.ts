@@ -1,6 +1,7 @@
 import { type EventFd, errorMessage, hex, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
-import { IoreqError } from './errors.ts';
-import type { MmioHandler, MmioRange } from './mmio-handler.ts';
+import { type AddressRange, type AddressSpace, describeRange, SPACES } from './address-space.ts';
+import type { BusHandler } from './bus-handler.ts';
+import { VmError } from './errors.ts';
 import type { IoeventfdMatch } from './vm.ts';
 
 const ALL_ONES: Readonly<Record<number, bigint>> = {
@@ -11,7 +12,7 @@ const ALL_ONES: Readonly<Record<number, bigint>> = {
 };
 
 /** What a bus counted since it was made; read by metrics, never reset. */
-export interface MmioCounters {
+export interface BusCounters {
   reads: number;
   writes: number;
   /** Writes that signalled an eventfd instead of reaching a handler. */
@@ -21,6 +22,9 @@ export interface MmioCounters {
   /** Errors thrown by handlers, and eventfds that could not be signalled. */
   handlerErrors: number;
 }
+
+/** A window of the bus's own address space. */
+type Place = Omit<AddressRange, 'space'>;
 
 interface Ioeventfd {
   readonly offset: number;
@@ -32,7 +36,7 @@ interface Ioeventfd {
 interface Window {
   readonly base: number;
   readonly end: number;
-  readonly handler: MmioHandler;
+  readonly handler: BusHandler;
   /** By offset: usually one register, with a datamatch for each queue. */
   readonly ioeventfds: Map<number, Ioeventfd[]>;
 }
@@ -42,42 +46,44 @@ export function allOnes(size: number): bigint {
   return ALL_ONES[size] ?? (ALL_ONES[8] as bigint);
 }
 
-/** True for the sizes that an access can have: 1, 2, 4 and 8 bytes. */
-export function isAccessSize(size: number): boolean {
-  return ALL_ONES[size] !== undefined;
-}
-
 /**
- * Routes a guest's accesses to the handlers of the windows that they hit, and the writes that an
+ * One address space: routes a guest's accesses to the handlers of the windows that they hit, and the writes that an
  * ioeventfd asks for to its eventfd. Every access is answered: what matches nothing, or a handler
  * that throws, reads all ones; such writes are dropped.
  *
  * Addresses are plain numbers: no window lies above 2^53.
  */
-export class MmioBus {
-  readonly counters: MmioCounters = {
+export class Bus {
+  readonly counters: BusCounters = {
     reads: 0,
     writes: 0,
     ioeventfds: 0,
     unmatched: 0,
     handlerErrors: 0,
   };
+  readonly space: AddressSpace;
   readonly #logger: Logger;
   // Ascending and disjoint.
   readonly #windows: Window[] = [];
   #lastHit: Window | undefined;
 
-  constructor(options: { readonly logger?: Logger } = {}) {
+  constructor(space: AddressSpace, options: { readonly logger?: Logger } = {}) {
+    this.space = space;
     this.#logger = options.logger ?? silentLogger;
+  }
+
+  /** True for a width that an access can have here: 1, 2, 4 and, in memory, 8 bytes. */
+  isAccessSize(size: number): boolean {
+    return ALL_ONES[size] !== undefined && size <= SPACES[this.space].widest;
   }
 
   /**
    * Claims a window.
    *
    * @returns gives it back, with the ioeventfds in it; idempotent
-   * @throws {IoreqError} RANGE_IN_USE, BAD_RANGE
+   * @throws {VmError} RANGE_IN_USE, BAD_RANGE
    */
-  map(range: MmioRange, handler: MmioHandler): () => void {
+  map(range: Place, handler: BusHandler): () => void {
     const window = this.#checkRange(range, handler);
     const index = this.#windows.findIndex((other) => other.base >= window.end);
     this.#windows.splice(index < 0 ? this.#windows.length : index, 0, window);
@@ -88,23 +94,21 @@ export class MmioBus {
     };
   }
 
-  #checkRange(range: MmioRange, handler: MmioHandler): Window {
+  #checkRange(range: Place, handler: BusHandler): Window {
     const { base, length } = range;
     const end = base + BigInt(Number.isSafeInteger(length) ? length : 0);
-    const context = { guestAddr: base, length };
-    if (base < 0n || end <= base || end > BigInt(Number.MAX_SAFE_INTEGER)) {
-      const text = `Cannot map an MMIO window of ${length} bytes at ${hex(base)}: no such range`;
-      throw new IoreqError('BAD_RANGE', text, context);
+    const { space } = this;
+    const context = { space, guestAddr: base, length };
+    const what = describeRange({ space, base, length });
+    if (base < 0n || end <= base || end > BigInt(SPACES[space].end)) {
+      const text = `Cannot map ${what}: no such range`;
+      throw new VmError('BAD_RANGE', text, context);
     }
     const window = { base: Number(base), end: Number(end), handler, ioeventfds: new Map() };
     const other = this.#windows.find((w) => w.base < window.end && window.base < w.end);
     if (other !== undefined) {
-      throw new IoreqError(
-        'RANGE_IN_USE',
-        `Cannot map an MMIO window of ${length} bytes at ${hex(base)}: ` +
-          `it overlaps the one at ${hex(other.base)}`,
-        context,
-      );
+      const text = `Cannot map ${what}: it overlaps the one at ${hex(other.base)}`;
+      throw new VmError('RANGE_IN_USE', text, context);
     }
     return window;
   }
@@ -112,20 +116,21 @@ export class MmioBus {
   /**
    * The window that holds a register, for wirings made elsewhere.
    *
-   * @throws {IoreqError} NOT_MAPPED
+   * @throws {VmError} NOT_MAPPED
    */
-  windowOf(guestAddr: bigint, length: number): MmioRange {
+  windowOf(guestAddr: bigint, length: number): AddressRange {
     const { base, end } = this.#windowOf(guestAddr, length);
-    return { base: BigInt(base), length: end - base };
+    return { space: this.space, base: BigInt(base), length: end - base };
   }
 
   #windowOf(guestAddr: bigint, length: number): Window {
     const window = this.#find(Number(guestAddr), length);
     if (window !== undefined) return window;
-    throw new IoreqError(
+    const { window: kind, register } = SPACES[this.space];
+    throw new VmError(
       'NOT_MAPPED',
-      `Cannot wire the register at ${hex(guestAddr)}: no MMIO window holds it; map it first`,
-      { guestAddr, length },
+      `Cannot wire ${register} ${hex(guestAddr)}: it is not in ${kind} that was mapped; map it first`,
+      { space: this.space, guestAddr, length },
     );
   }
 
@@ -133,7 +138,7 @@ export class MmioBus {
    * Signals an eventfd for matching writes instead of calling the handler.
    *
    * @returns undoes it; idempotent
-   * @throws {IoreqError} NOT_MAPPED, IOEVENTFD_IN_USE
+   * @throws {VmError} NOT_MAPPED, IOEVENTFD_IN_USE
    */
   addIoeventfd(match: IoeventfdMatch, eventfd: EventFd): () => void {
     const { guestAddr, length, datamatch } = match;
@@ -145,10 +150,10 @@ export class MmioBus {
       other.length === length &&
       (datamatch === undefined || other.datamatch === undefined || other.datamatch === datamatch);
     if (entries.some(collides)) {
-      throw new IoreqError(
+      throw new VmError(
         'IOEVENTFD_IN_USE',
-        `Cannot wire the register at ${hex(guestAddr)}: another ioeventfd takes these writes`,
-        { guestAddr, length },
+        `Cannot wire ${SPACES[this.space].register} ${hex(guestAddr)}: another ioeventfd takes these writes`,
+        { space: this.space, guestAddr, length },
       );
     }
     entries.push(entry);
@@ -237,14 +242,16 @@ export class MmioBus {
 
   #unmatched(guestAddr: number, size: number): bigint {
     if (this.counters.unmatched++ === 0) {
-      this.#logger.warn({ guestAddr: hex(guestAddr), size }, 'MMIO access to nothing, logged once');
+      const context = { space: this.space, guestAddr: hex(guestAddr), size };
+      this.#logger.warn(context, 'access to nothing, logged once of its address space');
     }
     return allOnes(size);
   }
 
   #failed(access: string, guestAddr: number, error: unknown): void {
     if (this.counters.handlerErrors++ > 0) return;
-    const context = { access, guestAddr: hex(guestAddr), error: errorMessage(error) };
-    this.#logger.error(context, 'MMIO handler failed, logged once');
+    const { space } = this;
+    const context = { access, space, guestAddr: hex(guestAddr), error: errorMessage(error) };
+    this.#logger.error(context, 'handler of a window failed, logged once of its address space');
   }
 }

@@ -1,4 +1,4 @@
-import { IoreqError } from './errors.ts';
+import { VmError } from './errors.ts';
 import type { IrqLine, IrqTrigger } from './irq.ts';
 
 /** What carries an interrupt: messages that are interrupts each by itself, or a wire. */
@@ -85,7 +85,7 @@ export class IrqWires {
     this.#set = set;
   }
 
-  /** @throws {IoreqError} IRQ_IN_USE */
+  /** @throws {VmError} IRQ_IN_USE */
   connect(irq: IrqLine, carrier: IrqCarrier): WireEnd {
     const known = this.#wires.get(irq);
     if (known !== undefined) this.#checkShared(irq, known, carrier);
@@ -98,10 +98,10 @@ export class IrqWires {
 
   #checkShared(irq: IrqLine, known: IrqWire, carrier: IrqCarrier): void {
     const refuse = (state: string): never => {
-      throw new IoreqError(
+      throw new VmError(
         'IRQ_IN_USE',
         `Cannot connect interrupt ${irq} of ${this.#name}: ${state}`,
-        { irq },
+        { vm: this.#name, irq },
       );
     };
     if (known.carrier !== carrier) {

@@ -1,4 +1,5 @@
 import { CodedError } from '@node-vmm/vmm-sys-util/errors';
+import type { AddressSpace } from './address-space.ts';
 
 /**
  * What went wrong:
@@ -10,11 +11,13 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `IOEVENTFD_IN_USE`: an ioeventfd already takes these writes
  * - `BAD_IRQ`: the virtual machine has no such interrupt, or not for devices
  * - `IRQ_IN_USE`: another device has the interrupt, and it cannot be shared
- * - `NOT_SUPPORTED`: kernel or hypervisor cannot do what was asked for
+ * - `NOT_SUPPORTED`: the machine has no such address space or kind of interrupt, or kernel or
+ *   hypervisor cannot do what was asked for
  * - `HYPERVISOR`: the hypervisor refused; `cause` says why
+ * - `TIMEOUT`: guest side: nobody answers an access
  * - `CLOSED`: the virtual machine was closed
  */
-export type IoreqErrorCode =
+export type VmErrorCode =
   | 'BAD_RANGE'
   | 'RANGE_IN_USE'
   | 'RANGE_IS_MEMORY'
@@ -25,18 +28,22 @@ export type IoreqErrorCode =
   | 'IRQ_IN_USE'
   | 'NOT_SUPPORTED'
   | 'HYPERVISOR'
+  | 'TIMEOUT'
   | 'CLOSED';
 
 /** Values that belong to an error, as far as they are known. */
-export interface IoreqErrorContext {
+export interface VmErrorContext {
+  /** The machine's name: `xen:3`. */
+  readonly vm?: string;
+  readonly space?: AddressSpace;
+  /** Address in that space, in guest physical memory where none is named. */
   readonly guestAddr?: bigint;
   /** Bytes. */
   readonly length?: number;
   readonly irq?: number;
-  readonly domid?: number;
 }
 
-/** An error of a virtual machine's MMIO and notification wiring: `code` says which. */
-export class IoreqError extends CodedError<IoreqErrorCode, IoreqErrorContext> {
-  static override readonly brand = '@node-vmm/ioreq-eventfd/IoreqError';
+/** An error of a virtual machine's address spaces, wirings and interrupts: `code` says which. */
+export class VmError extends CodedError<VmErrorCode, VmErrorContext> {
+  static override readonly brand = '@node-vmm/vm-device/VmError';
 }

@@ -1,12 +1,15 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import type { EventFd } from '@node-vmm/vmm-sys-util';
-import type { IrqLine, IrqOptions, IrqSource } from './irq.ts';
-import type { MmioHandler, MmioRange } from './mmio-handler.ts';
+import type { AddressRange, AddressSpace } from './address-space.ts';
+import type { BusHandler } from './bus-handler.ts';
+import type { Interrupt, IrqSource } from './irq.ts';
 import type { Wiring } from './wiring.ts';
 
 /** A guest's write that signals an eventfd instead of reaching a handler; as KVM_IOEVENTFD. */
 export interface IoeventfdMatch {
-  /** Guest physical address of the register. */
+  /** Default `memory`, as KVM_IOEVENTFD_FLAG_PIO is not set by default. */
+  readonly space?: AddressSpace;
+  /** Address of the register: guest physical, or its port. */
   readonly guestAddr: bigint;
   /** Width of the write in bytes: 1, 2, 4 or 8. */
   readonly length: 1 | 2 | 4 | 8;
@@ -19,7 +22,7 @@ export type NotificationMode = 'auto' | 'kernel' | 'user';
 
 /**
  * A virtual machine whose devices live in this process: what a front-end needs of any hypervisor.
- * Xen and the simulated VM implement it now, KVM will.
+ * Xen and the simulated machine implement it in `ioreq-eventfd`.
  */
 export interface Vm extends Disposable {
   /** For messages: `xen:3`. */
@@ -28,19 +31,20 @@ export interface Vm extends Disposable {
   readonly memory: GuestMemory;
 
   /**
-   * Claims a window of guest physical address space; the handler serves what no ioeventfd takes.
+   * Claims a window of an address space; the handler serves what no ioeventfd takes.
    *
-   * @throws {IoreqError} RANGE_IN_USE, RANGE_IS_MEMORY, RANGE_RESERVED, BAD_RANGE, CLOSED, or
-   * HYPERVISOR when it refuses
+   * @throws {VmError} NOT_SUPPORTED when the machine does not have the address space, RANGE_IN_USE,
+   * RANGE_IS_MEMORY, RANGE_RESERVED, BAD_RANGE, CLOSED, or HYPERVISOR when it refuses
    */
-  mapMmio(range: MmioRange, handler: MmioHandler): Wiring;
+  map(range: AddressRange, handler: BusHandler): Wiring;
 
   /**
    * Signals `eventfd` when the guest writes a register. The eventfd stays the caller's and must be
    * open until the wiring is closed.
    *
-   * @throws {IoreqError} NOT_MAPPED when no claimed window holds the register, IOEVENTFD_IN_USE,
-   * NOT_SUPPORTED in mode `kernel` when the kernel cannot
+   * @throws {VmError} NOT_MAPPED when no claimed window holds the register, IOEVENTFD_IN_USE,
+   * NOT_SUPPORTED when the machine does not have the address space, and in mode `kernel` when the
+   * kernel cannot
    */
   ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring;
 
@@ -48,9 +52,10 @@ export interface Vm extends Disposable {
    * Connects a device to an interrupt. Several devices may be connected to one, unless it is an
    * edge-triggered wire.
    *
-   * @throws {IoreqError} BAD_IRQ, IRQ_IN_USE, CLOSED
+   * @throws {VmError} BAD_IRQ, IRQ_IN_USE, NOT_SUPPORTED for a kind that the machine does not have,
+   * CLOSED
    */
-  connectIrq(irq: IrqLine, options?: IrqOptions): IrqSource;
+  connectIrq(interrupt: Interrupt): IrqSource;
 
   /** Gives everything back to the hypervisor, open wirings and sources included. Idempotent. */
   close(): void;

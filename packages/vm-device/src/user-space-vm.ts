@@ -1,11 +1,12 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { type EventFd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { type AddressRange, type AddressSpace, describeRange, SPACES } from './address-space.ts';
+import { Bus } from './bus.ts';
+import type { BusHandler } from './bus-handler.ts';
 import { ConnectedIrq } from './connected-irq.ts';
-import { IoreqError } from './errors.ts';
-import type { IrqLine, IrqOptions, IrqSource, IrqTrigger } from './irq.ts';
+import { VmError } from './errors.ts';
+import type { Interrupt, IrqLine, IrqSource, LineInterrupt } from './irq.ts';
 import { type IrqCarrier, IrqWires } from './irq-wires.ts';
-import { MmioBus } from './mmio-bus.ts';
-import type { MmioHandler, MmioRange } from './mmio-handler.ts';
 import { watchIrqfd } from './user-irqfd.ts';
 import type { IoeventfdMatch, Vm } from './vm.ts';
 import { type Wiring, WiringSet } from './wiring.ts';
@@ -13,6 +14,8 @@ import { type Wiring, WiringSet } from './wiring.ts';
 /** What a {@link UserSpaceVm} works with. */
 export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly name: string;
+  /** Address spaces besides memory in which accesses can reach a device of this process. */
+  readonly spaces: readonly Exclude<AddressSpace, 'memory'>[];
   /**
    * Gets hold of guest memory; called once, when it is first used, so that a device can be in place
    * before all of a large guest's memory is mapped. What it returns is closed with the VM.
@@ -22,13 +25,16 @@ export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly logger: Logger;
 }
 
+/** A bus for each address space that a machine has. All have memory. */
+export type Buses = { readonly memory: Bus } & Readonly<Partial<Record<AddressSpace, Bus>>>;
+
 /**
  * The part of a `Vm` that needs no hypervisor: windows, ioeventfds matched on the bus, irqfds watched
  * by this process, interrupt wires, and the closing of what users leave open.
  */
 export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implements Vm {
   readonly name: string;
-  readonly bus: MmioBus;
+  readonly buses: Buses;
   protected readonly poller: Poller;
   protected readonly logger: Logger;
   protected readonly wirings: WiringSet = new WiringSet();
@@ -43,7 +49,9 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     this.#openMemory = components.memory;
     this.poller = components.poller;
     this.logger = components.logger;
-    this.bus = new MmioBus({ logger: components.logger });
+    const { logger } = components;
+    const others = components.spaces.map((space) => [space, new Bus(space, { logger })]);
+    this.buses = { memory: new Bus('memory', { logger }), ...Object.fromEntries(others) };
     this.#irqWires = new IrqWires(this.name, (irq, level) => this.setIrq(irq, level));
   }
 
@@ -51,7 +59,7 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     return this.#live;
   }
 
-  /** @throws {IoreqError} CLOSED, or what getting hold of it throws */
+  /** @throws {VmError} CLOSED, or what getting hold of it throws */
   get memory(): M {
     if (this.#memory === undefined) {
       this.checkLive('use guest memory');
@@ -60,9 +68,10 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     return this.#memory;
   }
 
-  mapMmio(range: MmioRange, handler: MmioHandler): Wiring {
-    this.checkLive(`map an MMIO window at ${hex(range.base)}`);
-    const unmap = this.bus.map(range, handler);
+  map(range: AddressRange, handler: BusHandler): Wiring {
+    const action = `map ${describeRange(range)}`;
+    this.checkLive(action);
+    const unmap = this.busOf(range.space, action).map(range, handler);
     let withdraw: () => void;
     try {
       withdraw = this.claim(range);
@@ -77,16 +86,23 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
   }
 
   ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
-    this.checkLive(`wire the register at ${hex(match.guestAddr)}`);
-    return this.wirings.add(false, this.bus.addIoeventfd(match, eventfd));
+    const { space = 'memory', guestAddr } = match;
+    const action = `wire ${SPACES[space].register} ${hex(guestAddr)}`;
+    this.checkLive(action);
+    return this.wirings.add(false, this.busOf(space, action).addIoeventfd(match, eventfd));
   }
 
-  connectIrq(irq: IrqLine, options: IrqOptions = {}): IrqSource {
-    this.checkLive(`connect interrupt ${irq}`);
+  connectIrq(interrupt: Interrupt): IrqSource {
+    this.checkLive('connect an interrupt');
+    if (interrupt.kind === 'message') {
+      const text = `Cannot connect a message interrupt of ${this.name}: it has lines only`;
+      throw new VmError('NOT_SUPPORTED', text, { vm: this.name, guestAddr: interrupt.address });
+    }
+    const { irq } = interrupt;
     this.checkIrq(irq);
     const source = new ConnectedIrq({
-      irq,
-      end: this.#irqWires.connect(irq, this.carrierOf(irq, options.trigger)),
+      interrupt,
+      end: this.#irqWires.connect(irq, this.carrierOf(interrupt)),
       makeIrqfd: (...irqfd) => this.makeIrqfd(...irqfd),
       logger: this.logger,
       onClose: (closed) => this.#irqSources.delete(closed),
@@ -106,24 +122,35 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
   }
 
   /** Tells the hypervisor of a window. @returns undoes it, without throwing */
-  protected abstract claim(range: MmioRange): () => void;
-  /** @throws {IoreqError} BAD_IRQ */
+  protected abstract claim(range: AddressRange): () => void;
+  /** @throws {VmError} BAD_IRQ */
   protected abstract checkIrq(irq: IrqLine): void;
   /** What carries an interrupt that {@link checkIrq} found good. */
-  protected abstract carrierOf(irq: IrqLine, trigger: IrqTrigger | undefined): IrqCarrier;
+  protected abstract carrierOf(interrupt: LineInterrupt): IrqCarrier;
   /**
    * Sets an input of the guest's interrupt controller. For a message only `true` comes, for each.
    *
-   * @throws {IoreqError} HYPERVISOR
+   * @throws {VmError} HYPERVISOR
    */
   protected abstract setIrq(irq: IrqLine, level: boolean): void;
   /** Gives everything back; wirings and interrupts are closed already. Called once, must not throw. */
   protected abstract release(): void;
 
-  /** @throws {IoreqError} CLOSED */
+  /** @throws {VmError} CLOSED */
   protected checkLive(action: string): void {
     if (this.#live) return;
-    throw new IoreqError('CLOSED', `Cannot ${action}: ${this.name} is closed`);
+    throw new VmError('CLOSED', `Cannot ${action}: ${this.name} is closed`, { vm: this.name });
+  }
+
+  /**
+   * @param action - for the message: `map ...`
+   * @throws {VmError} NOT_SUPPORTED
+   */
+  protected busOf(space: AddressSpace, action: string): Bus {
+    const bus = this.buses[space];
+    if (bus !== undefined) return bus;
+    const text = `Cannot ${action}: ${this.name} has no ${SPACES[space].whole} for devices`;
+    throw new VmError('NOT_SUPPORTED', text, { vm: this.name, space });
   }
 
   close(): void {

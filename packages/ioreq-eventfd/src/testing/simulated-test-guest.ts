@@ -1,9 +1,20 @@
+import type { AddressSpace, IrqLine } from '@node-vmm/vm-device';
+import type { AccessPlace, GuestUnderTest } from '@node-vmm/vm-device/testing';
 import { dupFd, EventFd, type Fd, MainPoller, Mapping, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
-import { IOREQ_TYPE_COPY, STATE_IORESP_READY } from './ioreq-layout.ts';
-import { emptyRequest, IoreqPage, type IoreqRequest } from './ioreq-page.ts';
-import type { IrqLine } from './irq.ts';
-import type { SimulatedMachine } from './simulated-machine.ts';
-import type { GuestUnderTest } from './vm-compliance.ts';
+import {
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PCI_CONFIG,
+  IOREQ_TYPE_PIO,
+  STATE_IORESP_READY,
+} from '../ioreq-layout.ts';
+import { emptyRequest, IoreqPage, type IoreqRequest } from '../ioreq-page.ts';
+import type { SimulatedMachine } from '../simulated-machine.ts';
+
+const TYPES: Readonly<Record<AddressSpace, number>> = {
+  memory: IOREQ_TYPE_COPY,
+  port: IOREQ_TYPE_PIO,
+  'pci-config': IOREQ_TYPE_PCI_CONFIG,
+};
 
 /**
  * The guest of a simulated machine, in the same thread as the machine: accesses are promises. For
@@ -29,12 +40,17 @@ export class SimulatedTestGuest implements GuestUnderTest, Disposable {
     this.#lines = new Map(machine.irqs.map(({ irq, lineFd }) => [irq, eventfd(lineFd)]));
   }
 
-  read(guestAddr: bigint, size: number, vcpu = 0): Promise<bigint> {
-    return this.access({ ...copyOf(guestAddr, size, 0n), isRead: true }, vcpu);
+  read(address: bigint, size: number, place: AccessPlace = {}): Promise<bigint> {
+    return this.access({ ...requestOf(address, size, 0n, place), isRead: true }, place.vcpu);
   }
 
-  async write(guestAddr: bigint, size: number, value: bigint, vcpu = 0): Promise<void> {
-    await this.access(copyOf(guestAddr, size, value), vcpu);
+  async write(
+    address: bigint,
+    size: number,
+    value: bigint,
+    place: AccessPlace = {},
+  ): Promise<void> {
+    await this.access(requestOf(address, size, value, place), place.vcpu);
   }
 
   /** Any request, hostile ones included. */
@@ -80,15 +96,20 @@ export class SimulatedTestGuest implements GuestUnderTest, Disposable {
   }
 }
 
-function copyOf(guestAddr: bigint, size: number, value: bigint): IoreqRequest {
+function requestOf(
+  address: bigint,
+  size: number,
+  value: bigint,
+  { space = 'memory' }: AccessPlace,
+): IoreqRequest {
   return {
     ...emptyRequest(),
-    addrLow: Number(guestAddr & 0xffff_ffffn),
-    addrHigh: Number(guestAddr >> 32n),
+    addrLow: Number(address & 0xffff_ffffn),
+    addrHigh: Number(address >> 32n),
     dataLow: Number(value & 0xffff_ffffn),
     dataHigh: Number(value >> 32n),
     count: 1,
     size,
-    type: IOREQ_TYPE_COPY,
+    type: TYPES[space],
   };
 }
