@@ -11,9 +11,11 @@ import {
   type Readiness,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
-import type { CreateDevice, DeviceQueue, VhostUserDevice } from './device.ts';
+import type { CreateDevice, DeviceContext, DeviceQueue, VhostUserDevice } from './device.ts';
 import { describeDevice } from './device-description.ts';
 import { VhostUserBackendError } from './errors.ts';
+import { HostLinks, type HostLinksEnvironment } from './host-links.ts';
+import type { HostErrorRecord } from './host-protocol.ts';
 import { LentMemory } from './lent-memory.ts';
 import type { DeviceCall, WorkerPulse } from './pulse.ts';
 import { Vring, type VringOwner } from './vring.ts';
@@ -40,6 +42,8 @@ export interface DeviceEnvironment {
   readonly pulse: WorkerPulse;
   schedule(ring: Vring): void;
   configChanged(): void;
+  readonly connectHost: HostLinksEnvironment['connect'];
+  readonly turn: HostLinksEnvironment['turn'];
   memoryReleased(generation: number): void;
   /** The front-end's eventfd blocked this thread. */
   notifyStalled(): void;
@@ -51,30 +55,56 @@ export class HostedDevice implements VringOwner {
   readonly description: DeviceDescription;
   readonly #environment: DeviceEnvironment;
   readonly #watches = new Set<Watch>();
+  readonly #hosts: HostLinks;
   readonly #device: VhostUserDevice;
   readonly #rings: readonly Vring[];
   #memory = new LentMemory(0, []);
   #retiring: LentMemory[] = [];
   #failed = false;
   #muted = false;
+  /** Who is told of the end of its making; afterwards failures are the environment's. */
+  #made: ((error?: unknown) => void) | undefined;
 
   /** @throws {VhostUserBackendError} INVALID_DEVICE; and whatever the device's constructor throws */
   constructor(create: CreateDevice<unknown>, options: unknown, environment: DeviceEnvironment) {
     this.#environment = environment;
     const { logger } = environment;
     const poller: Poller = { watch: (...args) => this.#watch(...args) };
-    const context = { logger, poller, configChanged: () => environment.configChanged() };
+    const { connectHost: connect, turn } = environment;
+    const hosts = new HostLinks({ poller, connect, turn });
+    this.#hosts = hosts;
+    const context: DeviceContext = {
+      logger,
+      poller,
+      configChanged: () => environment.configChanged(),
+      hostThread: (host) => hosts.open(host),
+    };
     let device: VhostUserDevice | undefined;
     try {
       device = this.#run('createDevice', () => create(options, context));
       this.description = describeDevice(environment.name, device);
     } catch (error) {
       device?.[Symbol.dispose]?.();
+      hosts.close();
       this.#closeWatches();
       throw error;
     }
     this.#device = device;
     this.#rings = this.description.queueMaxSizes.map((_, index) => new Vring(index, this));
+  }
+
+  /** Calls back, perhaps at once, when the host threads of its making are there, or one is not. */
+  whenReady(made: (error?: unknown) => void): void {
+    this.#made = made;
+    this.#hosts.whenReady(() => {
+      this.#made = undefined;
+      made();
+    });
+  }
+
+  hostLost(link: number, record: HostErrorRecord): void {
+    const error = this.#hosts.lost(link, record);
+    if (error !== undefined) this.#fail(error);
   }
 
   get retiring(): boolean {
@@ -231,6 +261,7 @@ export class HostedDevice implements VringOwner {
     try {
       this.#run('Symbol.dispose', () => this.#device[Symbol.dispose]());
     } finally {
+      this.#hosts.close();
       this.#closeWatches();
       this.#forgetMemory();
     }
@@ -315,10 +346,14 @@ export class HostedDevice implements VringOwner {
     if (this.#failed) return;
     this.#failed = true;
     for (const ring of this.#rings) ring.stop();
+    this.#hosts.close();
     this.#closeWatches();
     // The main thread unmaps it when it hears: whatever the device still does then, as in its
     // disposal, must find it closed and not gone.
     this.#forgetMemory();
-    this.#environment.failed(error);
+    const made = this.#made;
+    this.#made = undefined;
+    if (made === undefined) this.#environment.failed(error);
+    else made(error);
   }
 }

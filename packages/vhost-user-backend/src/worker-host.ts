@@ -9,18 +9,12 @@ import {
 } from '@node-vmm/vmm-sys-util';
 import type { CreateDevice } from './device.ts';
 import { errorRecord, importErrorRecord } from './error-record.ts';
-import { VhostUserBackendError } from './errors.ts';
+import { VhostUserBackendError, type VhostUserBackendErrorCode } from './errors.ts';
 import { HostedDevice } from './hosted-device.ts';
 import { PortLogger } from './port-logger.ts';
 import { WorkerPulse } from './pulse.ts';
 import type { Vring } from './vring.ts';
-import type {
-  DeviceDescription,
-  Params,
-  WorkerData,
-  WorkerMessage,
-  WorkerRequest,
-} from './worker-protocol.ts';
+import type { Params, WorkerData, WorkerMessage, WorkerRequest } from './worker-protocol.ts';
 
 /**
  * A worker thread: blocks in `epoll_wait`, serves kicks, and answers the main thread's requests
@@ -33,6 +27,8 @@ export class WorkerHost {
   readonly #devices = new Map<number, HostedDevice>();
   /** Requests that need JavaScript's own event loop, which does not turn while ours does. */
   readonly #imports: WorkerRequest<'addDevice'>[] = [];
+  /** Likewise: ports of host threads that are being closed. */
+  readonly #turns: Promise<unknown>[] = [];
   #runnable: Vring[] = [];
   #served: Vring[] = [];
 
@@ -55,6 +51,7 @@ export class WorkerHost {
       for (let next = this.#imports.shift(); next !== undefined; next = this.#imports.shift()) {
         await this.#addDevice(next);
       }
+      while (this.#turns.length > 0) await this.#turns.shift();
     }
     for (const device of this.#devices.values()) closeQuietly(device);
     this.#loop.close();
@@ -94,12 +91,24 @@ export class WorkerHost {
   async #addDevice({ id, params }: WorkerRequest<'addDevice'>): Promise<void> {
     try {
       const module = await this.#import(params.module);
-      this.#answer(id, this.#create(params, module.createDevice));
+      const device = this.#create(params, module.createDevice);
+      device.whenReady((error) => {
+        if (error === undefined) this.#answer(id, device.description);
+        else this.#refuseDevice(id, params, error);
+      });
     } catch (error) {
-      const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
-      const record = await importErrorRecord(error, code, params.module);
+      const record = await importErrorRecord(error, makingCode(error), params.module);
       this.#post({ type: 'refusal', id, error: record });
     }
+  }
+
+  /** A host thread that it needs could not be started. */
+  #refuseDevice(id: number, params: Params<'addDevice'>, error: unknown): void {
+    const device = this.#device(params.device);
+    this.#devices.delete(params.device);
+    closeQuietly(device);
+    const record = errorRecord(error, makingCode(error), params.module);
+    this.#post({ type: 'refusal', id, error: record });
   }
 
   async #import(url: string): Promise<{ createDevice?: unknown }> {
@@ -111,7 +120,7 @@ export class WorkerHost {
     }
   }
 
-  #create(params: Params<'addDevice'>, create: unknown): DeviceDescription {
+  #create(params: Params<'addDevice'>, create: unknown): HostedDevice {
     const { device: id, name, module } = params;
     if (typeof create !== 'function') {
       throw new VhostUserBackendError(
@@ -128,6 +137,9 @@ export class WorkerHost {
       pulse: this.#pulse,
       schedule: this.#schedule,
       configChanged: () => this.#post({ type: 'configChanged', device: id }),
+      connectHost: (request, transfer) =>
+        this.#port.postMessage({ type: 'connectHost', device: id, ...request }, transfer),
+      turn: (until) => this.#turns.push(until),
       notifyStalled: () => this.#post({ type: 'notifyStalled', device: id }),
       memoryReleased: (generation) =>
         this.#post({ type: 'memoryReleased', device: id, generation }),
@@ -139,7 +151,7 @@ export class WorkerHost {
         }),
     });
     this.#devices.set(id, hosted);
-    return hosted.description;
+    return hosted;
   }
 
   #execute(request: WorkerRequest): unknown {
@@ -186,6 +198,10 @@ export class WorkerHost {
         const { ring, fd } = (request as WorkerRequest<'setErr'>).params;
         return device.setErr(ring, fd);
       }
+      case 'hostLost': {
+        const { link, error } = (request as WorkerRequest<'hostLost'>).params;
+        return device.hostLost(link, error);
+      }
       case 'counters':
         return device.counters();
       default:
@@ -213,6 +229,10 @@ export class WorkerHost {
   #post(message: WorkerMessage): void {
     this.#port.postMessage(message);
   }
+}
+
+function makingCode(error: unknown): VhostUserBackendErrorCode {
+  return VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
 }
 
 function closeQuietly(device: HostedDevice): void {

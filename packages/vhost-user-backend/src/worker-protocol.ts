@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import type { VhostUserBackendErrorCode } from './errors.ts';
+import type { ConnectHost, HostErrorRecord } from './host-protocol.ts';
 
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
 // numbers whose owner is the main thread, which closes one only after the worker has let go of it.
@@ -101,6 +102,8 @@ export interface WorkerCalls {
   setCall: { params: { device: number; ring: number; fd: number | undefined }; result: undefined };
   setErr: { params: { device: number; ring: number; fd: number | undefined }; result: undefined };
   counters: { params: { device: number }; result: RingCounters[] };
+  /** Answered once the device has let go of that connection's eventfd. */
+  hostLost: { params: { device: number; link: number; error: HostErrorRecord }; result: undefined };
 }
 
 export type WorkerCallName = keyof WorkerCalls;
@@ -126,6 +129,7 @@ export type WorkerMessage =
   | { readonly type: 'answer'; readonly id: number; readonly result: unknown }
   | { readonly type: 'refusal'; readonly id: number; readonly error: ErrorRecord }
   | { readonly type: 'configChanged'; readonly device: number }
+  | ConnectHost
   | { readonly type: 'notifyStalled'; readonly device: number }
   | { readonly type: 'memoryReleased'; readonly device: number; readonly generation: number }
   | { readonly type: 'deviceFailed'; readonly device: number; readonly error: ErrorRecord }
