@@ -44,7 +44,7 @@ export class HostLink implements HostThread {
 
   request(request: unknown, answered: HostAnswer): void {
     if (!this.#live) throw new TypeError('Cannot ask a host thread: the connection is closed');
-    const message: HostRequest = { request };
+    const message: HostRequest = { type: 'request', request };
     this.#port.postMessage(message);
     this.#waiting.push(answered);
   }
@@ -53,8 +53,10 @@ export class HostLink implements HostThread {
     if (!this.#live) return;
     this.#live = false;
     this.#waiting.length = 0;
-    // In this order: the main thread closes the eventfd once the other side sees the port close.
+    // In this order: the main thread closes the eventfd when the other side has read this.
     this.#watch.close();
+    const last: HostRequest = { type: 'close' };
+    this.#port.postMessage(last);
     const closed = new Promise<void>((resolve) => {
       this.#port.once('close', resolve);
     });

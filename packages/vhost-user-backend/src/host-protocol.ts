@@ -66,9 +66,10 @@ export type HostEvent =
   | { readonly type: 'failed'; readonly error: HostErrorRecord };
 
 /** From a worker to a host thread, by the port of a connection. */
-export interface HostRequest {
-  readonly request: unknown;
-}
+export type HostRequest =
+  | { readonly type: 'request'; readonly request: unknown }
+  /** The last one: what was asked before and has not begun is not to be done. */
+  | { readonly type: 'close' };
 
 /** From a host thread to a worker: in the order of the requests. */
 export type HostMessage =

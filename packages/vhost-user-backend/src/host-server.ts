@@ -16,7 +16,10 @@ interface Connection {
   readonly port: MessagePort;
   /** The main thread's. */
   readonly wake: EventFd;
+  /** The one that the host works on is the first. */
   readonly requests: unknown[];
+  /** It has a place among the turns, or has its turn. */
+  inTurn: boolean;
   open: boolean;
 }
 
@@ -54,21 +57,29 @@ export class HostServer {
 
   #connect({ connection: id, port, wakeFd }: HostControl & { type: 'connect' }): void {
     const wake = EventFd.fromFd(asFd(wakeFd));
-    const connection: Connection = { id, port, wake, requests: [], open: true };
+    const connection: Connection = { id, port, wake, requests: [], inTurn: false, open: true };
     this.#connections.add(connection);
-    port.on('message', ({ request }: HostRequest) => this.#take(connection, request));
+    port.on('message', (message: HostRequest) => {
+      if (message.type === 'request') this.#take(connection, message.request);
+      else this.#drop(connection);
+    });
+    // A worker that ends in another way closes its ports, too.
     port.on('close', () => this.#drop(connection));
     post(connection, { type: 'ready' });
   }
 
   #take(connection: Connection, request: unknown): void {
     connection.requests.push(request);
-    if (connection.requests.length === 1) this.#turns.push(connection);
+    if (connection.inTurn) return;
+    connection.inTurn = true;
+    this.#turns.push(connection);
     if (!this.#serving) void this.#serve();
   }
 
   #drop(connection: Connection): void {
+    if (!connection.open) return;
     connection.open = false;
+    connection.port.close();
     connection.requests.length = 0;
     this.#connections.delete(connection);
     const event: HostEvent = { type: 'closed', connection: connection.id };
@@ -77,17 +88,22 @@ export class HostServer {
 
   async #serve(): Promise<void> {
     this.#serving = true;
+    // Immediates follow each other with a look at all ports in between; a message's event does not.
+    await setImmediate();
     while (!this.#ending) {
-      // Those who asked or went while the host was busy come first to the event loop.
-      await setImmediate();
       const connection = this.#turns.shift();
       if (connection === undefined) break;
-      if (connection.requests.length === 0) continue;
-      const message = await this.#answer(connection.requests[0]);
-      if (!connection.open) continue;
-      connection.requests.shift();
-      if (connection.requests.length > 0) this.#turns.push(connection);
-      post(connection, message);
+      if (connection.requests.length > 0) {
+        const message = await this.#answer(connection.requests[0]);
+        if (connection.open) {
+          connection.requests.shift();
+          post(connection, message);
+        }
+        // Those who asked or went while the host was busy: they come before this one's next.
+        await setImmediate();
+      }
+      connection.inTurn = connection.requests.length > 0;
+      if (connection.inTurn) this.#turns.push(connection);
     }
     this.#serving = false;
     if (this.#ending) this.#settle();
