@@ -32,6 +32,7 @@ export interface DeviceContext {
    * fails the devices that are connected to it, each for itself.
    *
    * @throws {SysError} when there are no descriptors left
+   * @throws {DataCloneError} when the options are not cloneable
    */
   hostThread(options: HostThreadOptions): HostThread;
 }

@@ -24,22 +24,27 @@ export class HostLink implements HostThread {
   readonly #waiting: HostAnswer[] = [];
   #live = true;
 
-  /** @throws {SysError} when there are no descriptors left */
+  /**
+   * @throws {SysError} when there are no descriptors left
+   * @throws {DataCloneError} what `connect` throws
+   */
   constructor(environment: HostLinkEnvironment) {
     this.#environment = environment;
     const wake = EventFd.create();
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    const { poller } = environment;
+    let watch: Watch | undefined;
     try {
-      this.#watch = watchControlPort(poller, port1, wake, (message) =>
+      watch = watchControlPort(environment.poller, port1, wake, (message) =>
         this.#onMessage(message as HostMessage),
       );
+      environment.connect(port2, wake.fd);
     } catch (error) {
+      watch?.close();
       wake.close();
       throw error;
     }
-    environment.connect(port2, wake.fd);
+    this.#watch = watch;
   }
 
   request(request: unknown, answered: HostAnswer): void {

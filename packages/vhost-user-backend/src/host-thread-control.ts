@@ -119,8 +119,8 @@ export class HostThreadControl {
    */
   exiting(timeout: number): boolean {
     if (!this.#live) return false;
-    Atomics.wait(this.#pulse, HOST_PULSE.LOADING, 1, timeout);
-    const busy = Atomics.load(this.#pulse, HOST_PULSE.BUSY) !== 0;
+    const stuck = Atomics.wait(this.#pulse, HOST_PULSE.LOADING, 1, timeout) === 'timed-out';
+    const busy = stuck || Atomics.load(this.#pulse, HOST_PULSE.BUSY) !== 0;
     if (busy) this.terminate();
     return busy;
   }

@@ -161,6 +161,26 @@ describe('a host thread', () => {
     expect(gate.created).toBe(3);
   });
 
+  it('is another one for a device that is made again', async () => {
+    const options = { key: 'a', options: { gate: gate.memory } };
+    const restart = { firstDelay: 1 };
+    const device = await bench().addDevice(options, { name: 'again', module: HOST, restart });
+    const first = await guestOf(device);
+    first.ring.submit([EXIT, 1]);
+    await until(() => failed.length === 1);
+    await until(() => device.failure === undefined);
+    expect(gate.created).toBe(2);
+    const { frontEnd, ring } = await guestOf(device);
+    ring.submit([ECHO, 2]);
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([2]);
+  });
+
+  it('is not connected to with options that cannot be cloned', async () => {
+    await expect(
+      bench().addDevice({ key: 'a', unclonable: true }, { module: HOST }),
+    ).rejects.toMatchObject({ code: 'INVALID_DEVICE' });
+  });
+
   it('that blocks holds up neither the end of its device nor that of the daemon', async () => {
     const device = await add('host', 'a');
     const { ring } = await guestOf(device);
