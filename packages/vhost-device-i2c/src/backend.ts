@@ -30,11 +30,15 @@ export const GROUP_PATIENCE_MS = 100;
 
 const FEATURES = 1n << BigInt(VIRTIO_I2C_F_ZERO_LENGTH_REQUEST);
 
-/** The group that the driver owes the rest of, and where it came from. */
+/** How long what waits may take to begin when its queue is about to stop, milliseconds. */
+export const STOPPING_PATIENCE_MS = 1000;
+
+/** The group that the driver owes the rest of. */
 interface Waiting {
-  readonly queue: DeviceQueue;
   /** Its number, from the executor. */
   readonly group: number;
+  /** Transfers made before. */
+  readonly transfers: number;
 }
 
 /** The virtio I2C adapter: VIRTIO 1.3 §5.16. */
@@ -46,7 +50,10 @@ export class I2cDevice implements VhostUserDevice {
   readonly #executor: GroupExecutor;
   readonly #timer = new TimerFd();
   readonly #watch: Watch;
+  #queue: DeviceQueue | undefined;
   #waiting: Waiting | undefined;
+  /** Called when the queue that is about to stop may do so. */
+  #stopped: (() => void) | undefined;
   #refused = false;
   #live = true;
 
@@ -61,7 +68,12 @@ export class I2cDevice implements VhostUserDevice {
   ) {
     this.#attachments = attachments;
     this.#logger = context.logger;
-    this.#executor = new GroupExecutor(new AddressMap(attachments), context.logger);
+    this.#executor = new GroupExecutor(
+      new AddressMap(attachments),
+      context.logger,
+      this.#complete,
+      this.#onProgress,
+    );
     this.#watch = context.poller.watch(this.#timer.fd, { readable: true }, this.#onTimer);
   }
 
@@ -80,46 +92,82 @@ export class I2cDevice implements VhostUserDevice {
   }
 
   process(queue: DeviceQueue, batch: ChainBatch): void {
-    const complete = (chain: DescriptorChain, written: number): void =>
-      queue.complete(chain, written);
-    const { transfers } = this.#executor.counters;
+    this.#queue = queue;
     for (let i = 0; i < batch.length; i++) {
-      if (this.#refused) this.#executor.refuse(batch.at(i), complete);
-      else this.#executor.push(batch.at(i), complete);
+      if (this.#refused) this.#executor.refuse(batch.at(i));
+      else this.#executor.push(batch.at(i));
     }
-    this.#wait(queue, this.#executor.counters.transfers > transfers);
+    this.#executor.detach();
+    this.#wait();
   }
 
-  /** A group that waits for its rest is executed as far as it came. */
-  queueStopping(queue: DeviceQueue): void {
-    this.#endGroup(queue);
+  /**
+   * A group that waits for its rest is executed as far as it came, and what there is to execute has a
+   * second to begin; what has not begun then fails, which is better than to be lost.
+   */
+  queueStopping(queue: DeviceQueue, done: () => void): void {
+    this.#endGroup();
+    queue.flush();
+    this.#stopped = done;
+    this.#timer.set(STOPPING_PATIENCE_MS);
+    this.#settle();
   }
 
   queueStopped(): void {
-    this.#stopWaiting();
-    this.#executor.drop();
+    this.#forget();
   }
 
-  /** The chips behind the adapter keep their state: a virtio reset is no power cycle. */
+  /**
+   * The chips behind the adapter keep their state: a virtio reset is no power cycle. A transfer that is
+   * under way goes on, and what comes next waits for its end.
+   */
   reset(): void {
-    this.#stopWaiting();
-    this.#executor.drop();
+    this.#forget();
     this.#refused = false;
+  }
+
+  #forget(): void {
+    const done = this.#stopped;
+    this.#stopped = undefined;
+    this.#waiting = undefined;
+    this.#timer.cancel();
+    this.#executor.drop();
+    // A transfer that is under way has copies of its data: the queue's chains are touched no more.
+    done?.();
+  }
+
+  readonly #complete = (chain: DescriptorChain, written: number): void =>
+    this.#queue?.complete(chain, written);
+
+  /** A transfer that took its time is over. */
+  readonly #onProgress = (): void => {
+    this.#queue?.flush();
+    if (this.#stopped === undefined) this.#wait();
+    else this.#settle();
+  };
+
+  /** Says that the queue may stop, once nothing is left to complete. */
+  #settle(): void {
+    const done = this.#stopped;
+    if (done === undefined || !this.#executor.idle) return;
+    this.#stopped = undefined;
+    this.#timer.cancel();
+    done();
   }
 
   /**
    * Starts the patience, or ends it. It is counted from the group's first request: one that grows
    * gets no more of it. Only the time of transfers does not count, which is ours and not the driver's.
    */
-  #wait(queue: DeviceQueue, transferred: boolean): void {
-    const group = this.#executor.openGroup;
-    if (group === undefined) {
+  #wait(): void {
+    const { openGroup: group, busy, counters } = this.#executor;
+    if (group === undefined || busy) {
       this.#stopWaiting();
       return;
     }
-    this.#executor.detach();
-    if (this.#waiting?.group === group && !transferred) return;
-    this.#waiting = { queue, group };
+    const { transfers } = counters;
+    if (this.#waiting?.group === group && this.#waiting.transfers === transfers) return;
+    this.#waiting = { group, transfers };
     this.#timer.set(GROUP_PATIENCE_MS);
   }
 
@@ -130,21 +178,28 @@ export class I2cDevice implements VhostUserDevice {
   }
 
   readonly #onTimer = (): void => {
-    const queue = this.#waiting?.queue;
-    if (this.#timer.drain() && queue !== undefined) this.#endGroup(queue);
+    if (!this.#timer.drain()) return;
+    if (this.#stopped === undefined) {
+      this.#endGroup();
+      this.#queue?.flush();
+      return;
+    }
+    this.#executor.giveUp();
+    this.#queue?.flush();
+    this.#settle();
   };
 
-  #endGroup(queue: DeviceQueue): void {
-    if (this.#waiting === undefined) return;
+  #endGroup(): void {
     this.#stopWaiting();
+    if (this.#executor.openGroup === undefined) return;
     this.#executor.counters.splitGroups++;
-    this.#executor.end((chain, written) => queue.complete(chain, written));
-    queue.flush();
+    this.#executor.end();
   }
 
   [Symbol.dispose](): void {
     if (!this.#live) return;
     this.#live = false;
+    this.#executor.drop();
     this.#watch.close();
     this.#timer.close();
     for (const { host } of this.#attachments) host[Symbol.dispose]();

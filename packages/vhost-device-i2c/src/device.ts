@@ -1,10 +1,11 @@
 // The module that the daemon's workers load: see `createDevice`.
-import type { CreateDevice } from '@node-vmm/vhost-user-backend';
+import { type CreateDevice, type DeviceContext, deviceModule } from '@node-vmm/vhost-user-backend';
 import type { I2cAttachment } from './address-map.ts';
 import { I2cDevice } from './backend.ts';
 import type { I2cHost } from './i2c-host.ts';
-import { LinuxI2cHost } from './linux/linux-i2c-host.ts';
+import type { LinuxAdapterOptions } from './linux-adapter.ts';
 import { type BoardEntry, makeBoard } from './simulated/board.ts';
+import { ThreadI2cHost } from './thread/thread-i2c-host.ts';
 
 /** A bus and the addresses on it that the guest may reach. */
 export type I2cHostOptions = {
@@ -24,21 +25,27 @@ export interface I2cDeviceOptions {
   readonly hosts: readonly I2cHostOptions[];
 }
 
-function open(options: I2cHostOptions): I2cHost {
-  return options.kind === 'linux' ? LinuxI2cHost.open(options.bus) : makeBoard(options.board);
+function open(options: I2cHostOptions, context: DeviceContext): I2cHost {
+  if (options.kind === 'simulated') return makeBoard(options.board, context.poller);
+  const { bus } = options;
+  const module = deviceModule('./linux-adapter.js', import.meta.url);
+  const adapter: LinuxAdapterOptions = { bus };
+  const thread = context.hostThread({ key: `/dev/i2c-${bus}`, module, options: adapter });
+  return new ThreadI2cHost(`i2c-${bus}`, thread);
 }
 
 /**
- * Makes an I2C device in the worker that serves it. Each device has its own descriptors of the
- * host's adapters, and its own simulated chips: two guests never see one another's.
+ * Makes an I2C device in the worker that serves it. Devices on one adapter of the host share a thread,
+ * which opens it; when that fails, so does the making of the device. Each device has its own simulated
+ * chips: two guests never see one another's.
  *
- * @throws Node's own error with `code` or {SysError} when an adapter cannot be opened
+ * @throws {SysError} when there are no descriptors left
  */
 export const createDevice: CreateDevice<I2cDeviceOptions> = (options, context) => {
   const attachments: I2cAttachment[] = [];
   try {
     for (const host of options.hosts) {
-      attachments.push({ host: open(host), addresses: host.addresses });
+      attachments.push({ host: open(host, context), addresses: host.addresses });
     }
     return new I2cDevice(attachments, context);
   } catch (error) {

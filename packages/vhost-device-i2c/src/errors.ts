@@ -10,19 +10,27 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  *   `BUS_BUSY`: arbitration lost; `TIMEOUT`; `IO`: anything else that the adapter reports.
  * - `CHIP_FAILED`: a simulated chip threw.
  */
-export type I2cErrorCode =
-  | 'USAGE'
-  | 'NO_SUCH_ADAPTER'
-  | 'AMBIGUOUS_ADAPTER'
-  | 'ADAPTER_UNUSABLE'
-  | 'ADDRESS_BUSY'
-  | 'PERMISSION'
-  | 'NO_DEVICE'
-  | 'NOT_SUPPORTED'
-  | 'BUS_BUSY'
-  | 'TIMEOUT'
-  | 'IO'
-  | 'CHIP_FAILED';
+export type I2cErrorCode = (typeof CODES)[number];
+
+const CODES = [
+  'USAGE',
+  'NO_SUCH_ADAPTER',
+  'AMBIGUOUS_ADAPTER',
+  'ADAPTER_UNUSABLE',
+  'ADDRESS_BUSY',
+  'PERMISSION',
+  'NO_DEVICE',
+  'NOT_SUPPORTED',
+  'BUS_BUSY',
+  'TIMEOUT',
+  'IO',
+  'CHIP_FAILED',
+] as const;
+
+/** True for a code of this package's errors, such as one that comes from another thread. */
+export function isI2cErrorCode(code: string | undefined): code is I2cErrorCode {
+  return (CODES as readonly (string | undefined)[]).includes(code);
+}
 
 /** Where it went wrong, as far as that is known. */
 export interface I2cErrorContext {

@@ -1,32 +1,39 @@
-import {
-  VIRTIO_I2C_IN_HDR,
-  VIRTIO_I2C_MSG_ERR,
-  VIRTIO_I2C_MSG_OK,
-  VIRTIO_I2C_OUT_HDR,
-} from '@node-vmm/virtio-bindings';
 import type { DescriptorChain } from '@node-vmm/virtio-queue';
 import { errorCode, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
 import type { AddressMap } from './address-map.ts';
+import { ChainAnswers, type Complete } from './chain-answers.ts';
 import { type I2cCounters, newCounters } from './counters.ts';
-import { I2C_MESSAGE_MAX, I2C_TRANSFER_MAX, type I2cHost, type I2cMessage } from './i2c-host.ts';
+import { I2C_TRANSFER_MAX, type I2cHost } from './i2c-host.ts';
 import { type I2cRequest, RequestParser } from './request.ts';
+import { Transfer, TransferBuffer } from './transfer.ts';
 
-/** Returns a chain to the driver. */
-export type Complete = (chain: DescriptorChain, written: number) => void;
+/** Requests that the driver linked. */
+interface Group {
+  /** One of them failed: so do those after it. */
+  failed: boolean;
+  /** No more of them come. */
+  ended: boolean;
+}
 
-const INITIAL_SCRATCH = 4096;
+interface Queued {
+  readonly request: I2cRequest;
+  readonly group: Group;
+  /** The bus that it is for, undefined when it may not be executed. */
+  readonly host: I2cHost | undefined;
+}
 
 /**
  * Puts requests together to the groups that the driver linked by VIRTIO_I2C_FLAGS_FAIL_NEXT, and
  * executes each group as one combined transfer: a write and the read after it must not be parted by
  * a STOP.
  *
- * Requests are executed and completed in order. The first request that fails, and every one after it
- * in its group, gets VIRTIO_I2C_MSG_ERR; those before it keep the result that they had. What the
- * guest may not do (an address off the allow-list, a malformed request) ends the transfer where a
- * chip that is not there would end it on a real bus. When the adapter does not say how far a failed
- * transfer got, all its messages fail: a driver that retries must not be told that a write happened
- * when it may not have.
+ * Requests are executed and completed in order, all of a queue (§5.16.6.4: "in order if multiple
+ * requests are received at a time"), one transfer after the other. The first request that fails, and
+ * every one after it in its group, gets VIRTIO_I2C_MSG_ERR; those before it keep the result that they
+ * had. What the guest may not do (an address off the allow-list, a malformed request) ends the transfer
+ * where a chip that is not there would end it on a real bus. When the adapter does not say how far a
+ * failed transfer got, all its messages fail: a driver that retries must not be told that a write
+ * happened when it may not have.
  *
  * A group ends with its first request that links no other, or by `end`, which is for groups whose
  * rest does not come. Nothing of a group outlives it: what comes afterwards is another group, and
@@ -39,25 +46,32 @@ export class GroupExecutor {
   readonly counters: I2cCounters = newCounters();
   readonly #map: AddressMap;
   readonly #logger: Logger;
+  readonly #answers: ChainAnswers;
+  readonly #onProgress: () => void;
   readonly #parser = new RequestParser();
-  /** Requests of the open group, not yet executed; never more than one transfer holds. */
-  readonly #pending: I2cRequest[] = [];
+  readonly #buffer = new TransferBuffer();
+  /** In the order in which they came; those of the transfer under way are the first. */
+  readonly #queue: Queued[] = [];
   /** How many of them are detached from their batch. */
   #detached = 0;
-  /** The last request linked the next one: its group is not complete. */
-  #open = false;
+  /** The group whose last request linked the next one: it is not complete. */
+  #open: Group | undefined;
   /** Groups begun so far. */
   #groups = 0;
-  /** A request of the open group failed. */
-  #failed = false;
-  /** One buffer for all the data of a transfer. */
-  #scratch = new Uint8Array(INITIAL_SCRATCH);
-  readonly #status = new Uint8Array(VIRTIO_I2C_IN_HDR.SIZE);
+  /** The transfer under way, also when those who wanted it are gone: the bus is busy. */
+  #transfer: Transfer | undefined;
+  #running = false;
   readonly #reported = new Set<string>();
 
-  constructor(map: AddressMap, logger: Logger) {
+  /**
+   * @param complete - returns a chain to the driver
+   * @param onProgress - called when a transfer has ended later than in `push` or `end`
+   */
+  constructor(map: AddressMap, logger: Logger, complete: Complete, onProgress: () => void) {
     this.#map = map;
     this.#logger = logger;
+    this.#answers = new ChainAnswers(this.counters, complete);
+    this.#onProgress = onProgress;
   }
 
   /**
@@ -65,195 +79,183 @@ export class GroupExecutor {
    * Its requests wait, or were executed, or have failed already.
    */
   get openGroup(): number | undefined {
-    return this.#open ? this.#groups : undefined;
+    return this.#open === undefined ? undefined : this.#groups;
+  }
+
+  /** A transfer is under way. */
+  get busy(): boolean {
+    return this.#transfer !== undefined;
+  }
+
+  /** No request waits to be completed. */
+  get idle(): boolean {
+    return this.#queue.length === 0;
   }
 
   /**
    * Takes the next request. It and those that waited for it are executed and completed when it ends
-   * its group, or cannot be executed.
+   * its group, or cannot be executed, and the bus is free.
    */
-  push(chain: DescriptorChain, complete: Complete): void {
+  push(chain: DescriptorChain): void {
     const request = this.#parser.parse(chain);
-    if (!this.#open) {
-      this.#open = true;
+    if (this.#open === undefined) {
+      this.#open = { failed: false, ended: false };
       this.#groups++;
     }
-    if (this.#failed) {
-      this.counters.skipped++;
-      this.#fail(request.chain, complete);
-    } else if (!this.#admit(request)) {
-      this.#flush(complete);
-      this.#fail(request.chain, complete);
-      this.#failed = true;
-    } else {
-      this.#pending.push(request);
-      if (!request.failNext || this.#pending.length === I2C_TRANSFER_MAX) this.#flush(complete);
-    }
-    if (!request.failNext) this.#endGroup();
+    const group = this.#open;
+    const host = request.fault === undefined ? this.#map.hostOf(request.address) : undefined;
+    this.#queue.push({ request, group, host });
+    if (!request.failNext) this.#endGroup(group);
+    this.#run();
   }
 
   /** Fails a request without looking at what it asks. */
-  refuse(chain: DescriptorChain, complete: Complete): void {
-    this.#fail(chain, complete);
+  refuse(chain: DescriptorChain): void {
+    this.#answers.fail(chain);
   }
 
   /**
    * Ends the open group, whose rest does not come: what there is of it is executed, and its failure
    * is over.
    */
-  end(complete: Complete): void {
-    this.#flush(complete);
-    this.#endGroup();
+  end(): void {
+    if (this.#open === undefined) return;
+    this.#endGroup(this.#open);
+    this.#run();
   }
 
-  #endGroup(): void {
-    this.#open = false;
-    this.#failed = false;
-  }
-
-  /** Executes what there is of the open group. */
-  #flush(complete: Complete): void {
-    const requests = this.#pending;
-    let at = 0;
-    while (at < requests.length) {
-      const host = this.#hostOf(requests[at] as I2cRequest);
-      let end = at + 1;
-      while (end < requests.length && this.#hostOf(requests[end] as I2cRequest) === host) end++;
-      if (this.#failed) {
-        for (let i = at; i < end; i++) this.#fail((requests[i] as I2cRequest).chain, complete);
-      } else {
-        this.#execute(host, at, end, complete);
-      }
-      at = end;
+  /** What has not begun fails when its turn comes, and is not executed any more. */
+  giveUp(): void {
+    for (let i = this.#transfer?.count ?? 0; i < this.#queue.length; i++) {
+      (this.#queue[i] as Queued).group.failed = true;
     }
-    requests.length = 0;
-    this.#detached = 0;
+    this.#run();
   }
 
   /** Makes the chains that wait outlive the batch that they came in. */
   detach(): void {
-    for (let i = this.#detached; i < this.#pending.length; i++) {
-      const request = this.#pending[i] as I2cRequest;
+    for (let i = this.#detached; i < this.#queue.length; i++) {
+      const { request } = this.#queue[i] as Queued;
       request.chain = request.chain.detach();
     }
-    this.#detached = this.#pending.length;
+    this.#detached = this.#queue.length;
   }
 
-  /** Forgets the open group; its chains are not completed. */
+  /** Forgets all requests, which are not completed. What is under way on a bus goes on there. */
   drop(): void {
-    this.#pending.length = 0;
+    this.#queue.length = 0;
     this.#detached = 0;
-    this.#endGroup();
+    this.#open = undefined;
+    this.#transfer?.drop();
     this.#reported.clear();
   }
 
-  #hostOf(request: I2cRequest): I2cHost {
-    return this.#map.hostOf(request.address) as I2cHost;
+  #endGroup(group: Group): void {
+    group.ended = true;
+    this.#open = undefined;
   }
 
-  /** True when the request may be executed; counts the reason otherwise. */
-  #admit(request: I2cRequest): boolean {
-    if (request.fault !== undefined) {
-      this.counters[request.fault]++;
-      this.#report(request.fault, request);
-      return false;
+  /** Does what can be done. A bus that is through at once comes back here. */
+  #run(): void {
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#step());
+    this.#running = false;
+  }
+
+  /** @returns false when the first request in the queue has to wait, or there is none */
+  #step(): boolean {
+    const first = this.#queue[0];
+    // While the first ones are on the bus there is nothing to do for the others.
+    if (first === undefined || (this.#transfer?.count ?? 0) > 0) return false;
+    const { request, group, host } = first;
+    if (!group.failed && host !== undefined) {
+      const count = this.#transfer === undefined ? this.#ready(first) : 0;
+      if (count > 0) this.#execute(host, count);
+      return count > 0;
     }
-    if (this.#map.hostOf(request.address) !== undefined) return true;
-    // A guest that scans its bus does this for each address; it is not worth a log line.
-    this.counters.denied++;
-    return false;
+    if (group.failed) this.counters.skipped++;
+    else this.#report(request);
+    group.failed = true;
+    this.#take(1);
+    this.#answers.fail(request.chain);
+    return true;
   }
 
-  #execute(host: I2cHost, first: number, end: number, complete: Complete): void {
-    const messages = this.#messages(first, end);
-    const done = this.#transfer(host, messages);
-    for (let i = first; i < end; i++) {
-      const request = this.#pending[i] as I2cRequest;
-      if (i - first < done) this.#succeed(request, messages[i - first] as I2cMessage, complete);
-      else this.#fail(request.chain, complete);
+  /** How many requests from the first on are one transfer, 0 while more may come. */
+  #ready({ group, host }: Queued): number {
+    for (let count = 1; count < I2C_TRANSFER_MAX; count++) {
+      const next = this.#queue[count];
+      if (next === undefined) return group.ended ? count : 0;
+      if (next.group !== group || next.host !== host) return count;
     }
-    if (done < end - first) this.#failed = true;
+    return I2C_TRANSFER_MAX;
   }
 
-  /** Lays the data out in the scratch buffer; writes are copied from the guest. */
-  #messages(first: number, end: number): I2cMessage[] {
-    let size = 0;
-    for (let i = first; i < end; i++) size += (this.#pending[i] as I2cRequest).length;
-    const scratch = this.#reserve(size);
-    const messages: I2cMessage[] = [];
-    let at = 0;
-    for (let i = first; i < end; i++) {
-      const { chain, address, read, length } = this.#pending[i] as I2cRequest;
-      const data = scratch.subarray(at, at + length);
-      if (!read) chain.read(data, VIRTIO_I2C_OUT_HDR.SIZE);
-      messages.push({ address, read, data });
-      at += length;
-    }
-    return messages;
+  #take(count: number): Queued[] {
+    this.#detached = Math.max(0, this.#detached - count);
+    return this.#queue.splice(0, count);
   }
 
-  /** Never throws: a host that fails, in whatever way, fails the transfer and nothing else. */
-  #transfer(host: I2cHost, messages: readonly I2cMessage[]): number {
+  #execute(host: I2cHost, count: number): void {
+    const requests = this.#queue.slice(0, count).map(({ request }) => request);
+    const transfer = new Transfer(requests, this.#buffer);
+    this.#transfer = transfer;
     this.counters.transfers++;
-    let done = 0;
     try {
-      done = host.transfer(messages);
+      host.transfer(transfer.messages, (done, error) => this.#land(transfer, done, error));
     } catch (error) {
-      const code = errorCode(error) ?? 'UNKNOWN';
-      // No acknowledgement is everyday life on a bus (and what a scan looks like).
-      const level = code === 'NO_DEVICE' ? 'debug' : 'warn';
-      const address = messages[0]?.address;
-      if (level === 'debug' || this.#first(code)) {
-        this.#logger[level]({ code, address, error: errorMessage(error) }, 'transfer failed');
-      }
+      this.#land(transfer, 0, error);
     }
-    if (done < messages.length) this.counters.failedTransfers++;
-    return done;
   }
 
-  #succeed({ chain, read }: I2cRequest, { data }: I2cMessage, complete: Complete): void {
-    this.counters.requests++;
-    this.#status[0] = VIRTIO_I2C_MSG_OK;
-    const written = read ? chain.write(data, 0) : 0;
-    complete(chain, written + chain.write(this.#status, written));
+  /** A transfer is over: a host that fails, in whatever way, fails it and nothing else. */
+  #land(transfer: Transfer, succeeded: number, error: unknown): void {
+    // A host that says it twice.
+    if (this.#transfer !== transfer) return;
+    this.#transfer = undefined;
+    if (error !== undefined) this.#logFailure(transfer, error);
+    const done = error === undefined ? succeeded : 0;
+    if (!(done >= transfer.messages.length)) this.counters.failedTransfers++;
+    this.#complete(transfer, done);
+    if (this.#running) return;
+    this.#run();
+    this.#onProgress();
+  }
+
+  #complete({ count, messages }: Transfer, done: number): void {
+    const taken = this.#take(count);
+    for (let i = 0; i < count; i++) {
+      const { request, group } = taken[i] as Queued;
+      const data = messages[i]?.data;
+      if (i < done && data !== undefined) {
+        this.#answers.succeed(request, data);
+        continue;
+      }
+      group.failed = true;
+      this.#answers.fail(request.chain);
+    }
+  }
+
+  #logFailure({ messages }: Transfer, error: unknown): void {
+    const code = errorCode(error) ?? 'UNKNOWN';
+    // No acknowledgement is everyday life on a bus (and what a scan looks like).
+    const level = code === 'NO_DEVICE' ? 'debug' : 'warn';
+    const address = messages[0]?.address;
+    if (level === 'debug' || this.#first(code)) {
+      this.#logger[level]({ code, address, error: errorMessage(error) }, 'transfer failed');
+    }
   }
 
   /**
-   * Answers VIRTIO_I2C_MSG_ERR in the last writable byte, whatever the request looks like. The bytes
-   * in front of it are zeroed, so that the length that we report is the length that we wrote
-   * (VIRTIO 1.3 §2.7.8.2); where they are more than any request may have, the length is 0.
+   * Counts why a request may not be executed. The log tells of the first of each kind, the counters of
+   * all: a guest must not fill the disk.
    */
-  #fail(chain: DescriptorChain, complete: Complete): void {
-    this.counters.requests++;
-    this.counters.errors++;
-    const writable = chain.writableLength;
-    if (writable === 0) {
-      complete(chain, 0);
-    } else if (writable <= I2C_MESSAGE_MAX + VIRTIO_I2C_IN_HDR.SIZE) {
-      const answer = this.#reserve(writable).subarray(0, writable);
-      answer.fill(0);
-      answer[writable - 1] = VIRTIO_I2C_MSG_ERR;
-      complete(chain, chain.write(answer, 0));
-    } else {
-      this.#status[0] = VIRTIO_I2C_MSG_ERR;
-      chain.write(this.#status, writable - 1);
-      complete(chain, 0);
-    }
-  }
-
-  /** The scratch buffer, at least `size` long: up to one full transfer, about 340 KiB. */
-  #reserve(size: number): Uint8Array {
-    if (size > this.#scratch.length) {
-      this.#scratch = new Uint8Array(2 ** Math.ceil(Math.log2(size)));
-    }
-    return this.#scratch;
-  }
-
-  /** The log tells of the first of each kind, the counters of all: a guest must not fill the disk. */
-  #report(kind: string, request: I2cRequest): void {
-    if (!this.#first(kind)) return;
-    const { address, read, length } = request;
-    this.#logger.warn({ kind, address, read, length }, 'request refused');
+  #report({ fault, address, read, length }: I2cRequest): void {
+    // A guest that scans its bus does this for each address; it is not worth a log line.
+    this.counters[fault ?? 'denied']++;
+    if (fault === undefined || !this.#first(fault)) return;
+    this.#logger.warn({ kind: fault, address, read, length }, 'request refused');
   }
 
   #first(kind: string): boolean {

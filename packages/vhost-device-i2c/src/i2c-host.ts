@@ -1,3 +1,5 @@
+import type { I2cError } from './errors.ts';
+
 /** Most bytes of one message: what Linux's i2c-dev takes. */
 export const I2C_MESSAGE_MAX = 8192;
 /** Most messages of one combined transfer: what Linux's i2c-dev takes (I2C_RDWR_IOCTL_MAX_MSGS). */
@@ -19,8 +21,18 @@ export interface I2cMessage {
 }
 
 /**
- * The host's side: an I2C bus that transfers can be made on. The Linux adapter and the simulated bus
- * are equals; both pass the same test suite.
+ * A transfer is over.
+ *
+ * @param succeeded - how many messages succeeded, from the first on. Fewer than given: the next one was
+ *   not acknowledged and those after it were not tried.
+ * @param error - the transfer failed and nobody knows how far it got; the data of reads means nothing
+ *   then
+ */
+export type I2cTransferDone = (succeeded: number, error?: I2cError) => void;
+
+/**
+ * The host's side: an I2C bus that transfers can be made on. A Linux adapter, a simulated bus and a bus
+ * in another thread are equals; all pass the same test suite.
  */
 export interface I2cHost extends Disposable {
   /** For messages: `i2c-1 (bcm2835)`, `simulated`. */
@@ -29,11 +41,10 @@ export interface I2cHost extends Disposable {
   /**
    * Makes one combined transfer: START, the messages with a repeated START between them, STOP.
    *
-   * @param messages - 1..{@link I2C_TRANSFER_MAX}
-   * @returns how many messages succeeded, from the first on. Fewer than given: the next one was not
-   *   acknowledged and those after it were not tried.
-   * @throws {I2cError} when the transfer failed and nobody knows how far it got; the data of reads
-   *   means nothing then
+   * @param messages - 1..{@link I2C_TRANSFER_MAX}; the host's, with their data, until the transfer is
+   *   over. Until then there is no other.
+   * @param done - called once, within this call or later on the same thread, but not after the host's
+   *   disposal. What waits must be in the thread's poller: a vring worker has no timers and promises.
    */
-  transfer(messages: readonly I2cMessage[]): number;
+  transfer(messages: readonly I2cMessage[], done: I2cTransferDone): void;
 }

@@ -25,3 +25,6 @@ export * from './simulated/board.ts';
 export * from './simulated/ds1338.ts';
 export * from './simulated/i2c-chip.ts';
 export * from './simulated/simulated-bus.ts';
+export * from './simulated/slow-bus.ts';
+export * from './thread/serve-i2c-host.ts';
+export * from './thread/thread-i2c-host.ts';

@@ -1,5 +1,6 @@
 import type { ChainBatch, DescriptorChain } from '@node-vmm/virtio-queue';
 import type { Interest, Logger, Poller, Readiness, Watch } from '@node-vmm/vmm-sys-util';
+import type { HostThread, HostThreadOptions } from './host-thread.ts';
 
 export type { ChainBatch, DescriptorChain, Interest, Readiness, Watch };
 
@@ -32,6 +33,17 @@ export interface DeviceContext {
   readonly shared: SharedArrayBuffer | undefined;
   /** Tells the driver that the configuration space changed. */
   configChanged(): void;
+  /**
+   * Connects to a thread of this process for calls that block. All devices of the daemon that name the
+   * same key share one, whatever worker they are on: it starts with the first connection and ends
+   * after the last. In the making of a device this is the usual place: the device is ready when its
+   * threads are, and what `createHost` throws is what `addDevice` throws. A thread that ends by itself
+   * fails the devices that are connected to it, each for itself.
+   *
+   * @throws {SysError} when there are no descriptors left
+   * @throws {DataCloneError} when the options are not cloneable
+   */
+  hostThread(options: HostThreadOptions): HostThread;
 }
 
 /**

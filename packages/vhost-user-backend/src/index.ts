@@ -12,4 +12,5 @@ export * from './device.ts';
 export * from './device-module.ts';
 export type * from './device-spec.ts';
 export * from './errors.ts';
+export type * from './host-thread.ts';
 export type * from './status.ts';

@@ -10,7 +10,7 @@ import {
   SysError,
 } from '@node-vmm/vmm-sys-util';
 import { I2cError, type I2cErrorCode } from '../errors.ts';
-import type { I2cHost, I2cMessage } from '../i2c-host.ts';
+import type { I2cHost, I2cMessage, I2cTransferDone } from '../i2c-host.ts';
 import { I2C_FUNC_I2C } from './i2c-dev.ts';
 import { type I2cDevFile, LinuxI2cDevFile } from './i2c-dev-file.ts';
 import { asSmbus } from './smbus.ts';
@@ -28,7 +28,8 @@ const FAULTS: ReadonlyMap<number, I2cErrorCode> = new Map([
 
 /**
  * An I2C adapter of Linux, by i2c-dev: combined transfers where the adapter knows plain I2C, else
- * the SMBus transfers that are the same on the wire.
+ * the SMBus transfers that are the same on the wire. A transfer blocks its thread until it is over, half
+ * a minute at worst: the daemon has a thread for it, see `serveI2cHost`.
  */
 export class LinuxI2cHost implements I2cHost {
   readonly name: string;
@@ -61,16 +62,23 @@ export class LinuxI2cHost implements I2cHost {
     }
   }
 
-  transfer(messages: readonly I2cMessage[]): number {
+  transfer(messages: readonly I2cMessage[], done: I2cTransferDone): void {
+    let succeeded: number;
     try {
-      if ((this.#functions & I2C_FUNC_I2C) !== 0) return this.#file.rdwr(messages);
-      return this.#smbus(messages);
+      const plain = (this.#functions & I2C_FUNC_I2C) !== 0;
+      succeeded = plain ? this.#file.rdwr(messages) : this.#smbus(messages);
     } catch (error) {
-      if (I2cError.is(error)) throw error;
-      const code = (SysError.is(error) ? FAULTS.get(error.errno) : undefined) ?? 'IO';
-      const text = `Cannot transfer on ${this.name}: ${errorMessage(error)}`;
-      throw new I2cError(code, text, { adapter: this.name }, { cause: error });
+      done(0, this.#failure(error));
+      return;
     }
+    done(succeeded);
+  }
+
+  #failure(error: unknown): I2cError {
+    if (I2cError.is(error)) return error;
+    const code = (SysError.is(error) ? FAULTS.get(error.errno) : undefined) ?? 'IO';
+    const text = `Cannot transfer on ${this.name}: ${errorMessage(error)}`;
+    return new I2cError(code, text, { adapter: this.name }, { cause: error });
   }
 
   #smbus(messages: readonly I2cMessage[]): number {

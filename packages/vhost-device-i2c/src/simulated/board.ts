@@ -1,14 +1,19 @@
+import type { Poller } from '@node-vmm/vmm-sys-util';
 import { parseAddress, unreadable } from '../device-list.ts';
 import type { I2cError } from '../errors.ts';
+import type { I2cHost } from '../i2c-host.ts';
 import { At24c02 } from './at24c02.ts';
 import { Ds1338 } from './ds1338.ts';
 import type { I2cChip } from './i2c-chip.ts';
 import { SimulatedBus } from './simulated-bus.ts';
+import { SlowBus } from './slow-bus.ts';
 
 /** A chip of a board: structured-cloneable, so that it reaches the worker that makes the board. */
 export interface BoardEntry {
   readonly chip: string;
   readonly address: number;
+  /** Milliseconds that each message to the chip takes, on the whole bus; default none. */
+  readonly latency?: number;
 }
 
 /** The chips that there are, by the name that a board gives. */
@@ -48,14 +53,18 @@ export function parseBoard(board: string): BoardEntry[] {
 /**
  * Makes a bus with fresh chips.
  *
+ * @param poller - of the thread that uses the bus, for chips that take their time
  * @throws {I2cError} USAGE when an entry names no chip that there is
+ * @throws {SysError} when there are no descriptors left
  */
-export function makeBoard(entries: readonly BoardEntry[]): SimulatedBus {
+export function makeBoard(entries: readonly BoardEntry[], poller: Poller): I2cHost {
   const bus = new SimulatedBus();
   for (const { chip, address } of entries) {
     const make = CHIPS.get(chip);
     if (make === undefined) throw usage(chip, 'there is no such chip');
     bus.attach(address, make());
   }
-  return bus;
+  const latencies = new Map(entries.map(({ address, latency = 0 }) => [address, latency]));
+  if ([...latencies.values()].every((latency) => latency === 0)) return bus;
+  return new SlowBus(bus, (address) => latencies.get(address) ?? 0, poller);
 }

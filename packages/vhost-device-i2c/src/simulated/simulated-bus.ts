@@ -1,11 +1,16 @@
 import { checkInteger, errorMessage } from '@node-vmm/vmm-sys-util';
 import { I2cError } from '../errors.ts';
-import { I2C_ADDRESS_MAX, type I2cHost, type I2cMessage } from '../i2c-host.ts';
+import {
+  I2C_ADDRESS_MAX,
+  type I2cHost,
+  type I2cMessage,
+  type I2cTransferDone,
+} from '../i2c-host.ts';
 import type { I2cChip } from './i2c-chip.ts';
 
 /**
  * A bus of simulated chips. All of them see each START and STOP, whoever is addressed, and however a
- * chip fails.
+ * chip fails. Transfers take no time; on a `SlowBus` around it they do.
  */
 export class SimulatedBus implements I2cHost {
   readonly name: string;
@@ -37,16 +42,24 @@ export class SimulatedBus implements I2cHost {
     return this;
   }
 
-  transfer(messages: readonly I2cMessage[]): number {
-    let done = 0;
+  transfer(messages: readonly I2cMessage[], done: I2cTransferDone): void {
+    let succeeded = 0;
     try {
-      while (done < messages.length && this.#message(messages[done] as I2cMessage)) done++;
+      while (succeeded < messages.length && this.#message(messages[succeeded] as I2cMessage)) {
+        succeeded++;
+      }
     } catch (error) {
       this.#stopAfterFailure();
-      throw chipFailed(error);
+      done(0, chipFailed(error));
+      return;
     }
-    this.#stop();
-    return done;
+    try {
+      this.#stop();
+    } catch (error) {
+      done(0, chipFailed(error));
+      return;
+    }
+    done(succeeded);
   }
 
   /** @returns true when everything was acknowledged */

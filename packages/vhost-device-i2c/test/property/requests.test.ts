@@ -8,6 +8,7 @@ import { EventFd, EventLoop, silentLogger } from '@node-vmm/vmm-sys-util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { I2cDevice } from '../../src/backend.ts';
+import type { I2cHost } from '../../src/i2c-host.ts';
 import { makeBoard } from '../../src/simulated/board.ts';
 import { batchOf, type FakeChain, FakeQueue } from '../support/fakes.ts';
 import { header, rawChain, statusOf } from '../support/requests.ts';
@@ -45,16 +46,42 @@ const request = fc
 
 const batches = fc.array(fc.array(request, { maxLength: 60 }), { minLength: 1, maxLength: 4 });
 
+/** A bus whose transfers are over when the test says so. */
+class LaterBus implements I2cHost {
+  readonly name = 'later';
+  readonly #bus: I2cHost;
+  #waiting: (() => void) | undefined;
+
+  constructor(bus: I2cHost) {
+    this.#bus = bus;
+  }
+  transfer(...args: Parameters<I2cHost['transfer']>): void {
+    if (this.#waiting !== undefined) throw new Error('two transfers at a time');
+    this.#waiting = () => this.#bus.transfer(...args);
+  }
+  /** @returns false when there is no transfer */
+  land(): boolean {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+    return waiting !== undefined;
+  }
+  [Symbol.dispose](): void {
+    this.#bus[Symbol.dispose]();
+  }
+}
+
 describe('any sequence of requests', () => {
   it('throws nothing, answers each once and in order, and fails all of a group after a failure', () => {
     const stop = EventFd.create();
     const loop = new EventLoop(stop);
     fc.assert(
-      fc.property(batches, (plan) => {
-        const host = makeBoard([
+      fc.property(batches, fc.boolean(), (plan, slow) => {
+        const board = [
           { chip: '24c02', address: 0x50 },
           { chip: 'ds1338', address: 0x68 },
-        ]);
+        ];
+        const host = slow ? new LaterBus(makeBoard(board, loop)) : makeBoard(board, loop);
         const device = new I2cDevice([{ host, addresses: [0x50, 0x68] }], {
           logger: silentLogger,
           poller: loop,
@@ -68,11 +95,16 @@ describe('any sequence of requests', () => {
           const batch = batchOf(chains);
           device.process(queue, batch);
           batch.end();
+          // Some of it between two batches.
+          if (host instanceof LaterBus) host.land();
         }
         // A group still open ends with an untagged request.
         const last = rawChain(header(0x50 << 1, 0), 1);
-        device.process(queue, batchOf([last]));
+        const end = batchOf([last]);
+        device.process(queue, end);
+        end.end();
         all.push(last);
+        if (host instanceof LaterBus) while (host.land());
         device[Symbol.dispose]();
 
         expect(queue.completions.map(({ head }) => head)).toEqual(all.map(({ head }) => head));

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { At24c02, type At24c02Options } from '../../src/simulated/at24c02.ts';
 import { busWith, r, to, w } from '../support/chips.ts';
+import { transfer } from '../support/transfer.ts';
 
 const OTHER = 2;
 
@@ -44,18 +45,18 @@ describe('Write Operations', () => {
     ['nobody', [w(0, 1), to(OTHER + 1, w())]],
   ])('must be terminated by a STOP: a repeated START to %s abandons the write', (_, messages) => {
     const { bus, read } = twoEeproms();
-    bus.transfer(messages);
+    transfer(bus, messages);
     expect(read(0, 1)).toEqual([255]);
     // Nothing of it is left for a later STOP.
-    bus.transfer([to(OTHER, w(7))]);
+    transfer(bus, [to(OTHER, w(7))]);
     expect(read(0, 1)).toEqual([255]);
   });
 
   it('programs the chip that the STOP came to, and no other', () => {
     const { bus, read } = twoEeproms();
     const other = r(1);
-    expect(bus.transfer([w(0, 1), to(OTHER, w(0, 2))])).toBe(2);
-    expect(bus.transfer([to(OTHER, w(0)), to(OTHER, other)])).toBe(2);
+    expect(transfer(bus, [w(0, 1), to(OTHER, w(0, 2))])).toBe(2);
+    expect(transfer(bus, [to(OTHER, w(0)), to(OTHER, other)])).toBe(2);
     expect([...other.data]).toEqual([2]);
     expect(read(0, 1)).toEqual([255]);
   });
@@ -66,7 +67,7 @@ describe('Write Operations', () => {
     expect(write(0, 7)).toBe(1);
     expect(write()).toBe(0);
     now = 4.9;
-    expect(bus.transfer([r(1)])).toBe(0);
+    expect(transfer(bus, [r(1)])).toBe(0);
     now = 5;
     expect(write()).toBe(1);
     expect(read(0, 1)).toEqual([7]);
@@ -74,7 +75,7 @@ describe('Write Operations', () => {
 
   it('no write cycle follows a write that was abandoned, or an address alone', () => {
     const { bus, write } = eeprom({ writeCycle: 5, now: () => 0 });
-    bus.transfer([w(0, 1), to(OTHER, w())]);
+    transfer(bus, [w(0, 1), to(OTHER, w())]);
     expect(write()).toBe(1);
     write(0);
     expect(write()).toBe(1);
@@ -86,10 +87,10 @@ describe('Read Operations', () => {
     const { bus, write, read } = eeprom({ contents: Uint8Array.of(0, 1, 2, 3) });
     expect(read(1, 1)).toEqual([1]);
     const message = r(1);
-    bus.transfer([message]);
+    transfer(bus, [message]);
     expect([...message.data]).toEqual([2]);
     write(3);
-    bus.transfer([message]);
+    transfer(bus, [message]);
     expect([...message.data]).toEqual([3]);
   });
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { Ds1338 } from '../../src/simulated/ds1338.ts';
 import { busWith, r, to, w } from '../support/chips.ts';
+import { transfer } from '../support/transfer.ts';
 
 const SECOND = 1000;
 const HOUR = 3_600 * SECOND;
@@ -96,7 +97,7 @@ describe('Clock and Calendar: registers', () => {
     // The pointer wraps to the time within the message.
     expect(read(0x3f, 8)).toEqual([0, 0x59, 0x30, 0x10, 3, 0x04, 0x05, 0x06]);
     expect(calls).toBe(3);
-    bus.transfer([to(9, w(0))]);
+    transfer(bus, [to(9, w(0))]);
     expect(calls).toBe(3);
   });
 
@@ -251,7 +252,7 @@ describe('memory and register pointer', () => {
     const { bus, read } = rtc();
     read(1, 1);
     const message = r(1);
-    bus.transfer([message]);
+    transfer(bus, [message]);
     expect([...message.data]).toEqual([0x13]);
   });
 });

@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import type { I2cMessage } from '../../src/i2c-host.ts';
 import type { I2cChip } from '../../src/simulated/i2c-chip.ts';
 import { SimulatedBus } from '../../src/simulated/simulated-bus.ts';
+import { transfer } from './transfer.ts';
 
 /** Where `busWith` puts the chip. */
 export const CHIP = 1;
@@ -27,11 +28,11 @@ export function busWith(chip: I2cChip) {
   return {
     bus,
     /** @returns how many messages succeeded, 0 or 1 */
-    write: (...data: number[]): number => bus.transfer([w(...data)]),
+    write: (...data: number[]): number => transfer(bus, [w(...data)]),
     /** Writes the register's number and reads with a repeated START. */
     read: (from: number, length: number): number[] => {
       const message = r(length);
-      expect(bus.transfer([w(from), message])).toBe(2);
+      expect(transfer(bus, [w(from), message])).toBe(2);
       return [...message.data];
     },
   };

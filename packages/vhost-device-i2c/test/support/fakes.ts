@@ -1,6 +1,7 @@
 import type { ChainBatch, DescriptorChain, DeviceQueue } from '@node-vmm/vhost-user-backend';
 import { type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
-import type { I2cHost, I2cMessage } from '../../src/i2c-host.ts';
+import { I2cError } from '../../src/errors.ts';
+import type { I2cHost, I2cMessage, I2cTransferDone } from '../../src/i2c-host.ts';
 
 /** A chain over plain arrays, which refuses to be used after its batch unless detached. */
 export class FakeChain implements DescriptorChain {
@@ -92,19 +93,43 @@ export class FakeHost implements I2cHost {
   readonly transfers: { address: number; read: boolean; data: number[] }[][] = [];
   /** What `transfer` does; by default everything succeeds and reads give 0xa0, 0xa1, ... */
   answer: (messages: readonly I2cMessage[]) => number = (messages) => messages.length;
+  /** Transfers are over when `land` says so, and not at once. */
+  slow = false;
   disposed = false;
+  readonly #flying: (() => void)[] = [];
 
   constructor(name = 'fake') {
     this.name = name;
   }
-  transfer(messages: readonly I2cMessage[]): number {
+  transfer(messages: readonly I2cMessage[], done: I2cTransferDone): void {
     this.transfers.push(
       messages.map(({ address, read, data }) => ({ address, read, data: read ? [] : [...data] })),
     );
     for (const { read, data } of messages) {
       if (read) data.set(Array.from(data, (_, i) => 0xa0 + i));
     }
-    return this.answer(messages);
+    const land = (): void => {
+      let succeeded = 0;
+      let failure: I2cError | undefined;
+      try {
+        succeeded = this.answer(messages);
+      } catch (error) {
+        // What is no error of a bus is a defect of the host's, which throws it.
+        if (!I2cError.is(error)) throw error;
+        failure = error;
+      }
+      done(succeeded, failure);
+    };
+    if (this.slow) this.#flying.push(land);
+    else land();
+  }
+  /** Transfers under way. */
+  get flying(): number {
+    return this.#flying.length;
+  }
+  /** Ends the transfer that began first. */
+  land(): void {
+    this.#flying.shift()?.();
   }
   [Symbol.dispose](): void {
     this.disposed = true;

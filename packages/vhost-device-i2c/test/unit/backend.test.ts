@@ -1,7 +1,7 @@
 import { VIRTIO_I2C_MSG_ERR, VIRTIO_I2C_MSG_OK } from '@node-vmm/virtio-bindings';
 import { EventFd, EventLoop } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { GROUP_PATIENCE_MS, I2cDevice } from '../../src/backend.ts';
+import { GROUP_PATIENCE_MS, I2cDevice, STOPPING_PATIENCE_MS } from '../../src/backend.ts';
 import { I2cError } from '../../src/errors.ts';
 import { I2C_MESSAGE_MAX, I2C_TRANSFER_MAX } from '../../src/i2c-host.ts';
 import { batchOf, type FakeChain, FakeHost, FakeQueue, recordingLogger } from '../support/fakes.ts';
@@ -385,7 +385,7 @@ describe('groups that come in parts', () => {
   it('are executed as far as they came when the queue is about to stop', () => {
     const first = chainOf({ address: 0x50, write: [5], failNext: true });
     submit(first);
-    device.queueStopping(queue);
+    device.queueStopping(queue, () => undefined);
     expect(statusOf(first)).toBe(OK);
     expect(queue.flushes).toBe(1);
     device.queueStopped();
@@ -405,7 +405,7 @@ describe('groups that come in parts', () => {
 
   it('take their failure with them when the queue stops', () => {
     expect(send({ address: 0x7, write: [5], failNext: true })).toEqual([ERR]);
-    device.queueStopping(queue);
+    device.queueStopping(queue, () => undefined);
     device.queueStopped();
     expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
   });
@@ -414,6 +414,158 @@ describe('groups that come in parts', () => {
     expect(send({ address: 0x7, write: [5], failNext: true })).toEqual([ERR]);
     device.reset();
     expect(send({ address: 0x50, read: 1 })).toEqual([OK]);
+  });
+});
+
+describe('a slow bus', () => {
+  const write = (byte: number, failNext = false) =>
+    chainOf({ address: 0x50, write: [byte], failNext });
+  const heads = (chains: readonly FakeChain[]) => chains.map(({ head }) => head);
+  beforeEach(() => {
+    host.slow = true;
+  });
+
+  it('makes one transfer at a time, and requests are completed in order', () => {
+    const chains = [
+      write(1),
+      chainOf({ address: 0x20, write: [2] }),
+      chainOf({ address: 0x52, write: [3] }),
+      write(4),
+    ];
+    submit(...chains);
+    expect(host.flying).toBe(1);
+    // §5.16.6.4: in order, also what another bus or nobody answers.
+    expect(queue.completions).toEqual([]);
+    host.land();
+    expect(heads(chains.slice(0, 3))).toEqual(queue.completions.map(({ head }) => head));
+    expect(queue.flushes).toBe(1);
+    expect(host.flying).toBe(1);
+    host.land();
+    expect(queue.completions.map(({ head }) => head)).toEqual(heads(chains));
+    expect(chains.map(statusOf)).toEqual([OK, OK, ERR, OK]);
+    expect(queue.flushes).toBe(2);
+  });
+
+  it('takes no part of the memory of what waits for it', () => {
+    const chain = chainOf({ address: 0x50, write: [1, 2, 3] });
+    submit(chain);
+    chain.readable.fill(9);
+    host.land();
+    expect(host.transfers).toEqual([[{ address: 0x50, read: false, data: [1, 2, 3] }]]);
+  });
+
+  it('gets the groups that came meanwhile, each as one transfer', () => {
+    submit(write(1));
+    submit(write(2, true));
+    submit(write(3), write(4, true));
+    submit(write(5));
+    for (let i = 0; i < 3; i++) host.land();
+    expect(host.transfers.map((messages) => messages.map(({ data }) => data[0]))).toEqual([
+      [1],
+      [2, 3],
+      [4, 5],
+    ]);
+  });
+
+  it('does not count for the patience', () => {
+    submit(write(1));
+    const open = write(2, true);
+    submit(open);
+    sleep(GROUP_PATIENCE_MS * 1.2);
+    poller.turn(0);
+    host.land();
+    poller.turn(0);
+    expect(device.counters.splitGroups).toBe(0);
+    submit(write(3));
+    host.land();
+    expect(host.transfers).toHaveLength(2);
+    submit(write(4, true));
+    patienceEnds();
+    expect(device.counters.splitGroups).toBe(1);
+    host.land();
+    expect(host.transfers).toHaveLength(3);
+  });
+
+  it('that fails, late, fails the rest of the group', () => {
+    host.answer = () => {
+      throw new I2cError('TIMEOUT', 'Cannot transfer');
+    };
+    const chains = [...Array.from({ length: I2C_TRANSFER_MAX + 1 }, (_, i) => write(i, true))];
+    submit(...chains, write(100));
+    host.land();
+    expect(chains.map(statusOf)).toEqual(chains.map(() => ERR));
+    expect(host.transfers).toHaveLength(1);
+    expect(device.counters).toMatchObject({ failedTransfers: 1, skipped: 2 });
+  });
+
+  it('is waited for by a reset, and its result is nobody’s', () => {
+    const old = write(1);
+    submit(old, write(2));
+    device.reset();
+    expect(send({ address: 0x50, write: [3] })).toEqual([UNTOUCHED]);
+    expect(host.flying).toBe(1);
+    host.land();
+    expect(statusOf(old)).toBe(UNTOUCHED);
+    expect(queue.completions).toEqual([]);
+    host.land();
+    expect(host.transfers.map(([message]) => message?.data)).toEqual([[1], [3]]);
+    expect(queue.completions).toHaveLength(1);
+  });
+
+  it('survives being over twice', () => {
+    host.slow = false;
+    host.transfer = (_messages, done) => {
+      done(1);
+      done(0);
+    };
+    expect(send({ address: 0x50, write: [3] }, { address: 0x50, write: [4] })).toEqual([OK, OK]);
+  });
+
+  it('is waited for by a queue that stops', () => {
+    let stopped = 0;
+    const chains = [write(1), write(2), write(3, true)];
+    submit(...chains);
+    device.queueStopping(queue, () => stopped++);
+    for (let i = 0; i < 3; i++) {
+      expect(stopped).toBe(0);
+      host.land();
+    }
+    expect(stopped).toBe(1);
+    expect(chains.map(statusOf)).toEqual([OK, OK, OK]);
+    expect(queue.flushes).toBe(1 + 3);
+    poller.turn(STOPPING_PATIENCE_MS * 1.1);
+    expect(stopped).toBe(1);
+  });
+
+  it('is not waited for by more than one transfer when its time is over', () => {
+    let stopped = 0;
+    const chains = [write(1), write(2), write(3, true)];
+    submit(...chains);
+    device.queueStopping(queue, () => stopped++);
+    poller.turn(STOPPING_PATIENCE_MS * 10);
+    expect(stopped).toBe(0);
+    host.land();
+    expect(stopped).toBe(1);
+    expect(chains.map(statusOf)).toEqual([OK, ERR, ERR]);
+    expect(host.transfers).toHaveLength(1);
+  });
+
+  it('of a guest that is gone does not hold up a queue that stops', () => {
+    let stopped = 0;
+    submit(write(1));
+    device.reset();
+    const next = write(2);
+    submit(next);
+    device.queueStopping(queue, () => stopped++);
+    poller.turn(STOPPING_PATIENCE_MS * 10);
+    expect(stopped).toBe(1);
+    expect(statusOf(next)).toBe(ERR);
+  });
+
+  it('is not waited for when nothing is under way', () => {
+    let stopped = 0;
+    device.queueStopping(queue, () => stopped++);
+    expect(stopped).toBe(1);
   });
 });
 

@@ -3,6 +3,7 @@ import { At24c02 } from '../../src/simulated/at24c02.ts';
 import type { I2cChip } from '../../src/simulated/i2c-chip.ts';
 import { SimulatedBus } from '../../src/simulated/simulated-bus.ts';
 import { r, to, w } from '../support/chips.ts';
+import { transfer } from '../support/transfer.ts';
 
 /** A chip that notes what it is told. */
 function recorder(events: string[], name = ''): I2cChip {
@@ -26,7 +27,7 @@ describe('SimulatedBus', () => {
     const events: string[] = [];
     const bus = new SimulatedBus().attach(1, recorder(events));
     const message = r(2);
-    expect(bus.transfer([w(5), message])).toBe(2);
+    expect(transfer(bus, [w(5), message])).toBe(2);
     expect(events).toEqual(['start write', 'write 5', 'start read', 'read', 'read', 'stop']);
     expect([...message.data]).toEqual([4, 5]);
   });
@@ -39,7 +40,7 @@ describe('SimulatedBus', () => {
       .attach(2, recorder(events, '2 '))
       // The same chip: its START is not another's.
       .attach(3, first);
-    expect(bus.transfer([to(3, w(5)), to(2, r(0)), to(4, w())])).toBe(2);
+    expect(transfer(bus, [to(3, w(5)), to(2, r(0)), to(4, w())])).toBe(2);
     expect(events).toEqual([
       ...['2 other start', '1 start write', '1 write 5'],
       ...['1 other start', '2 start read'],
@@ -52,7 +53,7 @@ describe('SimulatedBus', () => {
     const bus = new SimulatedBus()
       .attach(1, { write: () => undefined, read: () => 7 })
       .attach(2, recorder([]));
-    expect(bus.transfer([w(1), to(2, w(1)), r(1)])).toBe(3);
+    expect(transfer(bus, [w(1), to(2, w(1)), r(1)])).toBe(3);
   });
 
   it('ends a transfer where nobody acknowledges', () => {
@@ -65,8 +66,8 @@ describe('SimulatedBus', () => {
       },
       read: () => 0,
     });
-    expect(bus.transfer([to(2, w(1)), w(1)])).toBe(0);
-    expect(bus.transfer([w(1), w(2, 9, 3), w(4)])).toBe(1);
+    expect(transfer(bus, [to(2, w(1)), w(1)])).toBe(0);
+    expect(transfer(bus, [w(1), w(2, 9, 3), w(4)])).toBe(1);
     expect(written).toEqual([1, 2]);
   });
 
@@ -77,17 +78,17 @@ describe('SimulatedBus', () => {
     };
     const failing = { write: boom('write'), read: () => 0, stop: boom('stop') };
     const bus = new SimulatedBus().attach(2, failing).attach(1, recorder(events));
-    expect(() => bus.transfer([w(1), to(2, w(1))])).toThrow(
+    expect(() => transfer(bus, [w(1), to(2, w(1))])).toThrow(
       expect.objectContaining({ code: 'CHIP_FAILED', message: expect.stringMatching(/at write$/) }),
     );
     expect(events).toEqual(['start write', 'write 1', 'other start', 'stop']);
-    expect(() => bus.transfer([to(2, r(1))])).toThrow(/at stop/);
+    expect(() => transfer(bus, [to(2, r(1))])).toThrow(/at stop/);
     expect(events.slice(4)).toEqual(['other start', 'stop']);
     const deaf = new SimulatedBus()
       .attach(2, { ...failing, otherStart: boom('START'), stop: () => undefined })
       .attach(3, recorder(events));
     events.length = 0;
-    expect(() => deaf.transfer([to(4, w(1))])).toThrow(/at START/);
+    expect(() => transfer(deaf, [to(4, w(1))])).toThrow(/at START/);
     expect(events).toEqual(['other start', 'stop']);
   });
 

@@ -10,6 +10,7 @@ import {
 import type { I2cDevFile } from '../../src/linux/i2c-dev-file.ts';
 import { LinuxI2cHost } from '../../src/linux/linux-i2c-host.ts';
 import type { SmbusOperation } from '../../src/linux/smbus.ts';
+import { transfer } from '../support/transfer.ts';
 
 /** What i2c-stub offers: everything of SMBus, no plain I2C. */
 const SMBUS_EMUL = 0x0eff_0000;
@@ -88,7 +89,7 @@ describe('SMBus adapters', () => {
     ['the longest block read', [write(7), read(32)], 'read size=8 command=7 out= in=32'],
     ['a process call', [write(7, 1, 2), read(2)], 'write size=4 command=7 out=1,2 in=2'],
   ])('make %s', (_, messages, call) => {
-    expect(host.transfer(messages)).toBe(messages.length);
+    expect(transfer(host, messages)).toBe(messages.length);
     expect(file.calls).toEqual(['slave 80', call]);
     for (const { read: isRead, data } of messages) {
       if (isRead) expect(data.every((byte) => byte === 0x5a)).toBe(true);
@@ -107,7 +108,7 @@ describe('SMBus adapters', () => {
     ['a read and a write', [read(1), write(7)]],
     ['three messages', [write(7), read(1), read(1)]],
   ])('cannot make %s', (_, messages) => {
-    expect(() => host.transfer(messages)).toThrow(
+    expect(() => transfer(host, messages)).toThrow(
       expect.objectContaining({ code: 'NOT_SUPPORTED' }),
     );
     expect(file.calls).toEqual([]);
@@ -115,27 +116,27 @@ describe('SMBus adapters', () => {
 
   it('use blocks where bytes and words are missing', () => {
     use(I2C_FUNC_SMBUS_READ_I2C_BLOCK | I2C_FUNC_SMBUS_WRITE_I2C_BLOCK);
-    host.transfer([write(7, 1)]);
-    host.transfer([write(7), read(1)]);
+    transfer(host, [write(7, 1)]);
+    transfer(host, [write(7), read(1)]);
     expect(file.calls.slice(1)).toEqual([
       'write size=8 command=7 out=1 in=0',
       'read size=8 command=7 out= in=1',
     ]);
     for (const messages of [[write()], [write(1)], [read(1)], [write(1, 2, 3), read(2)]]) {
-      expect(() => host.transfer(messages)).toThrow(I2cError);
+      expect(() => transfer(host, messages)).toThrow(I2cError);
     }
   });
 
   it('set the address when it changes, and again after a failure', () => {
-    host.transfer([read(1)]);
-    host.transfer([read(1)]);
-    host.transfer([read(1, 0x51)]);
+    transfer(host, [read(1)]);
+    transfer(host, [read(1)]);
+    transfer(host, [read(1, 0x51)]);
     expect(file.calls.filter((call) => call.startsWith('slave'))).toEqual(['slave 80', 'slave 81']);
     file.failure = new SysError({ syscall: 'ioctl(I2C_SLAVE)', errno: 16 });
-    expect(() => host.transfer([read(1)])).toThrow(expect.objectContaining({ code: 'BUS_BUSY' }));
+    expect(() => transfer(host, [read(1)])).toThrow(expect.objectContaining({ code: 'BUS_BUSY' }));
     file.failure = undefined;
     file.calls.length = 0;
-    host.transfer([read(1, 0x51)]);
+    transfer(host, [read(1, 0x51)]);
     expect(file.calls[0]).toBe('slave 81');
   });
 });
@@ -144,7 +145,7 @@ describe('I2C adapters', () => {
   it('make every transfer as it is', () => {
     use(I2C_FUNC_I2C | SMBUS_EMUL);
     for (const messages of [[write()], [read(0)], [read(300)], [write(1), read(1), write(2)]]) {
-      expect(host.transfer(messages)).toBe(messages.length);
+      expect(transfer(host, messages)).toBe(messages.length);
     }
     expect(file.calls).toEqual(['rdwr 1', 'rdwr 1', 'rdwr 1', 'rdwr 3']);
   });
@@ -159,7 +160,7 @@ describe('I2C adapters', () => {
   ])('say errno %i as %s', (errno, code) => {
     use(I2C_FUNC_I2C);
     file.failure = new SysError({ syscall: 'ioctl(I2C_RDWR)', errno });
-    expect(() => host.transfer([read(1)])).toThrow(expect.objectContaining({ code }));
+    expect(() => transfer(host, [read(1)])).toThrow(expect.objectContaining({ code }));
   });
 
   it('are closed with the host', () => {

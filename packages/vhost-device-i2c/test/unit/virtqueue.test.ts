@@ -29,7 +29,7 @@ beforeEach(() => {
   stop = EventFd.create();
   loop = new EventLoop(stop);
   flushes = 0;
-  const host = makeBoard([{ chip: '24c02', address: 0x50 }]);
+  const host = makeBoard([{ chip: '24c02', address: 0x50 }], loop);
   device = new I2cDevice([{ host, addresses: [0x50] }], { logger: silentLogger, poller: loop });
   device.negotiated(device.features);
 });

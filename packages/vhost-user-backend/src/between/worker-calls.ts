@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import type { VhostUserBackendErrorCode } from '../errors.ts';
+import type { ConnectHost, HostErrorRecord } from './host-protocol.ts';
 
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
 // numbers whose owner is the main thread, which closes one only after the worker has let go of it.
@@ -113,6 +114,8 @@ export interface WorkerCalls {
   abandon(params: Nothing): void;
   enableRing(params: { ring: number; enabled: boolean }): void;
   setRingFd(params: { ring: number; kind: RingFdKind; fd: number | undefined }): void;
+  /** A host thread has ended. Answered once the instance has let go of that connection's eventfd. */
+  hostLost(params: { link: number; error: HostErrorRecord }): void;
   /** By ring; zeros for those of other instances. */
   counters(params: Nothing): RingCounters[];
 }
@@ -151,6 +154,7 @@ export type InstanceEvent =
 export type WorkerMessage =
   | { readonly type: 'answer'; readonly id: number; readonly result: unknown }
   | { readonly type: 'refusal'; readonly id: number; readonly error: ErrorRecord }
+  | ConnectHost
   | { readonly type: 'event'; readonly seat: number; readonly event: InstanceEvent }
   | {
       readonly type: 'log';

@@ -1,7 +1,9 @@
 import { type RateLimitedLogger, ThreadInterrupt } from '@node-vmm/vmm-sys-util';
+import type { ConnectHost } from '../between/host-protocol.ts';
 import type { DeviceCall } from '../between/pulse.ts';
 import type { ErrorRecord, InstanceEvent } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import { HostThreads } from './host-threads.ts';
 import { WorkerSeat } from './worker-seat.ts';
 import { type WorkerEvent, WorkerThread } from './worker-thread.ts';
 import { WATCH_INTERVAL_MS, type WatchdogEvents } from './worker-watchdog.ts';
@@ -39,6 +41,7 @@ export class WorkerPool {
   /** Most threads that take devices. */
   readonly max: number;
   readonly #logger: RateLimitedLogger;
+  readonly #hosts: HostThreads;
   #interrupt: ThreadInterrupt | undefined;
   #watch: NodeJS.Timeout | undefined;
   #alertUntil = 0;
@@ -52,6 +55,7 @@ export class WorkerPool {
   constructor(max: number, logger: RateLimitedLogger) {
     this.max = max;
     this.#logger = logger;
+    this.#hosts = new HostThreads(logger);
   }
 
   /**
@@ -71,12 +75,14 @@ export class WorkerPool {
   /** Ends threads wherever they are. */
   terminate(): void {
     for (const thread of this.#threads) thread.terminate();
+    this.#hosts.terminate();
   }
 
   /** Ends the threads and waits for that. */
   async close(): Promise<void> {
     for (const thread of this.#threads) thread.stop();
     await Promise.all([...this.#threads].map(({ ended }) => ended));
+    await this.#hosts.close();
     clearTimeout(this.#watch);
   }
 
@@ -87,7 +93,8 @@ export class WorkerPool {
    * @returns true when one may go on holding up the process
    */
   exiting(timeout: number): boolean {
-    return [...this.#threads].filter((thread) => thread.exiting(timeout)).length > 0;
+    const hosts = this.#hosts.exiting(timeout);
+    return [...this.#threads].filter((thread) => thread.exiting(timeout)).length > 0 || hosts;
   }
 
   /**
@@ -107,9 +114,10 @@ export class WorkerPool {
     const tenants = new Map<number, WorkerTenant>();
     const watchdog = this.#watchdogEvents(() => slot);
     const name = `vring-${this.#nextThread++}`;
-    const thread = new WorkerThread(name, this.#interrupt, watchdog, (event) =>
-      this.#onEvent(event, tenants),
-    );
+    const thread = new WorkerThread(name, this.#interrupt, watchdog, (event) => {
+      if (event.type === 'connectHost') this.#connectHost(event, thread);
+      else this.#onEvent(event, tenants);
+    });
     const slot: WorkerSlot = { thread, tenants };
     this.#slots.add(slot);
     this.#threads.add(thread);
@@ -161,7 +169,15 @@ export class WorkerPool {
     }
   }
 
-  #onEvent(event: WorkerEvent, tenants: ReadonlyMap<number, WorkerTenant>): void {
+  #connectHost(request: ConnectHost, thread: WorkerThread): void {
+    const { seat, link } = request;
+    this.#hosts.connect(request, (error) => thread.call(seat, 'hostLost', { link, error }));
+  }
+
+  #onEvent(
+    event: Exclude<WorkerEvent, ConnectHost>,
+    tenants: ReadonlyMap<number, WorkerTenant>,
+  ): void {
     if (event.type === 'log') {
       // Limited where it comes from, so that it does not pile up between the threads.
       this.#logger.unlimited[event.level](event.context, event.message);

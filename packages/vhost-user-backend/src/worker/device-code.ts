@@ -1,6 +1,7 @@
 import type { EventLoop, Fd, Interest, Poller, Readiness, Watch } from '@node-vmm/vmm-sys-util';
 import type { DeviceCall } from '../between/pulse.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import { HostLinks, type HostLinksEnvironment } from './host-links.ts';
 import type { WorkerPulse } from './worker-pulse.ts';
 
 /** What the guard of a device's code needs. */
@@ -11,21 +12,27 @@ export interface DeviceCodeOptions {
   readonly name: string;
   readonly loop: EventLoop;
   readonly pulse: WorkerPulse;
+  readonly connectHost: HostLinksEnvironment['connect'];
+  readonly turn: HostLinksEnvironment['turn'];
   /** Device code threw: called once, and nothing of the device is called afterwards but its disposal. */
   readonly onFailed: (error: unknown) => void;
 }
 
 /**
- * The way into a device author's code: the main thread sees which call runs, and what is thrown ends the
- * device and not its worker.
+ * The way into a device author's code, and what that code has of its worker. The main thread sees which
+ * call runs; what is thrown ends the device and not its worker.
  */
 export class DeviceCode {
   readonly #options: DeviceCodeOptions;
   readonly #watches = new Set<Watch>();
+  /** The device's connections to host threads. */
+  readonly hosts: HostLinks;
   #failed = false;
 
   constructor(options: DeviceCodeOptions) {
     this.#options = options;
+    const { connectHost: connect, turn } = options;
+    this.hosts = new HostLinks({ poller: this.poller, connect, turn });
   }
 
   /** Watches descriptors for the device, with guarded callbacks, for as long as the device works. */
@@ -70,11 +77,13 @@ export class DeviceCode {
   fail(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
-    this.closeWatches();
+    this.close();
     this.#options.onFailed(error);
   }
 
-  closeWatches(): void {
+  /** Nothing wakes the device any more. Idempotent. */
+  close(): void {
+    this.hosts.close();
     for (const watch of this.#watches) watch.close();
     this.#watches.clear();
   }

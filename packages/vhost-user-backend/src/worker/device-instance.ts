@@ -7,6 +7,7 @@ import {
   type Logger,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
+import type { HostErrorRecord } from '../between/host-protocol.ts';
 import type {
   DeviceDescription,
   InstanceEvent,
@@ -16,21 +17,16 @@ import type {
   RingMove,
   StoppedRing,
 } from '../between/worker-calls.ts';
-import type { CreateDevice, DeviceQueue, VhostUserDevice } from '../device.ts';
+import type { CreateDevice, DeviceContext, DeviceQueue, VhostUserDevice } from '../device.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { Answer } from './answer.ts';
 import { DeviceCode } from './device-code.ts';
 import { describeDevice } from './device-description.ts';
-import { LentMemory } from './lent-memory.ts';
+import type { HostLinksEnvironment } from './host-links.ts';
+import { InstanceMemory } from './instance-memory.ts';
 import { RingStops } from './ring-stops.ts';
 import { Vring, type VringOwner } from './vring.ts';
 import type { WorkerPulse } from './worker-pulse.ts';
-
-/**
- * Most memories that chains in the hands of the device may keep alive. A front-end that exchanges
- * memory over and over without letting chains finish meets an error instead of our limits.
- */
-const MAX_RETIRING = 16;
 
 /** What an instance needs of its worker. */
 export interface DeviceInstanceOptions {
@@ -42,6 +38,8 @@ export interface DeviceInstanceOptions {
   readonly logger: Logger;
   readonly loop: EventLoop;
   readonly pulse: WorkerPulse;
+  readonly connectHost: HostLinksEnvironment['connect'];
+  readonly turn: HostLinksEnvironment['turn'];
   schedule(ring: Vring): void;
   /** Tells the main thread. */
   say(event: Exclude<InstanceEvent, { type: 'failed' }>): void;
@@ -57,35 +55,56 @@ export class DeviceInstance implements VringOwner {
   readonly #rings = new Map<number, Vring>();
   readonly #stops: RingStops;
   readonly #counters: readonly RingCounters[];
-  /** Generations that somebody here still uses. */
-  readonly #lent = new Set<number>();
-  #memory: LentMemory;
-  #attached: LentMemory | undefined;
+  readonly #memory: InstanceMemory;
   /** The front-end's descriptors are not to be written to. */
   #muted = false;
+  /** Who is told of the end of its making; afterwards failures are the worker's. */
+  #made: ((error?: unknown) => void) | undefined;
 
   /** @throws {VhostUserBackendError} INVALID_DEVICE; and whatever the author's code throws */
   constructor(create: CreateDevice<unknown>, options: unknown, own: DeviceInstanceOptions) {
     this.#options = own;
-    const { seat, name, loop, pulse, logger, instance, instances, shared } = own;
-    const onFailed = (error: unknown): void => this.#onFailed(error);
-    this.#code = new DeviceCode({ seat, name, loop, pulse, onFailed });
-    const configChanged = (): void => own.say({ type: 'configChanged' });
-    const { poller } = this.#code;
-    const context = { logger, poller, instance, instances, shared, configChanged };
+    const { name, logger, instance, instances, shared } = own;
+    const code = new DeviceCode({ ...own, onFailed: (error) => this.#onFailed(error) });
+    const context: DeviceContext = {
+      logger,
+      poller: code.poller,
+      instance,
+      instances,
+      shared,
+      configChanged: () => own.say({ type: 'configChanged' }),
+      hostThread: (host) => code.hosts.open(host),
+    };
     let device: VhostUserDevice | undefined;
     try {
-      device = this.#code.run('createDevice', () => create(options, context));
+      device = code.run('createDevice', () => create(options, context));
       this.description = describeDevice(name, device);
     } catch (error) {
       device?.[Symbol.dispose]?.();
-      this.#code.closeWatches();
+      code.close();
       throw error;
     }
+    this.#code = code;
     this.#device = device;
     this.#stops = new RingStops(device, this.#code);
     this.#counters = this.description.queueMaxSizes.map(noCounters);
-    this.#memory = this.#lend(0, []);
+    this.#memory = new InstanceMemory(name, (generation) =>
+      own.say({ type: 'memoryReleased', generation }),
+    );
+  }
+
+  /** Calls back, perhaps at once, when the host threads of its making are there, or one is not. */
+  whenReady(made: (error?: unknown) => void): void {
+    this.#made = made;
+    this.#code.hosts.whenReady(() => {
+      this.#made = undefined;
+      made();
+    });
+  }
+
+  hostLost(link: number, record: HostErrorRecord): void {
+    const error = this.#code.hosts.lost(link, record);
+    if (error !== undefined) this.#code.fail(error);
   }
 
   negotiated(features: bigint): void {
@@ -116,30 +135,17 @@ export class DeviceInstance implements VringOwner {
    */
   attachMemory(generation: number, mappings: readonly RegionMapping[]): void {
     this.#code.checkAlive();
-    if (this.#lent.size > MAX_RETIRING) {
-      const { name: device } = this.#options;
-      const text = `Cannot exchange memory of ${device}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`;
-      throw new VhostUserBackendError('INVALID_STATE', text, { device });
-    }
-    this.#attached = this.#lend(generation, mappings);
+    this.#memory.attach(generation, mappings);
   }
 
   dropMemory(generation: number): void {
-    if (this.#attached?.generation !== generation) return;
-    this.#attached.release();
-    this.#attached = undefined;
+    this.#memory.drop(generation);
   }
 
   /** Rings go on where they are told to be; those without a place, or whose place is none, stop. */
   useMemory(generation: number, moves: readonly RingMove[], answer: Answer<StoppedRing[]>): void {
     this.#code.checkAlive();
-    const memory = this.#attached;
-    if (memory?.generation !== generation) {
-      throw new VhostUserBackendError('INVALID_STATE', 'Cannot use memory that is not attached');
-    }
-    this.#attached = undefined;
-    this.#memory.release();
-    this.#memory = memory;
+    const memory = this.#memory.use(generation);
     const lost: Vring[] = [];
     for (const { ring: index, placement } of moves) {
       const ring = this.#rings.get(index);
@@ -159,7 +165,7 @@ export class DeviceInstance implements VringOwner {
     this.#code.checkAlive();
     const counters = this.#counters[index];
     if (counters === undefined) throw new RangeError(`"ring" expected 0..${this.#counters.length}`);
-    this.#rings.set(index, new Vring(index, config, this.#memory, counters, this));
+    this.#rings.set(index, new Vring(index, config, this.#memory.current, counters, this));
   }
 
   stopRing(index: number, answer: Answer<number | undefined>): void {
@@ -194,8 +200,9 @@ export class DeviceInstance implements VringOwner {
     try {
       this.#code.run('Symbol.dispose', () => this.#device[Symbol.dispose]());
     } finally {
-      this.#code.closeWatches();
-      this.#forgetMemory(undefined);
+      this.#code.close();
+      this.#stops.deviceEnded(undefined);
+      this.#memory.forget();
     }
   }
 
@@ -250,15 +257,6 @@ export class DeviceInstance implements VringOwner {
     this.#stops.stop(rings, then, (error) => answer.reject(error));
   }
 
-  #lend(generation: number, mappings: readonly RegionMapping[]): LentMemory {
-    const memory = new LentMemory(generation, mappings, this.#memory, () => {
-      this.#lent.delete(generation);
-      this.#options.say({ type: 'memoryReleased', generation });
-    });
-    this.#lent.add(generation);
-    return memory;
-  }
-
   /** Whatever the device holds of them. */
   #stopAll(): void {
     for (const ring of this.#rings.values()) {
@@ -268,19 +266,16 @@ export class DeviceInstance implements VringOwner {
     this.#rings.clear();
   }
 
-  #forgetMemory(error: unknown): void {
-    this.#stops.deviceEnded(error);
-    if (this.#attached !== undefined) this.dropMemory(this.#attached.generation);
-    this.#memory.release();
-    this.#memory = this.#lend(0, []);
-  }
-
   #onFailed(error: unknown): void {
     this.#stopAll();
     // The main thread unmaps it when it hears: whatever the device still does then, as in its
     // disposal, must find it closed and not gone.
-    this.#forgetMemory(error);
-    this.#options.failed(error);
+    this.#stops.deviceEnded(error);
+    this.#memory.forget();
+    const made = this.#made;
+    this.#made = undefined;
+    if (made === undefined) this.#options.failed(error);
+    else made(error);
   }
 }
 

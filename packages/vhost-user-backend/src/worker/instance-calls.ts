@@ -27,6 +27,7 @@ const QUICK: QuickCalls = {
   abandon: (instance) => instance.abandon(),
   enableRing: (instance, { ring, enabled }) => instance.enableRing(ring, enabled),
   setRingFd: (instance, { ring, kind, fd }) => instance.setRingFd(ring, kind, fd),
+  hostLost: (instance, { link, error }) => instance.hostLost(link, error),
   counters: (instance) => instance.counters(),
 };
 

@@ -8,14 +8,13 @@ import {
   watchControlPort,
 } from '@node-vmm/vmm-sys-util';
 import type {
-  DeviceDescription,
   InstanceEvent,
   WorkerData,
   WorkerMessage,
   WorkerRequest,
 } from '../between/worker-calls.ts';
 import type { CreateDevice } from '../device.ts';
-import { VhostUserBackendError } from '../errors.ts';
+import { VhostUserBackendError, type VhostUserBackendErrorCode } from '../errors.ts';
 import type { Answer } from './answer.ts';
 import { DeviceInstance } from './device-instance.ts';
 import { errorRecord, importErrorRecord } from './error-record.ts';
@@ -36,6 +35,8 @@ export class WorkerLoop {
   readonly #instances = new Map<number, DeviceInstance>();
   /** Calls that need JavaScript's own event loop, which does not turn while ours does. */
   readonly #imports: WorkerRequest<'make'>[] = [];
+  /** Likewise: ports of host threads that are being closed. */
+  readonly #turns: Promise<unknown>[] = [];
   #runnable: Vring[] = [];
   #served: Vring[] = [];
 
@@ -58,6 +59,7 @@ export class WorkerLoop {
       for (let next = this.#imports.shift(); next !== undefined; next = this.#imports.shift()) {
         await this.#make(next);
       }
+      while (this.#turns.length > 0) await this.#turns.shift();
     }
     for (const instance of this.#instances.values()) disposeQuietly(instance);
     this.#loop.close();
@@ -104,12 +106,24 @@ export class WorkerLoop {
     const { id, params } = request;
     try {
       const module = await this.#import(params.module);
-      this.#answerTo(id).resolve(this.#create(request, module.createDevice));
+      const made = this.#create(request, module.createDevice);
+      made.whenReady((error) => {
+        if (error === undefined) this.#answerTo(id).resolve(made.description);
+        else this.#refuseInstance(request, error);
+      });
     } catch (error) {
-      const code = VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
-      const record = await importErrorRecord(error, code, params.module);
+      const record = await importErrorRecord(error, makingCode(error), params.module);
       this.#post({ type: 'refusal', id, error: record });
     }
+  }
+
+  /** A host thread that it needs could not be started. */
+  #refuseInstance({ id, seat, params }: WorkerRequest<'make'>, error: unknown): void {
+    const instance = this.#instance(seat);
+    this.#instances.delete(seat);
+    disposeQuietly(instance);
+    const record = errorRecord(error, makingCode(error), params.module);
+    this.#post({ type: 'refusal', id, error: record });
   }
 
   async #import(url: string): Promise<{ createDevice?: unknown }> {
@@ -121,7 +135,7 @@ export class WorkerLoop {
     }
   }
 
-  #create({ seat, params }: WorkerRequest<'make'>, create: unknown): DeviceDescription {
+  #create({ seat, params }: WorkerRequest<'make'>, create: unknown): DeviceInstance {
     const { name, module, options, instance, instances, shared } = params;
     if (typeof create !== 'function') {
       const text = `Cannot serve device ${name}: ${module} exports no function createDevice`;
@@ -138,12 +152,15 @@ export class WorkerLoop {
       loop: this.#loop,
       pulse: this.#pulse,
       schedule: this.#schedule,
+      connectHost: (request, transfer) =>
+        this.#port.postMessage({ type: 'connectHost', seat, ...request }, transfer),
+      turn: (until) => this.#turns.push(until),
       say,
       failed: (error) =>
         say({ type: 'failed', error: errorRecord(error, 'DEVICE_FAILED', module) }),
     });
     this.#instances.set(seat, made);
-    return made.description;
+    return made;
   }
 
   #instance(seat: number): DeviceInstance {
@@ -167,6 +184,10 @@ export class WorkerLoop {
   #post(message: WorkerMessage): void {
     this.#port.postMessage(message);
   }
+}
+
+function makingCode(error: unknown): VhostUserBackendErrorCode {
+  return VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
 }
 
 function disposeQuietly(instance: DeviceInstance): void {

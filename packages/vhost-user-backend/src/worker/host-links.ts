@@ -1,0 +1,77 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { Poller } from '@node-vmm/vmm-sys-util';
+import { type ConnectHost, type HostErrorRecord, hostErrorOf } from '../between/host-protocol.ts';
+import type { HostThread, HostThreadOptions } from '../host-thread.ts';
+import { HostLink } from './host-link.ts';
+
+/** What the connections of a device need of it and its worker. */
+export interface HostLinksEnvironment {
+  readonly poller: Poller;
+  /** To the main thread. */
+  connect(request: Omit<ConnectHost, 'type' | 'seat'>, transfer: readonly MessagePort[]): void;
+  /** Node's event loop must turn until this is settled. */
+  turn(until: Promise<unknown>): void;
+}
+
+/** The connections of one device to host threads, in its vring worker. */
+export class HostLinks {
+  readonly #environment: HostLinksEnvironment;
+  readonly #links = new Map<number, HostLink>();
+  /** Those whose thread has no host yet. */
+  readonly #starting = new Set<number>();
+  #next = 0;
+  #onReady: (() => void) | undefined;
+
+  constructor(environment: HostLinksEnvironment) {
+    this.#environment = environment;
+  }
+
+  /** @throws {SysError} when there are no descriptors left */
+  open({ key, module, options }: HostThreadOptions): HostThread {
+    const { poller, connect, turn } = this.#environment;
+    const id = this.#next++;
+    const link = new HostLink({
+      poller,
+      connect: (port, wakeFd) =>
+        connect({ link: id, key, module: module.href, options, port, wakeFd }, [port]),
+      ready: () => this.#settle(id),
+      closed: () => {
+        this.#links.delete(id);
+        this.#settle(id);
+      },
+      turn,
+    });
+    this.#links.set(id, link);
+    this.#starting.add(id);
+    return link;
+  }
+
+  /** Calls back, perhaps at once, when every thread that was connected to has its host. */
+  whenReady(callback: () => void): void {
+    this.#onReady = callback;
+    this.#tellReady();
+  }
+
+  /** @returns why the device cannot go on, undefined when it had let go of that thread already */
+  lost(id: number, record: HostErrorRecord): Error | undefined {
+    return this.#links.has(id) ? hostErrorOf(record) : undefined;
+  }
+
+  /** Closes all of them. Idempotent. */
+  close(): void {
+    this.#onReady = undefined;
+    for (const link of [...this.#links.values()]) link.close();
+  }
+
+  #settle(id: number): void {
+    this.#starting.delete(id);
+    this.#tellReady();
+  }
+
+  #tellReady(): void {
+    if (this.#starting.size > 0) return;
+    const callback = this.#onReady;
+    this.#onReady = undefined;
+    callback?.();
+  }
+}
