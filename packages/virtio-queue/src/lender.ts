@@ -1,4 +1,5 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
+import type { DescriptorChain } from './descriptor-chain.ts';
 
 /**
  * Guest memory that a queue takes chains from, and how many of them the device keeps: each chain is
@@ -6,12 +7,12 @@ import type { GuestMemory } from '@node-vmm/vm-memory';
  * last chain that comes back releases this one.
  */
 export class Lender {
-  readonly memory: GuestMemory;
+  readonly #memory: GuestMemory;
   #held = 0;
   #onReleased: (() => void) | undefined;
 
   constructor(memory: GuestMemory) {
-    this.memory = memory;
+    this.#memory = memory;
   }
 
   /** A chain was detached: it may outlive the queue's stay in this memory. */
@@ -19,8 +20,10 @@ export class Lender {
     this.#held++;
   }
 
-  /** A detached chain was completed. */
-  comeBack(): void {
+  /** A detached chain is completed: gives back its pieces. */
+  takeBack(chain: DescriptorChain): void {
+    const { segments, firstSegment, readableCount, writableCount } = chain;
+    this.#memory.giveBack(segments, firstSegment, readableCount + writableCount);
     if (--this.#held > 0) return;
     const released = this.#onReleased;
     this.#onReleased = undefined;

@@ -9,19 +9,12 @@ import {
   type GuestMemory,
   LEND_NOT_YET,
   LEND_READY,
+  type LendResult,
   type SegmentTable,
 } from '@node-vmm/vm-memory';
 import { IndirectTable } from './indirect-table.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, type SplitChain } from './split-chain.ts';
-
-/** The chain is valid and its buffers are borrowed. */
-export const TAKEN = 0;
-/** The chain breaks a rule. */
-export const MALFORMED = 1;
-/** The chain may be valid, but the segment table is full of the chains in front of it. */
-export const NO_ROOM = 2;
-/** The chain may be valid, but memory that it is in is not mapped yet. */
-export const NOT_YET = 3;
+import { MALFORMED, NO_ROOM, NOT_YET, TAKEN, type TakeResult } from './take-result.ts';
 
 // Stands in for "no longer than 2^32 bytes in total" (VIRTIO 1.3 §2.7.5), one byte stricter: lengths
 // fit 32 bits, as in the used ring.
@@ -58,7 +51,7 @@ export class ChainReader {
    *
    * @returns TAKEN, else `undo` is due
    */
-  take(chain: SplitChain, head: number): number {
+  take(chain: SplitChain, head: number): TakeResult {
     const desc = this.#desc;
     const size = this.#size;
     chain.head = head;
@@ -100,14 +93,14 @@ export class ChainReader {
     addrHigh: number,
     length: number,
     writing: boolean,
-  ): number {
+  ): TakeResult {
     const table = this.#indirect;
     if (table === undefined) return MALFORMED;
     const opened = table.open(addrLow, addrHigh, length);
-    if (opened !== LEND_READY) return opened === LEND_NOT_YET ? NOT_YET : MALFORMED;
+    if (opened !== TAKEN) return opened;
     let wrote = writing;
     let index = 0;
-    let result = MALFORMED;
+    let result: TakeResult = MALFORMED;
     for (let left = table.limit; left > 0; left--) {
       if (!table.load(index)) break;
       const { flags } = table;
@@ -133,7 +126,7 @@ export class ChainReader {
     addrHigh: number,
     length: number,
     write: boolean,
-  ): number {
+  ): TakeResult {
     // The specification does not forbid empty buffers. They add nothing, and their address is not
     // looked at.
     if (length === 0) return TAKEN;
@@ -142,10 +135,7 @@ export class ChainReader {
     const before = segments.count;
     const access = write ? ACCESS_WRITE : ACCESS_READ;
     const answer = this.#memory.lend(addrLow, addrHigh, length, access, segments);
-    if (answer !== LEND_READY) {
-      if (answer === LEND_NOT_YET) return NOT_YET;
-      return this.#isCrowded(chain, length) ? NO_ROOM : MALFORMED;
-    }
+    if (answer !== LEND_READY) return this.#refused(chain, length, answer);
     const added = segments.count - before;
     if (write) {
       chain.writableLength += length;
@@ -157,12 +147,13 @@ export class ChainReader {
     return TAKEN;
   }
 
-  /** True when a refused loan may have failed for the segments of the chains in front. */
-  #isCrowded(chain: SplitChain, length: number): boolean {
+  /** What a refused loan means for its chain. */
+  #refused(chain: SplitChain, length: number, answer: LendResult): TakeResult {
+    if (answer === LEND_NOT_YET) return NOT_YET;
     const { capacity, count } = this.#segments;
     // A loan has at most one piece per region, or one per page where pages are mapped on demand.
     const pieces = Math.max(this.#memory.regions.length, Math.ceil(length / 4096) + 1);
-    return chain.firstSegment > 0 && capacity - count < pieces;
+    return chain.firstSegment > 0 && capacity - count < pieces ? NO_ROOM : MALFORMED;
   }
 
   /** Gives back what a chain that is not handed out has borrowed. */

@@ -3,11 +3,11 @@ import {
   ACCESS_READ,
   type GuestAddress,
   type GuestMemory,
-  LEND_FAULT,
+  LEND_NOT_YET,
   LEND_READY,
-  type LendResult,
   SegmentTable,
 } from '@node-vmm/vm-memory';
+import { MALFORMED, NOT_YET, TAKEN, type TakeResult } from './take-result.ts';
 
 const { addr, len, flags, next } = VRING_DESC.OFFSETS;
 const DESC_SIZE = VRING_DESC.SIZE;
@@ -53,20 +53,20 @@ export class IndirectTable {
     return Math.min(this.#entries, this.#maxChain);
   }
 
-  /** @returns as `GuestMemory.lend`; `close` is due only after LEND_READY */
-  open(addrLow: number, addrHigh: number, length: number): LendResult {
+  /** @returns TAKEN, else `close` is not due */
+  open(addrLow: number, addrHigh: number, length: number): TakeResult {
     if (length === 0 || length % DESC_SIZE !== 0 || length > MAX_ENTRIES * DESC_SIZE) {
-      return LEND_FAULT;
+      return MALFORMED;
     }
     const loan = this.#loan;
     const answer = this.#memory.lend(addrLow, addrHigh, length, ACCESS_READ, loan);
-    if (answer !== LEND_READY) return answer;
+    if (answer !== LEND_READY) return answer === LEND_NOT_YET ? NOT_YET : MALFORMED;
     this.#entries = length / DESC_SIZE;
     this.#addrLow = addrLow;
     this.#addrHigh = addrHigh;
     this.#view = loan.regionAt(0).view;
     this.#offset = loan.offsetAt(0);
-    return LEND_READY;
+    return TAKEN;
   }
 
   /** @returns false when the table has no such entry */

@@ -12,10 +12,11 @@ import { VirtioQueueError } from '../errors.ts';
 import { Lender } from '../lender.ts';
 import type { QueueCounters, Virtqueue } from '../virtqueue.ts';
 import type { VirtqueueConfig } from '../virtqueue-config.ts';
-import { ChainReader, MALFORMED, NOT_YET, TAKEN } from './chain-reader.ts';
+import { ChainReader } from './chain-reader.ts';
 import { SplitBatch } from './split-batch.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, SplitChain } from './split-chain.ts';
 import { AVAIL_RING_WORD, FLAGS_WORD, IDX_WORD, isSplitPosition, SplitRing } from './split-ring.ts';
+import { MALFORMED, NOT_YET, TAKEN } from './take-result.ts';
 
 /** The device side of a split virtqueue: VIRTIO 1.3 §2.7. */
 export class SplitVirtqueue implements Virtqueue {
@@ -28,6 +29,7 @@ export class SplitVirtqueue implements Virtqueue {
   };
   /** Looked at again, see {@link Virtqueue.onReady}. */
   onReady: (() => void) | undefined;
+  #memory: GuestMemory;
   #lender: Lender;
   #ring: SplitRing;
   readonly #segments: SegmentTable;
@@ -56,6 +58,7 @@ export class SplitVirtqueue implements Virtqueue {
       );
     }
     this.size = size;
+    this.#memory = memory;
     this.#lender = new Lender(memory);
     this.#ring = new SplitRing(memory, config, true);
     this.#nextAvail = position ?? 0;
@@ -95,7 +98,7 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   get memory(): GuestMemory {
-    return this.#lender.memory;
+    return this.#memory;
   }
 
   /** For `SplitChain`: where the chains of the current batch were lent. */
@@ -178,13 +181,17 @@ export class SplitVirtqueue implements Virtqueue {
     }
     chain.state = CHAIN_COMPLETED;
     this.#inflight--;
-    const { lender, writableLength } = chain;
-    if (lender === undefined) this.#open--;
-    const { memory } = lender ?? this.#lender;
-    memory.giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
+    const { lender } = chain;
+    if (lender === undefined) {
+      this.#open--;
+      this.#memory.giveBack(chain.segments, chain.firstSegment, chain.segmentCount);
+    } else {
+      lender.takeBack(chain);
+    }
     // A device may end a request after its queue was stopped; the ring is no longer ours then.
-    if (this.#live) this.#use(chain.head, written > 0 ? Math.min(written, writableLength) : 0);
-    lender?.comeBack();
+    if (!this.#live) return;
+    const { writableLength } = chain;
+    this.#use(chain.head, written > 0 ? Math.min(written, writableLength) : 0);
   }
 
   completeRest(): number {
@@ -248,6 +255,7 @@ export class SplitVirtqueue implements Virtqueue {
     this.#ring = ring;
     this.#reader = new ChainReader(memory, ring.desc, this.#segments, indirect);
     const former = this.#lender;
+    this.#memory = memory;
     this.#lender = new Lender(memory);
     this.#parked = false;
     return former.retire(onReleased);
@@ -280,7 +288,7 @@ export class SplitVirtqueue implements Virtqueue {
   #park(): void {
     this.#parked = true;
     const lender = this.#lender;
-    lender.memory.whenReady(() => {
+    this.#memory.whenReady(() => {
       // The queue may have moved or stopped meanwhile.
       if (!this.#live || this.#lender !== lender) return;
       this.#parked = false;
