@@ -22,7 +22,10 @@ export class ThreadI2cHost implements I2cHost {
     this.#thread.request(encodeRequest(messages), (error, answer) => {
       if (error !== undefined) {
         const code = errorCode(error);
-        done(0, new I2cError(isI2cErrorCode(code) ? code : 'IO', error.message, {}, { cause: error }));
+        done(
+          0,
+          new I2cError(isI2cErrorCode(code) ? code : 'IO', error.message, {}, { cause: error }),
+        );
         return;
       }
       decodeAnswer(messages, answer as TransferAnswer);
