@@ -1,8 +1,8 @@
 import { MainPoller, rateLimited, UnixListener } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { DeviceLife } from '../../src/device-life.ts';
+import { MemoryLogger, Sockets } from '../../src/testing/index.ts';
 import { WorkerPool } from '../../src/worker-pool.ts';
-import { MemoryLogger, Sockets } from '../support/daemon.ts';
 
 const TELLS = new URL(
   `data:text/javascript,${encodeURIComponent(`

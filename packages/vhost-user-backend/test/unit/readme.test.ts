@@ -2,9 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { Sockets, until } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { Guest, GuestRing, negotiate } from '../support/guest.ts';
+import { FrontEnd, Guest, GuestRing, negotiate, Sockets, until } from '../../src/testing/index.ts';
 
 it('the entropy device of the README runs and has twenty lines of code', async () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');

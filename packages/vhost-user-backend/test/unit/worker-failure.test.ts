@@ -1,10 +1,16 @@
 import { ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { VhostUserBackendError, VhostUserDaemon } from '../../src/index.ts';
+import {
+  FrontEnd,
+  Guest,
+  GuestRing,
+  MemoryLogger,
+  negotiate,
+  Sockets,
+  until,
+} from '../../src/testing/index.ts';
 import { WorkerThread } from '../../src/worker-thread.ts';
-import { MemoryLogger, Sockets, until } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { Guest, GuestRing, negotiate } from '../support/guest.ts';
 
 const SUICIDE = new URL(
   `data:text/javascript,${encodeURIComponent(`
