@@ -54,6 +54,11 @@ export class GuestRing {
     this.driver = new MockDriver(guest.memory, { ...this.layout, features }, startIndex);
   }
 
+  /** Bytes that a ring takes up. @param size - entries */
+  static byteLength(size: number): number {
+    return MockDriver.layout(size).byteLength;
+  }
+
   get addr(): RingAddresses {
     const user = (guestAddr: bigint): bigint => guestAddr - GUEST_BASE + USER_BASE;
     return {
