@@ -41,6 +41,7 @@ export class BenchQueue {
   #ring: GuestRing;
   #release: () => void;
   #watch: Watch;
+  #ended: string | undefined;
 
   /** @param size - entries */
   constructor(index: number, size: number, surroundings: QueueSurroundings) {
@@ -115,6 +116,7 @@ export class BenchQueue {
     writable: readonly number[],
     { indirect = false }: RequestOptions = {},
   ): Promise<Uint8Array[]> {
+    if (this.#ended !== undefined) return this.#unanswered(this.#ended);
     const { heap, guest } = this.#surroundings;
     const lengths = [...readable.map(({ length }) => length), ...writable];
     const parts = lengths.map((length) => ({ at: heap.allocate(length), length }));
@@ -155,6 +157,7 @@ export class BenchQueue {
 
   /** Shows the device what was added, and kicks if it wants that. */
   publish(): void {
+    if (this.#ended !== undefined) return;
     if (this.#ring.driver.publish()) this.#ring.kick.signal();
   }
 
@@ -193,9 +196,20 @@ export class BenchQueue {
     }
   }
 
-  /** @param reason - what requests fail with that have no answer */
-  close(reason = 'the queue was closed'): void {
-    this.#close(reason);
+  /**
+   * Nobody will answer any more: requests without an answer fail, and so do all that come.
+   *
+   * @param reason - what their errors say
+   */
+  end(reason: string): void {
+    this.#ended ??= reason;
+    this.#reject(reason);
+  }
+
+  /** Ends the queue and closes its descriptors. Idempotent. */
+  close(): void {
+    this.#ended ??= 'the queue was closed';
+    this.#close(this.#ended);
   }
 
   #makeRing(size: number, startIndex: number): [GuestRing, () => void] {
@@ -230,7 +244,17 @@ export class BenchQueue {
     this.#pending.clear();
     for (const { release, reject } of waiting) {
       release();
-      reject(new Error(`Cannot answer a request of queue ${this.index}: ${reason}`));
+      reject(this.#noAnswer(reason));
     }
+  }
+
+  #noAnswer(reason: string): Error {
+    return new Error(`Cannot answer a request of queue ${this.index}: ${reason}`);
+  }
+
+  #unanswered(reason: string): Promise<never> {
+    const answer = Promise.reject(this.#noAnswer(reason));
+    answer.catch(() => undefined);
+    return answer;
   }
 }

@@ -92,7 +92,7 @@ export class DeviceBench implements AsyncDisposable {
     this.#queues = queues;
     this.#end = end;
     void frontend.closed.then((reason) => {
-      for (const queue of queues) queue.close(`the connection has ended (${reason})`);
+      for (const queue of queues) queue.end(`the connection has ended (${reason})`);
     });
   }
 
