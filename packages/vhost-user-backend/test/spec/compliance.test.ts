@@ -57,6 +57,7 @@ describe('A device that breaks one', () => {
     ['queues', 'GET_QUEUE_NUM says how many', /1n/],
     ['config', 'is read as a whole and in parts', /0 !== 8/],
     ['content', 'requests of any content and shape', /./],
+    ['leak', 'front-ends that come and go one after', /descriptors open, \d+ before/],
     ['holds', 'GET_VRING_BASE stops a ring', /taken and not returned/],
   ])('%s: %s ... says so', async (flaw, name, reason) => {
     const found = deviceComplianceCases.filter((one) => one.name.includes(name));
