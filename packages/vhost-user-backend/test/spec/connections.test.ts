@@ -2,10 +2,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { UnixListener } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
-import { openFds, until } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { GuestRing, negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import { FrontEnd, GuestRing, negotiate, openFds, until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 describe('Communication', () => {
   const bench = useBench({ config: [1, 2, 3, 4] });

@@ -3,10 +3,17 @@ import type { FRONTEND_REQUESTS, RequestPayload } from '@node-vmm/vhost-user';
 import { EventFd, type Fd } from '@node-vmm/vmm-sys-util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openFds, until } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { GUEST_BASE, Guest, GuestRing, negotiate, USER_BASE } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import {
+  FrontEnd,
+  GUEST_BASE,
+  Guest,
+  GuestRing,
+  negotiate,
+  openFds,
+  USER_BASE,
+  until,
+} from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 type Name = keyof typeof FRONTEND_REQUESTS;
 interface Step {

@@ -3,9 +3,8 @@ import { readFileSync } from 'node:fs';
 import { mapForeign } from '@node-vmm/vm-memory/xen';
 import { closeFd, memfdCreate, openFd } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
-import { until } from '../support/daemon.ts';
-import { GUEST_BASE, GUEST_SIZE, negotiate, USER_BASE } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import { GUEST_BASE, GUEST_SIZE, negotiate, USER_BASE, until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 /** Mappings of guest memory in this process; one is the guest's own. */
 const mappings = (): number =>

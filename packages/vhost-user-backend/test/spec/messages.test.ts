@@ -4,9 +4,8 @@ import { BACKEND_REQUESTS, VhostUserConnection } from '@node-vmm/vhost-user';
 import { mapForeign } from '@node-vmm/vm-memory/xen';
 import { closeFd, EventFd, type Fd, memfdCreate, openFd, UnixStream } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
-import { openFds, until } from '../support/daemon.ts';
-import { negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import { negotiate, openFds, until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 const ALL = (1n << 0n) | (1n << 3n) | (1n << 5n) | (1n << 13n) | (1n << 15n) | (1n << 16n);
 const XEN_MMAP = 1n << 17n;

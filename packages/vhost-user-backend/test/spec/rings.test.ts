@@ -1,8 +1,7 @@
 // Titles name sections of the vhost-user specification (QEMU docs/interop/vhost-user.rst).
 import { describe, expect, it } from 'vitest';
-import { until } from '../support/daemon.ts';
-import { EVENT_IDX, negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import { EVENT_IDX, negotiate, until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 describe('Starting and stopping rings', () => {
   const bench = useBench();

@@ -3,10 +3,8 @@ import { readFileSync } from 'node:fs';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ServedDevice } from '../../src/index.ts';
-import { until } from '../support/daemon.ts';
-import type { FrontEnd } from '../support/front-end.ts';
-import type { GuestRing } from '../support/guest.ts';
-import { type Bench, useBench } from '../support/setup.ts';
+import { type FrontEnd, type GuestRing, until } from '../../src/testing/index.ts';
+import { type Bench, useBench } from '../bench.ts';
 
 const MODULE = new URL('../fixtures/stopping-device.mjs', import.meta.url);
 const HOLD = 1;

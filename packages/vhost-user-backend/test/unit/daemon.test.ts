@@ -1,9 +1,16 @@
 import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VhostUserDaemon } from '../../src/index.ts';
-import { ECHO, MemoryLogger, openFds, Sockets } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { Guest, GuestRing, negotiate } from '../support/guest.ts';
+import {
+  FrontEnd,
+  Guest,
+  GuestRing,
+  MemoryLogger,
+  negotiate,
+  openFds,
+  Sockets,
+} from '../../src/testing/index.ts';
+import { ECHO } from '../bench.ts';
 
 describe('VhostUserDaemon', () => {
   let sockets: Sockets;

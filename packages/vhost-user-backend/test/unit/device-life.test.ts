@@ -2,7 +2,7 @@ import { MainPoller, rateLimited } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { DeviceLife } from '../../src/control/device-life.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
-import { MemoryLogger } from '../support/daemon.ts';
+import { MemoryLogger } from '../../src/testing/index.ts';
 
 const TELLS = new URL(
   `data:text/javascript,${encodeURIComponent(`

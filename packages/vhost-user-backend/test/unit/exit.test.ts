@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Sockets } from '../support/daemon.ts';
+import { Sockets } from '../../src/testing/index.ts';
 
 const SCRIPT = fileURLToPath(new URL('../fixtures/exit-process.mjs', import.meta.url));
 

@@ -5,10 +5,8 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ServedDevice, VhostUserBackendError } from '../../src/index.ts';
-import { Sockets, until } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { Guest, GuestRing, negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import { FrontEnd, Guest, GuestRing, negotiate, Sockets, until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 const FAILS = new URL('../fixtures/fails-device.mjs', import.meta.url);
 const SCRIPT = fileURLToPath(new URL('../fixtures/unheard-process.mjs', import.meta.url));

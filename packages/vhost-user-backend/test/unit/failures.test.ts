@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { VhostUserDaemon } from '../../src/index.ts';
-import { ECHO, until } from '../support/daemon.ts';
-import { negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import { negotiate, until } from '../../src/testing/index.ts';
+import { ECHO, useBench } from '../bench.ts';
 
 describe('a device that throws', () => {
   const bench = useBench();

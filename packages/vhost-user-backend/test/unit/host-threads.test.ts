@@ -4,11 +4,16 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ServedDevice, VhostUserBackendError } from '../../src/index.ts';
-import { Sockets, until } from '../support/daemon.ts';
-import type { FrontEnd } from '../support/front-end.ts';
+import {
+  type FrontEnd,
+  Guest,
+  GuestRing,
+  negotiate,
+  Sockets,
+  until,
+} from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 import { Gate } from '../support/gate.ts';
-import { Guest, GuestRing, negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
 
 const HOST = new URL('../fixtures/host-device.mjs', import.meta.url);
 const SCRIPT = fileURLToPath(new URL('../fixtures/blocked-host-process.mjs', import.meta.url));

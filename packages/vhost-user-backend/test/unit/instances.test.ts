@@ -1,9 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { MemoryLogger, until } from '../support/daemon.ts';
-import type { FrontEnd } from '../support/front-end.ts';
-import { GUEST_BASE, type GuestRing, negotiate } from '../support/guest.ts';
-import { useBench } from '../support/setup.ts';
+import {
+  type FrontEnd,
+  GUEST_BASE,
+  type GuestRing,
+  MemoryLogger,
+  negotiate,
+  until,
+} from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 const MODULE = new URL('../fixtures/queues-device.mjs', import.meta.url);
 const mappings = (): number =>

@@ -2,7 +2,8 @@ import { existsSync, lstatSync, openSync } from 'node:fs';
 import { asFd, closeFd, UnixListener } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { VhostUserDaemon } from '../../src/index.ts';
-import { ECHO, Sockets } from '../support/daemon.ts';
+import { Sockets } from '../../src/testing/index.ts';
+import { ECHO } from '../bench.ts';
 
 const GROUP = process.getuid?.() === 0 ? 54_321 : (process.getegid?.() ?? 0);
 

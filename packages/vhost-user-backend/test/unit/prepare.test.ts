@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ECHO, until } from '../support/daemon.ts';
-import { useBench } from '../support/setup.ts';
+import { until } from '../../src/testing/index.ts';
+import { ECHO, useBench } from '../bench.ts';
 
 const FAILS = new URL('../fixtures/fails-device.mjs', import.meta.url);
 const THROW = 1;

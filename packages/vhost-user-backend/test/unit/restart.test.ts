@@ -2,8 +2,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ServedDevice } from '../../src/index.ts';
-import { until } from '../support/daemon.ts';
-import { useBench } from '../support/setup.ts';
+import { until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 const FAILS = new URL('../fixtures/fails-device.mjs', import.meta.url);
 const THROW = 1;

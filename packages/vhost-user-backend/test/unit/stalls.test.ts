@@ -6,10 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { type EventFd, setNonBlocking, writeFd } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
 import type { ServedDevice } from '../../src/index.ts';
-import { Sockets, until } from '../support/daemon.ts';
-import type { FrontEnd } from '../support/front-end.ts';
-import { type GuestRing, negotiate } from '../support/guest.ts';
-import { type Bench, useBench } from '../support/setup.ts';
+import {
+  type FrontEnd,
+  type GuestRing,
+  negotiate,
+  Sockets,
+  until,
+} from '../../src/testing/index.ts';
+import { type Bench, useBench } from '../bench.ts';
 
 const STUCK = new URL('../fixtures/stuck-device.mjs', import.meta.url);
 const FULL = BigUint64Array.of(0xffff_ffff_ffff_fffen);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { until } from '../support/daemon.ts';
-import { useBench } from '../support/setup.ts';
+import { until } from '../../src/testing/index.ts';
+import { useBench } from '../bench.ts';
 
 describe('the status of a device', () => {
   const bench = useBench();

@@ -2,9 +2,15 @@ import { ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { WorkerThread } from '../../src/control/worker-thread.ts';
 import { VhostUserBackendError, VhostUserDaemon } from '../../src/index.ts';
-import { MemoryLogger, Sockets, until } from '../support/daemon.ts';
-import { FrontEnd } from '../support/front-end.ts';
-import { Guest, GuestRing, negotiate } from '../support/guest.ts';
+import {
+  FrontEnd,
+  Guest,
+  GuestRing,
+  MemoryLogger,
+  negotiate,
+  Sockets,
+  until,
+} from '../../src/testing/index.ts';
 
 const SUICIDE = new URL(
   `data:text/javascript,${encodeURIComponent(`

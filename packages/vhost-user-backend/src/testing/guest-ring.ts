@@ -1,66 +1,70 @@
-import { featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-queue';
+import { featureWord, VIRTIO_RING_F_EVENT_IDX } from '@node-vmm/virtio-bindings';
 import { type QueueLayout, SplitDriverQueue } from '@node-vmm/virtio-queue/driver';
-import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
+import { guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, type MainPoller } from '@node-vmm/vmm-sys-util';
 import type { FrontEnd } from './front-end.ts';
+import { GUEST_BASE, type Guest, USER_BASE } from './guest.ts';
 
-/** Where guest memory appears in the front-end's address space, as its messages have it. */
-export const USER_BASE = 0x7f00_0000_0000n;
-export const GUEST_BASE = 0x4000_0000n;
-export const GUEST_SIZE = 0x20_0000;
+/** Distance of the places that rings have without another wish; room for 1024 entries. */
+const RING_STRIDE = 0x1_0000;
+/** Where `add` has its data, from the beginning of guest memory on: 128 requests of 8 KiB. */
 const DATA = 0x10_0000;
 
+/** Feature word of what a ring has without another wish. */
 export const EVENT_IDX: bigint = featureWord(VIRTIO_RING_F_EVENT_IDX);
 
-/** Guest memory in a memfd, for several rings and their data. */
-export class Guest {
-  readonly memory = GuestMemoryMmap.create([
-    { guestAddr: guestAddress(GUEST_BASE), length: GUEST_SIZE },
-  ]);
-
-  /** Memory table payload and descriptors. */
-  get regions() {
-    return [
-      { guestAddr: GUEST_BASE, size: BigInt(GUEST_SIZE), userAddr: USER_BASE, mmapOffset: 0n },
-    ];
-  }
-
-  get fds() {
-    return this.memory.sharedRegions.map(({ fd }) => fd);
-  }
-
-  close(): void {
-    this.memory.close();
-  }
+/** What a vring address message says. */
+export interface RingAddresses {
+  readonly index: number;
+  readonly flags: number;
+  readonly descTable: bigint;
+  readonly availRing: bigint;
+  readonly usedRing: bigint;
+  readonly log: bigint;
 }
 
 /** One ring from the driver's side, with its descriptors. */
 export class GuestRing {
   readonly index: number;
   readonly driver: SplitDriverQueue;
-  readonly kick = EventFd.create();
-  readonly call = EventFd.create();
-  readonly err = EventFd.create();
+  readonly kick: EventFd = EventFd.create();
+  readonly call: EventFd = EventFd.create();
+  readonly err: EventFd = EventFd.create();
   readonly layout: QueueLayout;
   readonly #guest: Guest;
   #nextData = 0;
 
-  constructor(guest: Guest, index = 0, features = EVENT_IDX, size = 64, startIndex = 0) {
+  /**
+   * @param features - those that change the ring's layout
+   * @param size - entries
+   * @param startIndex - first value of both indices
+   * @param base - guest address of the ring, 16-byte aligned
+   */
+  constructor(
+    guest: Guest,
+    index = 0,
+    features: bigint = EVENT_IDX,
+    size = 64,
+    startIndex = 0,
+    base: bigint = GUEST_BASE + BigInt(index * RING_STRIDE),
+  ) {
     this.#guest = guest;
     this.index = index;
-    this.layout = SplitDriverQueue.layout(
-      size,
-      guestAddress(GUEST_BASE + BigInt(index * 0x1_0000)),
-    );
+    this.layout = SplitDriverQueue.layout(size, guestAddress(base));
     this.driver = new SplitDriverQueue(guest.memory, { ...this.layout, features }, startIndex);
   }
 
-  /** Number of the last request, by which its data is found. */
+  /** Number of the last request of `add`, by which its data is found. */
   get lastData(): number {
     return (this.#nextData + 127) % 128;
   }
 
-  get addr() {
+  /** Bytes that a ring takes up. @param size - entries */
+  static byteLength(size: number): number {
+    return SplitDriverQueue.layout(size).byteLength;
+  }
+
+  get addr(): RingAddresses {
     const user = (guestAddr: bigint): bigint => guestAddr - GUEST_BASE + USER_BASE;
     return {
       index: this.index,
@@ -129,18 +133,4 @@ export class GuestRing {
   close(): void {
     for (const event of [this.kick, this.call, this.err]) event.close();
   }
-}
-
-/** Negotiates what rings need: features, REPLY_ACK and the others, memory. */
-export async function negotiate(
-  frontEnd: FrontEnd,
-  guest: Guest,
-  options: { features?: bigint; protocolFeatures?: bigint } = {},
-): Promise<void> {
-  frontEnd.send('VHOST_USER_SET_OWNER', undefined);
-  const offered = await frontEnd.ask('VHOST_USER_GET_FEATURES', undefined);
-  const protocol = await frontEnd.ask('VHOST_USER_GET_PROTOCOL_FEATURES', undefined);
-  frontEnd.send('VHOST_USER_SET_PROTOCOL_FEATURES', options.protocolFeatures ?? protocol);
-  frontEnd.send('VHOST_USER_SET_FEATURES', options.features ?? offered);
-  frontEnd.send('VHOST_USER_SET_MEM_TABLE', guest.regions, guest.fds);
 }

@@ -4,10 +4,19 @@ import {
   type ServedDevice,
   VhostUserDaemon,
   type VhostUserDaemonOptions,
-} from '../../src/index.ts';
-import { ECHO, MemoryLogger, openFds, Sockets, until } from './daemon.ts';
-import { FrontEnd } from './front-end.ts';
-import { Guest, GuestRing, negotiate } from './guest.ts';
+} from '../src/index.ts';
+import {
+  FrontEnd,
+  Guest,
+  GuestRing,
+  MemoryLogger,
+  negotiate,
+  openFds,
+  Sockets,
+  until,
+} from '../src/testing/index.ts';
+
+export const ECHO = new URL('./fixtures/echo-device.mjs', import.meta.url);
 
 /** A daemon with an echo device for every test, and the check that each leaves no descriptor open. */
 export class Bench {

@@ -14,7 +14,7 @@ type Answer = { payload: unknown } | { error: unknown };
 
 /** The front-end's end of a vhost-user socket, with requests as promises. */
 export class FrontEnd {
-  readonly poller = new MainPoller();
+  readonly poller: MainPoller = new MainPoller();
   /** For bytes that are no message. */
   readonly stream: UnixStream;
   readonly connection: VhostUserConnection<Table>;
@@ -46,9 +46,12 @@ export class FrontEnd {
   }
 
   /** Sends a request that has a reply. */
-  ask<N extends Name>(name: N, payload: RequestPayload<Table, N>): Promise<ReplyPayload<Table, N>> {
+  async ask<N extends Name>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+  ): Promise<ReplyPayload<Table, N>> {
     this.connection.sendRequest(name, payload);
-    return this.#reply() as Promise<ReplyPayload<Table, N>>;
+    return (await this.#reply()) as ReplyPayload<Table, N>;
   }
 
   /** Sends a request with NEED_REPLY; resolves with the acknowledgement, 0 for success. */

@@ -1,10 +1,6 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 
-export const ECHO = new URL('../fixtures/echo-device.mjs', import.meta.url);
-
+/** A line that was logged. */
 export interface LogLine {
   level: string;
   message: string;
@@ -41,26 +37,4 @@ export class MemoryLogger implements Logger {
   find(text: string): LogLine | undefined {
     return this.lines.find(({ message }) => message.includes(text));
   }
-}
-
-/** A directory for sockets. */
-export class Sockets {
-  readonly directory = mkdtempSync(join(tmpdir(), 'nvmm-'));
-  #next = 0;
-  path(): string {
-    return join(this.directory, `${this.#next++}.sock`);
-  }
-  close(): void {
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
-/** Descriptors open in this process. */
-export function openFds(): number {
-  return readdirSync('/proc/self/fd').length;
-}
-
-/** Calls `probe` until it holds, yielding to the event loop in between. */
-export async function until(probe: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await probe())) await new Promise((resolve) => setTimeout(resolve, 1));
 }
