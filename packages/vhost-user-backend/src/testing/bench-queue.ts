@@ -1,13 +1,10 @@
 import type { DriverBuffer } from '@node-vmm/virtio-queue/driver';
-import { guestAddress } from '@node-vmm/vm-memory';
 import type { Watch } from '@node-vmm/vmm-sys-util';
 import type { FrontEnd } from './front-end.ts';
 import type { Guest } from './guest.ts';
 import type { GuestHeap } from './guest-heap.ts';
 import { GuestRing } from './guest-ring.ts';
-
-/** Bytes of a descriptor in an indirect table. */
-const DESCRIPTOR_SIZE = 16;
+import { placeRequest } from './placed-request.ts';
 
 /** What queues of one guest share. */
 export interface QueueSurroundings {
@@ -117,26 +114,8 @@ export class BenchQueue {
     { indirect = false }: RequestOptions = {},
   ): Promise<Uint8Array[]> {
     if (this.#ended !== undefined) return this.#unanswered(this.#ended);
-    const { heap, guest } = this.#surroundings;
-    const lengths = [...readable.map(({ length }) => length), ...writable];
-    const parts = lengths.map((length) => ({ at: heap.allocate(length), length }));
-    if (indirect) {
-      const length = lengths.length * DESCRIPTOR_SIZE;
-      parts.push({ at: heap.allocate(length), length });
-    }
-    const release = (): void => {
-      for (const { at, length } of parts) heap.free(at, length);
-    };
-    readable.forEach((data, i) => {
-      const { at } = parts[i] as { at: bigint };
-      guest.memory.write(guestAddress(at), data);
-    });
-    const buffers = lengths.map((length, i) => ({
-      guestAddr: guestAddress((parts[i] as { at: bigint }).at),
-      length,
-      writable: i >= readable.length,
-    }));
-    const table = indirect ? guestAddress((parts.at(-1) as { at: bigint }).at) : undefined;
+    const { guest, heap } = this.#surroundings;
+    const { buffers, table, release } = placeRequest(guest, heap, readable, writable, indirect);
     const head = this.#ring.driver.add(buffers, table);
     if (head < 0) {
       release();
