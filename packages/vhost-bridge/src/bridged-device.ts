@@ -48,6 +48,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly features: bigint;
   readonly queueMaxSizes: readonly number[];
   readonly transport: VirtioMmioTransport;
+  readonly #inOrder: boolean;
   readonly #place: DevicePlace;
   readonly #link: BackendLink;
   readonly #guard: SignalGuard;
@@ -71,6 +72,7 @@ export class BridgedDevice implements VirtioDevice {
     this.features = frontend.deviceFeatures;
     const queues = Math.min(frontend.queueCount ?? type.queues, MAX_QUEUES);
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
+    this.#inOrder = type.inOrder;
     this.#place = { vm: components.guest.vm, base: description.base, irq };
     this.#link = link;
     this.#guard = components.guard;
@@ -174,6 +176,7 @@ export class BridgedDevice implements VirtioDevice {
       transport: this.transport,
       link: this.#link,
       guard: this.#guard,
+      inOrder: this.#inOrder,
       logger: this.#logger,
     };
     this.#session = new QueueSession(components, features);

@@ -1,4 +1,5 @@
 import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import { hasFeature, VIRTIO_F_IN_ORDER } from '@node-vmm/virtio-bindings';
 import type { QueueConfig, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, type SignalGuard } from '@node-vmm/vmm-sys-util';
@@ -12,6 +13,8 @@ export interface QueueSessionComponents {
   readonly place: DevicePlace;
   readonly transport: VirtioMmioTransport;
   readonly link: BackendLink;
+  /** The device's type returns requests in order. */
+  readonly inOrder: boolean;
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
   readonly logger: Logger;
@@ -130,7 +133,8 @@ export class QueueSession {
 
   async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
     const resume = wiring.handedOver;
-    const base = wiring.handOver(this.#features);
+    const inOrder = this.#components.inOrder || hasFeature(this.#features, VIRTIO_F_IN_ORDER);
+    const base = wiring.handOver(this.#features, inOrder);
     const { index, size, descTable, availRing, usedRing } = wiring.config;
     await frontend.startVring({
       index,

@@ -96,14 +96,15 @@ export class QueueWiring {
    * To be called before a back-end is given the ring.
    *
    * @param features - negotiated: they say how the ring is laid out
+   * @param inOrder - back-ends return requests in order: the next one goes on behind the last returned
    * @returns the base at which it begins
    * @throws {VmMemoryError} when the guest gave a ring outside its memory
-   * @throws {VhostUserMasterError} IMPOSSIBLE_RING
+   * @throws {VhostUserMasterError} IMPOSSIBLE_RING, UNKNOWN_ORDER
    */
-  handOver(features: bigint): number {
+  handOver(features: bigint, inOrder: boolean): number {
     this.kick.restore();
     this.call.restore();
-    if (this.#position !== undefined) return this.#position.resume();
+    if (this.#position !== undefined) return this.#position.resume(inOrder);
     const { index, size, availRing, usedRing } = this.config;
     this.#position = new RingPosition(this.#vm.memory, {
       index,

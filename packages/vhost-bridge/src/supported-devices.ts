@@ -12,25 +12,136 @@ export interface SupportedDevice {
   readonly queueSize: number;
   /** Bytes of configuration space, from linux/virtio_<name>.h; 0 where there is none. */
   readonly configSize: number;
+  /**
+   * Back-ends return the requests of each queue in the order in which they took them, as the
+   * specification wants it (I2C, SPI) or as there is no other way for the type (buffers to be filled one
+   * after another). Where they need not, a queue with unfinished requests cannot go to another back-end.
+   */
+  readonly inOrder: boolean;
 }
 
 /** Device types that have a name. Any other is served too, named `virtio-<id>`. */
 export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
-  { name: 'net', deviceId: id.VIRTIO_ID_NET, queues: 2, queueSize: 256, configSize: 24 },
-  { name: 'blk', deviceId: id.VIRTIO_ID_BLOCK, queues: 1, queueSize: 256, configSize: 72 },
-  { name: 'console', deviceId: id.VIRTIO_ID_CONSOLE, queues: 2, queueSize: 128, configSize: 12 },
-  { name: 'rng', deviceId: id.VIRTIO_ID_RNG, queues: 1, queueSize: 256, configSize: 0 },
-  { name: 'scsi', deviceId: id.VIRTIO_ID_SCSI, queues: 3, queueSize: 256, configSize: 36 },
-  { name: 'gpu', deviceId: id.VIRTIO_ID_GPU, queues: 2, queueSize: 256, configSize: 16 },
-  { name: 'input', deviceId: id.VIRTIO_ID_INPUT, queues: 2, queueSize: 256, configSize: 136 },
-  { name: 'vsock', deviceId: id.VIRTIO_ID_VSOCK, queues: 3, queueSize: 256, configSize: 8 },
-  { name: 'sound', deviceId: id.VIRTIO_ID_SOUND, queues: 4, queueSize: 256, configSize: 12 },
-  { name: 'fs', deviceId: id.VIRTIO_ID_FS, queues: 2, queueSize: 256, configSize: 40 },
-  { name: 'scmi', deviceId: id.VIRTIO_ID_SCMI, queues: 2, queueSize: 256, configSize: 0 },
-  { name: 'i2c', deviceId: id.VIRTIO_ID_I2C_ADAPTER, queues: 1, queueSize: 64, configSize: 0 },
-  { name: 'can', deviceId: id.VIRTIO_ID_CAN, queues: 3, queueSize: 64, configSize: 0 },
-  { name: 'gpio', deviceId: id.VIRTIO_ID_GPIO, queues: 2, queueSize: 256, configSize: 8 },
-  { name: 'spi', deviceId: id.VIRTIO_ID_SPI, queues: 1, queueSize: 256, configSize: 0 },
+  {
+    name: 'net',
+    deviceId: id.VIRTIO_ID_NET,
+    queues: 2,
+    queueSize: 256,
+    configSize: 24,
+    inOrder: true,
+  },
+  {
+    name: 'blk',
+    deviceId: id.VIRTIO_ID_BLOCK,
+    queues: 1,
+    queueSize: 256,
+    configSize: 72,
+    inOrder: false,
+  },
+  {
+    name: 'console',
+    deviceId: id.VIRTIO_ID_CONSOLE,
+    queues: 2,
+    queueSize: 128,
+    configSize: 12,
+    inOrder: true,
+  },
+  {
+    name: 'rng',
+    deviceId: id.VIRTIO_ID_RNG,
+    queues: 1,
+    queueSize: 256,
+    configSize: 0,
+    inOrder: true,
+  },
+  {
+    name: 'scsi',
+    deviceId: id.VIRTIO_ID_SCSI,
+    queues: 3,
+    queueSize: 256,
+    configSize: 36,
+    inOrder: false,
+  },
+  {
+    name: 'gpu',
+    deviceId: id.VIRTIO_ID_GPU,
+    queues: 2,
+    queueSize: 256,
+    configSize: 16,
+    inOrder: false,
+  },
+  {
+    name: 'input',
+    deviceId: id.VIRTIO_ID_INPUT,
+    queues: 2,
+    queueSize: 256,
+    configSize: 136,
+    inOrder: true,
+  },
+  {
+    name: 'vsock',
+    deviceId: id.VIRTIO_ID_VSOCK,
+    queues: 3,
+    queueSize: 256,
+    configSize: 8,
+    inOrder: true,
+  },
+  {
+    name: 'sound',
+    deviceId: id.VIRTIO_ID_SOUND,
+    queues: 4,
+    queueSize: 256,
+    configSize: 12,
+    inOrder: false,
+  },
+  {
+    name: 'fs',
+    deviceId: id.VIRTIO_ID_FS,
+    queues: 2,
+    queueSize: 256,
+    configSize: 40,
+    inOrder: false,
+  },
+  {
+    name: 'scmi',
+    deviceId: id.VIRTIO_ID_SCMI,
+    queues: 2,
+    queueSize: 256,
+    configSize: 0,
+    inOrder: true,
+  },
+  {
+    name: 'i2c',
+    deviceId: id.VIRTIO_ID_I2C_ADAPTER,
+    queues: 1,
+    queueSize: 64,
+    configSize: 0,
+    inOrder: true,
+  },
+  {
+    name: 'can',
+    deviceId: id.VIRTIO_ID_CAN,
+    queues: 3,
+    queueSize: 64,
+    configSize: 0,
+    inOrder: true,
+  },
+  {
+    name: 'gpio',
+    deviceId: id.VIRTIO_ID_GPIO,
+    queues: 2,
+    queueSize: 256,
+    configSize: 8,
+    inOrder: false,
+  },
+  {
+    name: 'spi',
+    deviceId: id.VIRTIO_ID_SPI,
+    queues: 1,
+    queueSize: 256,
+    configSize: 0,
+    inOrder: true,
+  },
 ];
 
 /** Names of the device types that have one, for messages. */
@@ -45,6 +156,7 @@ export function deviceById(deviceId: number): SupportedDevice {
       queues: 1,
       queueSize: 256,
       configSize: 0,
+      inOrder: false,
     }
   );
 }

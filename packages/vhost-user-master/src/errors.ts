@@ -27,7 +27,9 @@ export type VhostUserMasterErrorCode =
   /** The back-end has no way to reset, and the front-end none to connect again. */
   | 'CANNOT_RESET'
   /** The indices of a ring in use are ones that no back-end can go on with. */
-  | 'IMPOSSIBLE_RING';
+  | 'IMPOSSIBLE_RING'
+  /** Requests in a ring are unfinished, and which of them nobody knows. */
+  | 'UNKNOWN_ORDER';
 
 /** What goes with a {@link VhostUserMasterError}. */
 export interface VhostUserMasterErrorContext {
@@ -83,6 +85,7 @@ export function shouldReconnect(error: unknown): boolean {
     case 'XEN_MMAP_MISSING':
     case 'TOO_MANY_REQUESTS':
     case 'IMPOSSIBLE_RING':
+    case 'UNKNOWN_ORDER':
       return false;
   }
 }

@@ -46,22 +46,35 @@ export class RingPosition {
 
   /**
    * Where the next back-end goes on: after the last request that was returned to the guest. Requests
-   * taken but not returned by the old one are served again, which is right for devices that serve in
-   * order.
+   * taken but not returned by the old one are served again, which is right for devices that return them
+   * in order. For others only a ring in which nothing is on its way can go on: which of the requests
+   * came back is known to their driver alone.
    *
+   * @param inOrder - VIRTIO_F_IN_ORDER was negotiated, or the device's type returns requests in order
    * @returns a base for `startVring`
-   * @throws {VhostUserMasterError} IMPOSSIBLE_RING when no back-end can go on with the ring
+   * @throws {VhostUserMasterError} IMPOSSIBLE_RING when no back-end can go on with the ring,
+   * UNKNOWN_ORDER
    */
-  resume(): number {
-    const base = this.#ring.resume();
-    if (base !== undefined) return base;
+  resume(inOrder: boolean): number {
     const { index, size } = this.#place;
+    const base = this.#ring.resume();
     const { used, avail } = this.#ring.indices;
-    throw new VhostUserMasterError(
-      'IMPOSSIBLE_RING',
-      `Cannot go on with vring ${index}: its used index is ${used} and its available index ` +
-        `${avail}, with ${size} entries; the driver must reset the device`,
-    );
+    if (base === undefined) {
+      throw new VhostUserMasterError(
+        'IMPOSSIBLE_RING',
+        `Cannot go on with vring ${index}: its used index is ${used} and its available index ` +
+          `${avail}, with ${size} entries; the driver must reset the device`,
+      );
+    }
+    if (!inOrder && !this.#ring.idle) {
+      throw new VhostUserMasterError(
+        'UNKNOWN_ORDER',
+        `Cannot go on with vring ${index}: the old back-end left requests unfinished (used index ` +
+          `${used}, available index ${avail}) and may have returned later ones before them; the ` +
+          'driver must reset the device',
+      );
+    }
+    return base;
   }
 
   /** How far the back-end got since the ring was given to it: see `RingObserver.progress`. */

@@ -23,6 +23,14 @@ export interface RingObserver {
   resume(): number | undefined;
 
   /**
+   * True when everything that the driver made available has been returned to it, or nobody has touched
+   * the ring since the observer was made: then it does not matter in which order requests are returned.
+   *
+   * @throws {VmMemoryError} OUT_OF_RANGE
+   */
+  readonly idle: boolean;
+
+  /**
    * How far the back-end got since the ring was given to it: not at all (`none`), to where one can be
    * that began at the position, or to where none can be. The last is to be believed when it is seen
    * twice in a row: with 65,536 requests between two looks the ring may have been lapped.

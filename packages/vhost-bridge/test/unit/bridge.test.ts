@@ -341,7 +341,14 @@ describe('Bridge without a daemon', { timeout: TIMEOUT }, () => {
     const bridge = new Bridge({ attachVm, sockets, poller, logger });
     await expect(bridge.add(i2cDevice())).rejects.toThrow('no such domain');
     expect(bridge).toMatchObject({ devices: [], guests: [] });
-    const type = { name: 'i2c', deviceId: 34, queues: 1, queueSize: 64, configSize: 0 };
+    const type = {
+      name: 'i2c',
+      deviceId: 34,
+      queues: 1,
+      queueSize: 64,
+      configSize: 0,
+      inOrder: true,
+    };
     expect(sockets.lease(type).path).toBe('/nowhere/i2c.sock0');
   });
 });

@@ -30,7 +30,7 @@ describe('the watch over a used index', () => {
     };
     const position = new RingPosition(memory, place);
     ring.avail = 7;
-    position.resume();
+    position.resume(true);
     watch = new UsedIndexWatch(position, () => alarms++);
   });
 

@@ -93,7 +93,7 @@ describe.skipIf(daemon === undefined)(title, () => {
     child = launch();
     const again = await open();
     await guest.goOn(again);
-    await again.startVring(guest.vring(position.resume()));
+    await again.startVring(guest.vring(position.resume(true)));
     await ask();
     expect(position.progress()).toBe('possible');
     expect(position.indices).toEqual({ used: 4, avail: 4 });

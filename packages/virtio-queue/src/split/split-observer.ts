@@ -32,10 +32,15 @@ export class SplitObserver implements RingObserver {
     return splitIndices(this.#memory, this.#place);
   }
 
+  get idle(): boolean {
+    const { used, avail } = this.indices;
+    return used === avail || this.#untouched(used, avail);
+  }
+
   resume(): number | undefined {
     const { used, avail } = this.indices;
     this.#before = used;
-    const untouched = used === this.#first.used && avail === this.#first.avail;
+    const untouched = this.#untouched(used, avail);
     if (!untouched && distance(used, avail) > this.#place.size) return undefined;
     this.#position = untouched ? SPLIT_FRESH_POSITION : used;
     return this.#position;
@@ -49,5 +54,9 @@ export class SplitObserver implements RingObserver {
     const possible =
       returned <= distance(position, avail) && distance(used, avail) <= this.#place.size;
     return possible ? 'possible' : 'impossible';
+  }
+
+  #untouched(used: number, avail: number): boolean {
+    return used === this.#first.used && avail === this.#first.avail;
   }
 }
