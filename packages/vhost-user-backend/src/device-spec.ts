@@ -1,4 +1,18 @@
-import type { RestartOptions } from './control/restart-schedule.ts';
+/** How a device that has failed is made again. */
+export interface RestartOptions {
+  /** Milliseconds before it is made again, >= 1, default 1000; doubled each time in a row. */
+  readonly firstDelay?: number;
+  /**
+   * The longest delay, milliseconds, default 60000, so that a guest that provokes the failure cannot
+   * keep the host busy. A device that has served for so long begins with `firstDelay` again.
+   */
+  readonly maxDelay?: number;
+  /**
+   * How many worker threads may end by its doing, default 5: what devices had open in a thread that
+   * ended stays open, for as long as the process lives. Afterwards it is not made again.
+   */
+  readonly maxLostWorkers?: number;
+}
 
 /** A device to serve. */
 export interface DeviceSpec {

@@ -3,10 +3,8 @@
  *
  * @packageDocumentation
  */
-export type { RingCounters } from './between/worker-calls.ts';
 export * from './control/daemon.ts';
 export type { ForeignRange, MapForeign } from './control/map-region.ts';
-export type { RestartOptions } from './control/restart-schedule.ts';
 export type { ServedDevice } from './control/served-device.ts';
 export * from './device.ts';
 export * from './device-module.ts';

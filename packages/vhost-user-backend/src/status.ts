@@ -1,4 +1,14 @@
-import type { RingCounters } from './between/worker-calls.ts';
+/** What a ring counted since the device was made. */
+export interface RingCounters {
+  chains: number;
+  malformedChains: number;
+  notifications: number;
+  suppressedNotifications: number;
+  /** Kicks and other occasions on which the ring was looked at. */
+  wakeups: number;
+  /** Times that the ring could not be served: its place, its size or its indices cannot be. */
+  broken: number;
+}
 
 /** A device as `VhostUserDaemon.status` shows it: plain data. */
 export interface DeviceStatus {

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import type { VhostUserBackendErrorCode } from '../errors.ts';
+import type { RingCounters } from '../status.ts';
 import type { ConnectHost, HostErrorRecord } from './host-protocol.ts';
 
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
@@ -65,18 +66,6 @@ export interface StoppedRing {
 
 /** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
 export type RingFdKind = 'kick' | 'call' | 'err';
-
-/** What a ring counted since the device was made. */
-export interface RingCounters {
-  chains: number;
-  malformedChains: number;
-  notifications: number;
-  suppressedNotifications: number;
-  /** Kicks and other occasions on which the ring was looked at. */
-  wakeups: number;
-  /** Times that the ring could not be served: its place, its size or its indices cannot be. */
-  broken: number;
-}
 
 /**
  * The calls that the main thread makes of a device's instance in a worker, by name: what each takes and

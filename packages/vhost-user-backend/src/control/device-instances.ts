@@ -2,13 +2,13 @@ import type { RegionMapping } from '@node-vmm/vm-memory';
 import type {
   DeviceDescription,
   RingConfig,
-  RingCounters,
   RingFdKind,
   RingMove,
   StoppedRing,
 } from '../between/worker-calls.ts';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { RingCounters } from '../status.ts';
 import type { DeviceLink } from './device-link.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import type { WorkerSeat } from './worker-seat.ts';

@@ -1,8 +1,9 @@
 import type { Logger, Poller, UnixListener } from '@node-vmm/vmm-sys-util';
 import type { DeviceCall } from '../between/pulse.ts';
-import type { DeviceDescription, ErrorRecord, RingCounters } from '../between/worker-calls.ts';
+import type { DeviceDescription, ErrorRecord } from '../between/worker-calls.ts';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { RingCounters } from '../status.ts';
 import { DeviceInstances } from './device-instances.ts';
 import { FrontEndListener } from './front-end-listener.ts';
 import type { MapForeign } from './map-region.ts';

@@ -1,8 +1,7 @@
 import { errorMessage, type Logger, type Poller, type UnixListener } from '@node-vmm/vmm-sys-util';
-import type { RingCounters } from '../between/worker-calls.ts';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
-import type { DeviceStatus, StatusOptions } from '../status.ts';
+import type { DeviceStatus, RingCounters, StatusOptions } from '../status.ts';
 import { DeviceLife } from './device-life.ts';
 import type { MapForeign } from './map-region.ts';
 import { RestartSchedule } from './restart-schedule.ts';

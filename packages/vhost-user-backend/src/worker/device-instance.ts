@@ -12,13 +12,13 @@ import type {
   DeviceDescription,
   InstanceEvent,
   RingConfig,
-  RingCounters,
   RingFdKind,
   RingMove,
   StoppedRing,
 } from '../between/worker-calls.ts';
 import type { CreateDevice, DeviceContext, DeviceQueue, VhostUserDevice } from '../device.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { RingCounters } from '../status.ts';
 import type { Answer } from './answer.ts';
 import { DeviceCode } from './device-code.ts';
 import { describeDevice } from './device-description.ts';

@@ -9,13 +9,9 @@ import {
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
-import type {
-  RingConfig,
-  RingCounters,
-  RingFdKind,
-  RingPlacement,
-} from '../between/worker-calls.ts';
+import type { RingConfig, RingFdKind, RingPlacement } from '../between/worker-calls.ts';
 import type { DeviceQueue } from '../device.ts';
+import type { RingCounters } from '../status.ts';
 
 /**
  * Most chains that a device gets at once, and most batches that a ring is served before the other

@@ -4,7 +4,7 @@ import { GuestMemoryMmap, guestAddress, mappingsOf } from '@node-vmm/vm-memory';
 import { TardyMemory } from '@node-vmm/vm-memory/testing';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { RingCounters } from '../../src/between/worker-calls.ts';
+import type { RingCounters } from '../../src/status.ts';
 import { LentMemory } from '../../src/worker/lent-memory.ts';
 import { type RingMemory, Vring, type VringOwner } from '../../src/worker/vring.ts';
 

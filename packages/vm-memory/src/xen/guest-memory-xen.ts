@@ -1,5 +1,11 @@
 import { XEN_MMAP_FOREIGN } from '@node-vmm/virtio-bindings';
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import type { GuestAddress } from '../guest-address.ts';
+import { type GuestRange, sortRanges } from '../guest-range.ts';
+import type { MappedRegion } from '../mapped-region.ts';
+import { regionsOfMapping } from '../mapping-regions.ts';
+import { RegionGuestMemory } from '../region-guest-memory.ts';
+import type { ShareableMemory, SharedMemoryRegion } from '../shared-memory.ts';
 import { extentsWithMemory } from './foreign-extents.ts';
 import {
   ForeignSource,
@@ -7,12 +13,6 @@ import {
   foreignMapFailed,
   piecesOf,
 } from './foreign-source.ts';
-import type { GuestAddress } from './guest-address.ts';
-import { type GuestRange, sortRanges } from './guest-range.ts';
-import type { MappedRegion } from './mapped-region.ts';
-import { regionsOfMapping } from './mapping-regions.ts';
-import { RegionGuestMemory } from './region-guest-memory.ts';
-import type { ShareableMemory, SharedMemoryRegion } from './shared-memory.ts';
 
 /** What to map of a Xen guest. */
 export interface XenMapOptions extends ForeignSourceOptions {

@@ -13,9 +13,9 @@ import {
   Privcmd,
   XenSysError,
 } from '@node-vmm/xen-sys';
-import { rangeText, VmMemoryError } from './errors.ts';
-import type { GuestAddress } from './guest-address.ts';
-import { type GuestRange, sortRanges } from './guest-range.ts';
+import { rangeText, VmMemoryError } from '../errors.ts';
+import type { GuestAddress } from '../guest-address.ts';
+import { type GuestRange, sortRanges } from '../guest-range.ts';
 
 /** How to reach the memory of other domains. */
 export interface ForeignSourceOptions {

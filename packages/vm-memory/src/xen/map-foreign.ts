@@ -2,8 +2,8 @@ import { fstatSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Fd } from '@node-vmm/vmm-sys-util';
 import { asDomId } from '@node-vmm/xen-sys';
-import { VmMemoryError } from './errors.ts';
-import type { GuestAddress } from './guest-address.ts';
+import { VmMemoryError } from '../errors.ts';
+import type { GuestAddress } from '../guest-address.ts';
 import { GuestMemoryXen } from './guest-memory-xen.ts';
 
 /** A range of another Xen domain's memory, and a descriptor of privcmd to map it through. */

@@ -1,7 +1,7 @@
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import type { GuestAddress } from '../guest-address.ts';
+import type { GuestRange } from '../guest-range.ts';
 import type { ForeignSource } from './foreign-source.ts';
-import type { GuestAddress } from './guest-address.ts';
-import type { GuestRange } from './guest-range.ts';
 
 /** Looked at as one: bytes. */
 const WINDOW = 64n * 1024n * 1024n;
