@@ -13,6 +13,12 @@ import type { DeviceLink } from './device-link.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import type { WorkerSeat } from './worker-seat.ts';
 
+/**
+ * How long a device may take to let go of a ring whose front-end has gone, milliseconds: what it still
+ * completes helps nobody, and the next front-end waits.
+ */
+const GONE_TIMEOUT_MS = 1_000;
+
 /** What a device's instances need. */
 export interface DeviceInstancesOptions {
   readonly spec: DeviceSpec;
@@ -115,7 +121,7 @@ export class DeviceInstances implements DeviceLink {
     // An instance that cannot be asked has failed or is gone, and has let go of everything.
     await Promise.allSettled(
       this.#seats.map(async (seat) => {
-        await this.#patiently(seat, seat.call('reset', {}));
+        await this.#patiently(seat, seat.call('reset', {}), GONE_TIMEOUT_MS);
         await seat.call('attachMemory', { generation, mappings: [] });
         await seat.call('useMemory', { generation, moves: [] });
       }),
@@ -199,8 +205,8 @@ export class DeviceInstances implements DeviceLink {
   }
 
   /** Waits for a call that stops rings; not for ever for the device. */
-  async #patiently<T>(seat: WorkerSeat, answer: Promise<T>): Promise<T> {
-    const timer = setTimeout(() => abandon(seat), this.#stopTimeout);
+  async #patiently<T>(seat: WorkerSeat, answer: Promise<T>, most = Infinity): Promise<T> {
+    const timer = setTimeout(() => abandon(seat), Math.min(this.#stopTimeout, most));
     try {
       return await answer;
     } finally {

@@ -70,9 +70,17 @@ describe('Starting and stopping rings', () => {
     const { device, frontEnd } = await holding(bench(), 'drop');
     frontEnd.close();
     await until(() => bench().logger.find('asked to stop') !== undefined);
-    expect((await device.status()).state).toBe('connected');
     go.signal();
     const next = await bench().running(device);
+    next.ring.submit([5]);
+    expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
+  });
+
+  it('but not for long: nobody asks for what it still does', async () => {
+    const { device, frontEnd } = await holding(bench(), 'drop');
+    frontEnd.close();
+    const next = await bench().running(device);
+    expect(bench().logger.find('ring stopped without the device')).toBeDefined();
     next.ring.submit([5]);
     expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
   });
