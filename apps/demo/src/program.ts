@@ -13,8 +13,10 @@ import {
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
 import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
+import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
 import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
 import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
+import { Command } from 'commander';
 import { Narrator } from './narrator.ts';
 
 const DEVICE: DeviceDescription = {
@@ -43,12 +45,21 @@ function runGuest(vm: SimulatedVm): { guest: ChildProcess; status: Promise<numbe
   return { guest, status };
 }
 
+function createCommand(): Command {
+  return new Command('demo')
+    .description('An I2C adapter on a simulated machine, served by a daemon of its own.')
+    .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version')
+    .option('--verbose', 'show the log of the bridge');
+}
+
 /** What `npm start` does. */
 export const main: Main = async (argv, program) => {
+  const parsed = parseCommandLine<{ verbose?: boolean }>(createCommand(), argv);
+  if ('print' in parsed) return program.print(parsed.print);
   const narrator = new Narrator('bridge');
   let bridge: Bridge | undefined;
   const logger = await program.start(
-    { level: argv.includes('--verbose') ? 'debug' : 'warn' },
+    { level: parsed.options.verbose === true ? 'debug' : 'warn' },
     () => bridge?.status() ?? {},
   );
   using poller = new MainPoller();

@@ -5,7 +5,8 @@ import { settle, until } from './waits.ts';
 /** Rules for when a source is closed, and for what is announced wrongly, late or not at all. */
 export const sourceTroubleCases: readonly SourceComplianceCase[] = [
   {
-    name: 'close: takes every device down, lets every guest go, and announces nothing more',
+    section: 'close',
+    name: 'takes every device down, lets every guest go, and announces nothing more',
     async run(subject) {
       const { source, sink, holds, announcements } = subject;
       await source.start(sink);
@@ -33,7 +34,8 @@ export const sourceTroubleCases: readonly SourceComplianceCase[] = [
     },
   },
   {
-    name: 'close: ends also while it reads',
+    section: 'close',
+    name: 'ends also while it reads',
     async run(subject) {
       const { source, sink, holds, announcements } = subject;
       await source.start(sink);
@@ -50,6 +52,7 @@ export const sourceTroubleCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'trouble',
     name: 'bears a guest that vanishes between two reads',
     async run(subject) {
       const { source, sink, holds, announcements } = subject;
@@ -75,6 +78,7 @@ export const sourceTroubleCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'trouble',
     name: 'bears what makes no sense, and a huge number of it',
     async run(subject) {
       const { source, sink, announcements, holds } = subject;
@@ -89,6 +93,7 @@ export const sourceTroubleCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'trouble',
     name: 'goes on after an error, with no guest left standing',
     async run(subject) {
       const { source, sink, holds, announcements } = subject;
@@ -101,6 +106,7 @@ export const sourceTroubleCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'trouble',
     name: 'ends when there is nobody any more who could announce devices',
     async run(subject) {
       const { source, sink, holds, announcements } = subject;

@@ -12,6 +12,7 @@ import { settle, until } from './waits.ts';
 /** The suite, as data: run each case on every source. */
 export const sourceComplianceCases: readonly SourceComplianceCase[] = [
   {
+    section: 'guests',
     name: 'announces the devices of a guest that appears',
     async run(subject) {
       const { source, sink, keys } = subject;
@@ -31,6 +32,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'guests',
     name: 'finds a guest that is there when it starts',
     async run(subject) {
       subject.appear(2);
@@ -41,6 +43,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'devices',
     name: 'announces each device once, whatever else changes',
     async run(subject) {
       const { source, sink, announcements } = subject;
@@ -53,6 +56,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'guests',
     name: 'holds a guest until all of its devices are placed, not until they are up',
     async run(subject) {
       const { sink, holds, keys } = subject;
@@ -70,6 +74,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'devices',
     name: 'tells the toolstack when a device is up, where that listens',
     async run(subject) {
       const [first, second] = subject.keys(1);
@@ -85,6 +90,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'devices',
     name: 'lets a device fail without harm to any other',
     async run(subject) {
       const { sink, holds, keys, book } = subject;
@@ -103,6 +109,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'guests',
     name: 'takes the devices of a guest away with it, and of no other',
     async run(subject) {
       await subject.source.start(subject.sink);
@@ -118,6 +125,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'guests',
     name: 'takes a guest that comes back',
     async run(subject) {
       await subject.source.start(subject.sink);
@@ -133,6 +141,7 @@ export const sourceComplianceCases: readonly SourceComplianceCase[] = [
     },
   },
   {
+    section: 'devices',
     name: 'takes devices away that are coming up',
     async run(subject) {
       await comingUp(subject, 1);

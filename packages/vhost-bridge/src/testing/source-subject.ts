@@ -1,3 +1,4 @@
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import type { DeviceSource } from '../device-source.ts';
 import type { Holds } from './holds.ts';
 import type { LogBook } from './log-book.ts';
@@ -54,10 +55,7 @@ export interface SourceSubject {
 }
 
 /** One rule that all sources keep. */
-export interface SourceComplianceCase {
-  readonly name: string;
-  run(subject: SourceSubject): Promise<void>;
-}
+export type SourceComplianceCase = ComplianceCase<SourceSubject>;
 
 /** Texts of what was logged as errors. */
 export function errors({ book }: SourceSubject): string[] {

@@ -9,7 +9,6 @@ import { ringCases } from './compliance/rings.ts';
 import type { DeviceCase, ProgramCase } from './compliance/subject.ts';
 
 export type {
-  ComplianceCase,
   DeviceCase,
   DeviceProfile,
   DeviceSubject,

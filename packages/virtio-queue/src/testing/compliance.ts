@@ -6,6 +6,7 @@ import {
   VIRTQ_DESC_F_WRITE,
 } from '@node-vmm/virtio-bindings';
 import { guestAddress } from '@node-vmm/vm-memory';
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import type { DescriptorChain } from '../descriptor-chain.ts';
 import { VirtioQueueError, type VirtioQueueErrorCode } from '../errors.ts';
 import { freshPosition, isPosition, isWaiting, observeRing, resumePosition } from '../rings.ts';
@@ -22,10 +23,7 @@ import {
 import type { HostileDescriptor, VirtqueueSubject } from './virtqueue-subject.ts';
 
 /** One rule of `Virtqueue`, as a function that throws when a layout breaks it. */
-export interface VirtqueueComplianceCase {
-  /** What of `Virtqueue` it is about. */
-  readonly section: string;
-  readonly name: string;
+export interface VirtqueueComplianceCase extends ComplianceCase<VirtqueueSubject> {
   run(subject: VirtqueueSubject): void;
 }
 

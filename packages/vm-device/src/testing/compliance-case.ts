@@ -1,5 +1,6 @@
 import { equal } from 'node:assert/strict';
 import type { EventFd } from '@node-vmm/vmm-sys-util';
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import type { AddressSpace } from '../address-space.ts';
 import type { BusHandler } from '../bus-handler.ts';
 import { VmError, type VmErrorCode } from '../errors.ts';
@@ -46,9 +47,8 @@ export interface VmComplianceContext {
 export type GuestAbility = 'interrupts' | 'ports' | 'vcpus';
 
 /** One rule that every `Vm` keeps. */
-export interface VmComplianceCase {
+export interface VmComplianceCase extends ComplianceCase<VmComplianceContext> {
   readonly section: 'windows' | 'address spaces' | 'ioeventfds' | 'interrupts' | 'closing';
-  readonly name: string;
   /**
    * `interrupts`: the guest says which it takes. `ports`: it makes accesses to them, if it has any.
    * `vcpus`: two of them make accesses at once. Absent: none of that.

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import { VmMemoryError } from '../errors.ts';
 import type { GuestAddress } from '../guest-address.ts';
 import {
@@ -26,10 +27,7 @@ const END = 0x1_3000n;
 const HIGH = 0x3_0000_0000n;
 
 /** One rule of `GuestMemory`, as a function that throws when `memory` breaks it. */
-export interface GuestMemoryComplianceCase {
-  /** What of `GuestMemory` it is about. */
-  readonly section: string;
-  readonly name: string;
+export interface GuestMemoryComplianceCase extends ComplianceCase<GuestMemory> {
   run(memory: GuestMemory): void;
 }
 

@@ -1,5 +1,6 @@
 import { ok } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
 import type { ProgramSpec } from '../daemon-program.ts';
 import { type ConnectOptions, connectDevice, type DeviceBench } from '../device-bench.ts';
 import { openFds } from '../waiting.ts';
@@ -35,14 +36,6 @@ export interface DeviceSubject extends DeviceProfile {
 /** A daemon's program: what a case of the suite for programs works on. */
 export interface ProgramSubject extends ProgramSpec {
   readonly profile: DeviceProfile;
-}
-
-/** One rule that holds whatever the type of device is. */
-export interface ComplianceCase<Subject> {
-  /** Of the vhost-user specification, by its title, or of VIRTIO 1.3. */
-  readonly section: string;
-  readonly name: string;
-  run(subject: Subject): Promise<void>;
 }
 
 /** A rule of a device. */
