@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { workspaceGlobs } from './scripts/workspace.mjs';
 
@@ -7,6 +8,8 @@ const resolve = { conditions: ['@node-vmm/source'] };
 export default defineConfig({
   ssr: { resolve },
   test: {
+    // Vitest would leave a processor idle, and most tests wait for other processes.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         ssr: { resolve },
