@@ -18,6 +18,7 @@ export * from './fd.ts';
 export * from './int.ts';
 export * from './interrupt-timer.ts';
 export * from './ioctl.ts';
+export * from './level-logger.ts';
 export { addressOf, type MemoryArg, viewOf } from './libc.ts';
 export * from './logger.ts';
 export * from './mmap.ts';

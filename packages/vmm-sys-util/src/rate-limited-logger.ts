@@ -1,3 +1,4 @@
+import { LevelLogger, type LogLevel } from './level-logger.ts';
 import type { Logger } from './logger.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -22,8 +23,6 @@ const MAX_MESSAGES = 256;
 /** Sets of bindings with counts of their own. */
 const MAX_SCOPES = 1024;
 
-type Level = 'debug' | 'info' | 'warn' | 'error';
-
 interface Count {
   readonly bucket: TokenBucket;
   suppressed: number;
@@ -31,7 +30,7 @@ interface Count {
 
 /** Counts of one device: what one guest makes us say costs no other guest its lines. */
 interface Scope {
-  readonly levels: Map<Level, Count>;
+  readonly levels: Map<LogLevel, Count>;
   readonly messages: Map<string, Count>;
 }
 
@@ -47,7 +46,7 @@ interface Shared {
  * allow, for each set of bindings by itself. The next line of a message that was suppressed says how
  * often, as `suppressed`.
  */
-export class RateLimitedLogger implements Logger {
+export class RateLimitedLogger extends LevelLogger {
   /** The logger without limits, for what has been limited where it comes from. */
   readonly unlimited: Logger;
   readonly #shared: Shared;
@@ -55,6 +54,7 @@ export class RateLimitedLogger implements Logger {
   readonly #scope: Scope;
 
   private constructor(logger: Logger, shared: Shared, key: string) {
+    super();
     this.unlimited = logger;
     this.#shared = shared;
     this.#key = key;
@@ -72,28 +72,12 @@ export class RateLimitedLogger implements Logger {
     return new RateLimitedLogger(logger, { limits, now, scopes: new Map() }, '');
   }
 
-  debug(context: object, message: string): void {
-    this.#log('debug', context, message);
-  }
-
-  info(context: object, message: string): void {
-    this.#log('info', context, message);
-  }
-
-  warn(context: object, message: string): void {
-    this.#log('warn', context, message);
-  }
-
-  error(context: object, message: string): void {
-    this.#log('error', context, message);
-  }
-
   child(bindings: Record<string, unknown>): Logger {
     const key = `${this.#key},${Object.entries(bindings).flat().map(String).join(' ')}`;
     return new RateLimitedLogger(this.unlimited.child(bindings), this.#shared, key);
   }
 
-  #log(level: Level, context: object, message: string): void {
+  protected log(level: LogLevel, context: object, message: string): void {
     const count = this.#count(level, message);
     const now = this.#shared.now();
     const whole = this.#level(level);
@@ -108,7 +92,7 @@ export class RateLimitedLogger implements Logger {
     this.unlimited[level](suppressed === 0 ? context : { ...context, suppressed }, message);
   }
 
-  #count(level: Level, message: string): Count {
+  #count(level: LogLevel, message: string): Count {
     const { messages } = this.#scope;
     const key = `${level} ${message}`;
     const known = messages.get(key);
@@ -124,7 +108,7 @@ export class RateLimitedLogger implements Logger {
     return rest;
   }
 
-  #level(level: Level): Count {
+  #level(level: LogLevel): Count {
     const { levels } = this.#scope;
     const known = levels.get(level);
     if (known !== undefined) return known;
@@ -133,7 +117,7 @@ export class RateLimitedLogger implements Logger {
     return count;
   }
 
-  #newCount(level: Level, limit: LogLimits['message']): Count {
+  #newCount(level: LogLevel, limit: LogLimits['message']): Count {
     const factor = level === 'debug' ? DEBUG_FACTOR : 1;
     const bucket = new TokenBucket(
       limit.burst * factor,

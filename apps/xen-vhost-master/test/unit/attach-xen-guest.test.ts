@@ -1,4 +1,4 @@
-import { LogBook } from '@node-vmm/vhost-bridge/testing';
+import { MemoryLogger } from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { HVM_PARAM_NR_IOREQ_SERVER_PAGES } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen } from '@node-vmm/xen-sys/testing';
@@ -18,10 +18,10 @@ describe('attachXenGuest', () => {
     const xen = new FakeXen({ arch: X86 ? 'x86_64' : 'arm64', guestType: 'PVH' });
     open.push(poller, xen);
     prepare(xen.addDomain(3));
-    const logger = new LogBook();
+    const logger = new MemoryLogger();
     return { components: { xen: xen.host(), poller, logger }, logger, xen };
   };
-  const warnings = (logger: LogBook): string[] =>
+  const warnings = (logger: MemoryLogger): string[] =>
     logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
 
   it('serves the guest before its memory is there, and tells who waits for that of failures', async () => {

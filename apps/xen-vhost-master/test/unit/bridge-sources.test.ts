@@ -1,6 +1,6 @@
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import { Bridge, CombinedSource, SocketDirectory } from '@node-vmm/vhost-bridge';
-import { Holds, LogBook, until } from '@node-vmm/vhost-bridge/testing';
+import { Holds, MemoryLogger, until } from '@node-vmm/vhost-bridge/testing';
 import { FakeBackend } from '@node-vmm/vhost-user-master/testing';
 import { MainPoller, silentLogger, UnixListener } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
@@ -51,7 +51,7 @@ describe('several sources for a bridge', { timeout: 60_000 }, () => {
   it('serve side by side; what two announce is served once and the second is told', async () => {
     await using stored = await FakeXenStored.start();
     using store = XenStore.open({ path: stored.path, poller });
-    const book = new LogBook();
+    const book = new MemoryLogger();
     const holds = new Holds();
     const components = { store, logger: book, hold: holds.hold, domains: new Domains(store, book) };
     const devices = [

@@ -1,7 +1,7 @@
 import type { DeviceSource } from '@node-vmm/vhost-bridge';
 import {
   Holds,
-  LogBook,
+  MemoryLogger,
   RecordingSink,
   type SourceSubject,
   sourceComplianceCases,
@@ -41,7 +41,7 @@ afterEach(async () => {
 type Make = () => SourceSubject;
 
 function common(): Pick<SourceSubject, 'sink' | 'holds' | 'book'> {
-  return { sink: new RecordingSink(), holds: new Holds(), book: new LogBook() };
+  return { sink: new RecordingSink(), holds: new Holds(), book: new MemoryLogger() };
 }
 
 const STATES: Record<string, ToldState> = { 1: 'announced', 2: 'up', 6: 'closed' };

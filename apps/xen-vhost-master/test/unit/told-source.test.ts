@@ -1,4 +1,4 @@
-import { Holds, LogBook, RecordingSink, settle, until } from '@node-vmm/vhost-bridge/testing';
+import { Holds, MemoryLogger, RecordingSink, settle, until } from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
@@ -12,7 +12,7 @@ let stored: FakeXenStored;
 let store: XenStore;
 let sink: RecordingSink;
 let holds: Holds;
-let book: LogBook;
+let book: MemoryLogger;
 let source: ToldSource | undefined;
 
 beforeEach(async () => {
@@ -21,7 +21,7 @@ beforeEach(async () => {
   store = XenStore.open({ path: stored.path, poller });
   sink = new RecordingSink();
   holds = new Holds();
-  book = new LogBook();
+  book = new MemoryLogger();
 });
 afterEach(async () => {
   vi.useRealTimers();

@@ -1,4 +1,4 @@
-import { Holds, LogBook, RecordingSink, settle, until } from '@node-vmm/vhost-bridge/testing';
+import { Holds, MemoryLogger, RecordingSink, settle, until } from '@node-vmm/vhost-bridge/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
@@ -22,7 +22,7 @@ let store: XenStore;
 let toolstack: Toolstack;
 let sink: RecordingSink;
 let holds: Holds;
-let book: LogBook;
+let book: MemoryLogger;
 let source: XenbusSource | undefined;
 
 beforeEach(async () => {
@@ -32,7 +32,7 @@ beforeEach(async () => {
   toolstack = new Toolstack(stored);
   sink = new RecordingSink();
   holds = new Holds();
-  book = new LogBook();
+  book = new MemoryLogger();
 });
 afterEach(async () => {
   await source?.close();

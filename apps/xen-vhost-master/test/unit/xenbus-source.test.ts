@@ -1,7 +1,7 @@
 import {
   type Adding,
   Holds,
-  LogBook,
+  MemoryLogger,
   RecordingSink,
   settle,
   until,
@@ -23,7 +23,7 @@ let store: XenStore;
 let toolstack: Toolstack;
 let sink: RecordingSink;
 let holds: Holds;
-let book: LogBook;
+let book: MemoryLogger;
 let source: XenbusSource;
 
 beforeEach(async () => {
@@ -33,7 +33,7 @@ beforeEach(async () => {
   toolstack = new Toolstack(stored);
   sink = new RecordingSink();
   holds = new Holds();
-  book = new LogBook();
+  book = new MemoryLogger();
   const protocol = new VirtioProtocol();
   source = new XenbusSource({ store, logger: book, hold: holds.hold, protocol });
 });

@@ -4,9 +4,10 @@
  *
  * @packageDocumentation
  */
+
+export { type LogLine, MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 export { sourceComplianceCases } from './device-source-compliance.ts';
 export { Holds } from './holds.ts';
-export { type Line, LogBook } from './log-book.ts';
 export { type Adding, RecordingSink } from './recording-sink.ts';
 export type {
   Announcements,

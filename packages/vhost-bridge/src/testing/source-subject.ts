@@ -1,7 +1,6 @@
-import type { ComplianceCase } from '@node-vmm/vmm-sys-util/testing';
+import type { ComplianceCase, MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import type { DeviceSource } from '../device-source.ts';
 import type { Holds } from './holds.ts';
-import type { LogBook } from './log-book.ts';
 import type { RecordingSink } from './recording-sink.ts';
 import { settle, until } from './waits.ts';
 
@@ -38,7 +37,7 @@ export interface SourceSubject {
   readonly source: DeviceSource;
   readonly sink: RecordingSink;
   readonly holds: Holds;
-  readonly book: LogBook;
+  readonly book: MemoryLogger;
   readonly announcements: Announcements;
   /** Creates a guest, up to where it would run. */
   appear(guest: number): void;

@@ -13,7 +13,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Bridge } from '../../src/bridge.ts';
 import { SocketDirectory } from '../../src/socket-provider.ts';
-import { LogBook, settle, until } from '../../src/testing/index.ts';
+import { MemoryLogger, settle, until } from '../../src/testing/index.ts';
 import { Daemon, GuestProcess, i2cDevice, Machines } from '../support/machine.ts';
 import { openFds } from '../support/processes.ts';
 import { Relay } from '../support/relay.ts';
@@ -25,7 +25,7 @@ const TIMEOUT = 60_000;
 class Bench {
   readonly dir = new TempDir();
   readonly poller = new MainPoller();
-  readonly book = new LogBook();
+  readonly book = new MemoryLogger();
   readonly machines = new Machines(this.poller);
   readonly bridge = new Bridge({
     attachVm: (guest) => {

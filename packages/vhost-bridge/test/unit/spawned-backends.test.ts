@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FixedSockets } from '../../src/socket-provider.ts';
 import { SpawnedBackends } from '../../src/spawned-backends.ts';
 import { deviceById } from '../../src/supported-devices.ts';
-import { LogBook, until } from '../../src/testing/index.ts';
+import { MemoryLogger, until } from '../../src/testing/index.ts';
 import { exists } from '../support/processes.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
@@ -24,12 +24,12 @@ appendFileSync(log, JSON.stringify({ pid: process.pid, args }) + '\\n');
 `;
 
 let dir: TempDir;
-let book: LogBook;
+let book: MemoryLogger;
 let backends: SpawnedBackends;
 
 beforeEach(() => {
   dir = new TempDir();
-  book = new LogBook();
+  book = new MemoryLogger();
   writeFileSync(dir.join('backend.cjs'), BACKEND);
   const command = `${process.execPath} ${dir.join('backend.cjs')} ${dir.join('log')} --more`;
   const fallback = new FixedSockets(new Map([['rng', '/run/rng.sock']]));

@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RegionMapping } from '@node-vmm/vm-memory';
+import type { LogLevel } from '@node-vmm/vmm-sys-util';
 import type { VhostUserBackendErrorCode } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
 import type { ConnectHost, HostErrorRecord } from './host-protocol.ts';
@@ -147,7 +148,7 @@ export type WorkerMessage =
   | { readonly type: 'event'; readonly seat: number; readonly event: InstanceEvent }
   | {
       readonly type: 'log';
-      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly level: LogLevel;
       readonly context: object;
       readonly message: string;
     };

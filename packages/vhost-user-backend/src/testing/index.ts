@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { type LogLine, MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 export { BenchQueue, type RequestOptions } from './bench-queue.ts';
 export * from './compliance.ts';
 export * from './daemon-program.ts';
@@ -11,7 +12,6 @@ export * from './device-bench.ts';
 export * from './front-end.ts';
 export * from './guest.ts';
 export * from './guest-ring.ts';
-export * from './memory-logger.ts';
 export * from './negotiate.ts';
 export * from './raw-messages.ts';
 export * from './sockets.ts';

@@ -1,40 +1,23 @@
 import type { MessagePort } from 'node:worker_threads';
-import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
+import { errorMessage, LevelLogger, type Logger, type LogLevel } from '@node-vmm/vmm-sys-util';
 import type { WorkerMessage } from '../between/worker-calls.ts';
 
-type Level = Extract<WorkerMessage, { type: 'log' }>['level'];
-
 /** A logger whose lines the main thread writes: a thread that blocks cannot wait for a stream. */
-export class PortLogger implements Logger {
+export class PortLogger extends LevelLogger {
   readonly #port: MessagePort;
   readonly #bindings: Record<string, unknown>;
 
   constructor(port: MessagePort, bindings: Record<string, unknown>) {
+    super();
     this.#port = port;
     this.#bindings = bindings;
-  }
-
-  debug(context: object, message: string): void {
-    this.#log('debug', context, message);
-  }
-
-  info(context: object, message: string): void {
-    this.#log('info', context, message);
-  }
-
-  warn(context: object, message: string): void {
-    this.#log('warn', context, message);
-  }
-
-  error(context: object, message: string): void {
-    this.#log('error', context, message);
   }
 
   child(bindings: Record<string, unknown>): Logger {
     return new PortLogger(this.#port, { ...this.#bindings, ...bindings });
   }
 
-  #log(level: Level, context: object, message: string): void {
+  protected log(level: LogLevel, context: object, message: string): void {
     const all: object = { ...this.#bindings, ...context };
     const line = (plain: object): WorkerMessage => ({
       type: 'log',

@@ -79,7 +79,7 @@ export class Vring implements DeviceQueue {
    * From now on kicks are heard.
    *
    * @param counters - what the ring counted before; goes on being counted there
-   * @throws {SysError} when the kick descriptor cannot be watched
+   * @throws {SysError} when a descriptor cannot be used; nothing is held then
    */
   constructor(
     index: number,
@@ -92,11 +92,16 @@ export class Vring implements DeviceQueue {
     this.#owner = owner;
     this.#counters = counters;
     this.#config = config;
-    this.#setKick(config.kickFd);
     this.#memory = memory;
+    try {
+      this.#setKick(config.kickFd);
+      this.setFd('call', config.callFd);
+      this.setFd('err', config.errFd);
+    } catch (error) {
+      this.#kick?.close();
+      throw error;
+    }
     memory.retain();
-    this.setFd('call', config.callFd);
-    this.setFd('err', config.errFd);
     this.setEnabled(config.enabled);
   }
 
