@@ -12,28 +12,7 @@ import type {
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
 import type { MemoryTable } from './memory-table.ts';
-
-class RingState {
-  /** What the device recommends; a front-end cannot learn it, and may set any other size. */
-  readonly usualSize: number;
-  size: number;
-  addr: VringAddr | undefined;
-  /** Where to go on; undefined for a fresh ring. */
-  position: number | undefined;
-  enabled = false;
-  /** The worker serves it. */
-  running = false;
-  readonly fds: Record<RingFdKind, EventFd | undefined> = {
-    kick: undefined,
-    call: undefined,
-    err: undefined,
-  };
-
-  constructor(usualSize: number) {
-    this.usualSize = usualSize;
-    this.size = usualSize;
-  }
-}
+import { RingState } from './ring-state.ts';
 
 /**
  * The rings of one connection: what the front-end said about each, and whether the worker serves it.
@@ -112,7 +91,7 @@ export class FrontEndRings {
   async getBase(index: number): Promise<number> {
     const ring = this.#ring(index);
     await this.#stop(index);
-    closeFdsOf(ring, ['kick', 'call']);
+    ring.closeFds(['kick', 'call']);
     return this.#positionOf(ring);
   }
 
@@ -145,7 +124,7 @@ export class FrontEndRings {
   /** After the worker has stopped all rings: everything as at the start of a connection. */
   forget(): void {
     for (const ring of this.#rings) {
-      closeFdsOf(ring, ['kick', 'call', 'err']);
+      ring.closeFds(['kick', 'call', 'err']);
       ring.size = ring.usualSize;
       ring.addr = undefined;
       ring.position = undefined;
@@ -258,11 +237,4 @@ function noKick(ring: number): VhostUserBackendError {
     `Cannot poll ring ${ring}: the front-end must give it a kick descriptor`,
     { ring },
   );
-}
-
-function closeFdsOf(ring: RingState, kinds: readonly RingFdKind[]): void {
-  for (const kind of kinds) {
-    ring.fds[kind]?.close();
-    ring.fds[kind] = undefined;
-  }
 }

@@ -24,6 +24,7 @@ import { DeviceCode } from './device-code.ts';
 import { describeDevice } from './device-description.ts';
 import type { HostLinksEnvironment } from './host-links.ts';
 import { InstanceMemory } from './instance-memory.ts';
+import { noCounters } from './ring-counters.ts';
 import { RingStops } from './ring-stops.ts';
 import { Vring, type VringOwner } from './vring.ts';
 import type { WorkerPulse } from './worker-pulse.ts';
@@ -277,15 +278,4 @@ export class DeviceInstance implements VringOwner {
     if (made === undefined) this.#options.failed(error);
     else made(error);
   }
-}
-
-function noCounters(): RingCounters {
-  return {
-    chains: 0,
-    malformedChains: 0,
-    notifications: 0,
-    suppressedNotifications: 0,
-    wakeups: 0,
-    broken: 0,
-  };
 }

@@ -8,10 +8,12 @@ import {
   type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
-import { asFd, EventFd, type Watch } from '@node-vmm/vmm-sys-util';
+import type { EventFd, Watch } from '@node-vmm/vmm-sys-util';
 import type { RingConfig, RingFdKind, RingPlacement } from '../between/worker-calls.ts';
 import type { DeviceQueue } from '../device.ts';
 import type { RingCounters } from '../status.ts';
+import { addCounters } from './ring-counters.ts';
+import { RingSignals } from './ring-signals.ts';
 
 /**
  * Most chains that a device gets at once, and most batches that a ring is served before the other
@@ -54,6 +56,7 @@ export class Vring implements DeviceQueue {
   scheduled = false;
   readonly #owner: VringOwner;
   readonly #counters: RingCounters;
+  readonly #signals: RingSignals;
   #config: RingConfig;
   #memory: RingMemory;
   #queue: Virtqueue | undefined;
@@ -72,8 +75,6 @@ export class Vring implements DeviceQueue {
   #stopping = false;
   #stopped = false;
   #kick: Watch | undefined;
-  #call: EventFd | undefined;
-  #err: EventFd | undefined;
 
   /**
    * From now on kicks are heard.
@@ -91,6 +92,7 @@ export class Vring implements DeviceQueue {
     this.index = index;
     this.#owner = owner;
     this.#counters = counters;
+    this.#signals = new RingSignals((event) => owner.notify(event));
     this.#config = config;
     this.#memory = memory;
     try {
@@ -125,8 +127,7 @@ export class Vring implements DeviceQueue {
     this.#stopped = true;
     if (queue !== undefined) addCounters(this.#counters, queue);
     queue?.[Symbol.dispose]();
-    this.#call = undefined;
-    this.#err = undefined;
+    this.#signals.clear();
     return position;
   }
 
@@ -177,14 +178,9 @@ export class Vring implements DeviceQueue {
       this.#setKick(fd);
       return;
     }
-    const event = fd === undefined ? undefined : EventFd.fromFd(asFd(fd));
-    if (kind === 'call') {
-      this.#call = event;
-      this.#notify();
-    } else {
-      this.#err = event;
-      if (this.#broken || this.#faulty) this.#tellFault();
-    }
+    this.#signals.set(kind, fd);
+    if (kind === 'call') this.#signals.used();
+    else if (this.#broken || this.#faulty) this.#signals.fault();
   }
 
   /** What was counted, this time and before. */
@@ -234,7 +230,7 @@ export class Vring implements DeviceQueue {
   }
 
   flush(): void {
-    if (!this.#stopped && this.#queue?.flush() === true) this.#notify();
+    if (!this.#stopped && this.#queue?.flush() === true) this.#signals.used();
   }
 
   readonly #onKick = (): void => {
@@ -248,14 +244,6 @@ export class Vring implements DeviceQueue {
     if (fd === undefined || this.#broken || this.#stopping) return;
     this.#kick = this.#owner.watchKick(fd, this.#onKick);
     this.#owner.schedule(this);
-  }
-
-  #notify(): void {
-    if (this.#call !== undefined && !this.#owner.notify(this.#call)) this.#call = undefined;
-  }
-
-  #tellFault(): void {
-    if (this.#err !== undefined && !this.#owner.notify(this.#err)) this.#err = undefined;
   }
 
   /**
@@ -311,20 +299,12 @@ export class Vring implements DeviceQueue {
 
   #fault(reason: Error): void {
     this.#counters.broken++;
-    this.#tellFault();
+    this.#signals.fault();
     this.#owner.ringBroken(this.index, reason);
   }
 }
 
 const NO_PLACE = 'its addresses are not within one memory region';
-
-function addCounters(sum: RingCounters, queue: Virtqueue): void {
-  const { counters } = queue;
-  sum.chains += counters.chains;
-  sum.malformedChains += counters.malformedChains;
-  sum.notifications += counters.notifications;
-  sum.suppressedNotifications += counters.suppressedNotifications;
-}
 
 function queueConfig(config: RingConfig, placement: RingPlacement): VirtqueueConfig {
   return {
