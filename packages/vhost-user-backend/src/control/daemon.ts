@@ -35,7 +35,7 @@ export interface VhostUserDaemonOptions {
   readonly mapForeign?: MapForeign;
   /**
    * How long a device may take to let go of the requests of a ring that stops, milliseconds, default
-   * 5000; the guest waits meanwhile. Then the ring stops without it.
+   * 3000; the guest waits meanwhile. Then the ring stops without it.
    */
   readonly stopTimeout?: number;
   /**
@@ -52,7 +52,8 @@ export interface VhostUserDaemonOptions {
 }
 
 const MAX_WORKERS = 256;
-const STOP_TIMEOUT_MS = 5_000;
+/** Below the time after which a front-end takes a back-end for dead: `xen-vhost-master` has 5 s. */
+const STOP_TIMEOUT_MS = 3_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 /** Longest timer that JavaScript has. */
 const MAX_TIMEOUT_MS = 0x7fff_ffff;
