@@ -20,6 +20,7 @@ export interface RawOptions {
   readonly virtioDisk: string[];
   readonly device: string[];
   readonly notification?: NotificationMode;
+  readonly hold?: string;
   readonly xenstore?: string;
   readonly logLevel?: LogLevel;
   readonly config?: string;
@@ -65,6 +66,10 @@ function createCommand(): Command {
         '--notification <mode>',
         "how the guest's notifications and interrupts travel\n(default: auto)",
       ).choices(NOTIFICATION_MODES),
+    )
+    .option(
+      '--hold <seconds>',
+      "how long a guest's first accesses to a device wait\nfor its back-end (default: 20)",
     )
     .option('-f, --foreign-mapping', 'map guest memory by foreign mapping (always done)')
     .option('--xenstore <path>', 'socket or device of the xenstore')

@@ -21,12 +21,14 @@ export interface AttachComponents {
   readonly logger: Logger;
 }
 
-/** A guest's vCPU may stand still for so long; its first accesses wait for back-ends to start. */
-const ANSWER_LIMIT_MS = 25_000;
+/** A guest's vCPU may stand still for so much longer than its first accesses wait for back-ends. */
+const ANSWER_MARGIN_MS = 5_000;
 
 /** How a guest is attached to. */
 export interface AttachOptions {
   readonly notification: NotificationMode;
+  /** How long the guest's first accesses to a device wait for its back-end, milliseconds. */
+  readonly holdMs: number;
   /** Where the guest may have RAM; default: where the toolstack puts it on this architecture. */
   readonly memory?: readonly GuestRange[];
 }
@@ -58,7 +60,7 @@ export function attachXenGuest(
         throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not mapped yet`);
       },
     },
-    { domid, answerLimit: ANSWER_LIMIT_MS, notification: options.notification },
+    { domid, answerLimit: options.holdMs + ANSWER_MARGIN_MS, notification: options.notification },
   );
   logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
   if (process.arch === 'x64') warnOfX86Guest(xen, domid, logger);

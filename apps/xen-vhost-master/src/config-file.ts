@@ -79,6 +79,7 @@ export function readConfig(file: string): ConfigFile {
     sockets: new Map(Object.entries(output.sockets ?? {})),
     spawn: new Map(Object.entries(output.spawn ?? {})),
     notification: output.notification,
+    hold: output.hold,
     xenstore: output.xenstore,
     logLevel: output['log-level'],
     virtioDisks,
@@ -89,13 +90,14 @@ export function readConfig(file: string): ConfigFile {
 
 /** Writes a configuration as {@link readConfig} reads it. */
 export function formatConfig(settings: Arguments): string {
-  const { directory, sockets, spawn, notification, xenstore, logLevel } = settings;
+  const { directory, sockets, spawn, notification, hold, xenstore, logLevel } = settings;
   const { virtioDisks, devices } = settings;
   const document = new Document({
     ...(directory === undefined ? {} : { 'socket-directory': directory }),
     ...(sockets.size === 0 ? {} : { sockets: Object.fromEntries(sockets) }),
     ...(spawn.size === 0 ? {} : { spawn: Object.fromEntries(spawn) }),
     notification,
+    hold,
     ...(xenstore === undefined ? {} : { xenstore }),
     'log-level': logLevel,
     ...(virtioDisks.length === 0 ? {} : { 'virtio-disk': virtioDisks.map(formatVirtioDiskRule) }),

@@ -2,7 +2,7 @@ import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-dev
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import * as v from 'valibot';
 import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
-import { isDirectory, parseSocket } from './fields.ts';
+import { isDirectory, parseHold, parseSocket } from './fields.ts';
 import { TOLD_FIELDS } from './told-device.ts';
 import { parseVirtioDiskRule } from './virtio-disk-rule.ts';
 
@@ -92,6 +92,7 @@ export const CONFIG_SCHEMA = table({
     byDevice(v.pipe(plainText, v.trim(), v.nonEmpty('expected a command, got nothing'))),
   ),
   notification: v.optional(choice(NOTIFICATION_MODES)),
+  hold: v.optional(readBy(parseHold)),
   'foreign-mapping': v.optional(v.literal(true, 'expected true: guest memory is always mapped so')),
   xenstore: v.optional(path),
   'log-level': v.optional(choice(LOG_LEVELS)),

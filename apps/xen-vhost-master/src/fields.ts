@@ -132,3 +132,13 @@ function parseAddress(text: string): bigint | undefined {
   const value = BigInt(text);
   return value < MAX_ADDRESS ? value : undefined;
 }
+
+/** Longest hold: a guest that stands still for longer is taken for dead. Seconds. */
+const MAX_HOLD = 600;
+
+/** Reads how long a guest waits for a back-end, seconds. @throws {BridgeError} USAGE */
+export function parseHold(text: string): number {
+  const seconds = Number(text);
+  if (/^[0-9]+$/.test(text) && seconds >= 1 && seconds <= MAX_HOLD) return seconds;
+  throw expected(`seconds, 1 to ${MAX_HOLD}`, text);
+}

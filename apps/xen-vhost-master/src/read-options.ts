@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
 import type { RawOptions } from './args.ts';
 import { BridgeError } from './errors.ts';
-import { isDirectory } from './fields.ts';
+import { isDirectory, parseHold } from './fields.ts';
 import { findTwice, type Settings } from './settings.ts';
 import { parseToldDevice, placeOf } from './told-device.ts';
 import { parseVirtioDiskRule, ruleSubject } from './virtio-disk-rule.ts';
@@ -17,7 +17,7 @@ function fail(message: string): never {
  * @throws {BridgeError} USAGE
  */
 export function readOptions(options: RawOptions): Settings {
-  const { socketPath, name, spawn, notification, xenstore, logLevel } = options;
+  const { socketPath, name, spawn, notification, hold, xenstore, logLevel } = options;
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
@@ -26,11 +26,21 @@ export function readOptions(options: RawOptions): Settings {
     sockets: pairSockets(files, name),
     spawn: parseSpawn(spawn),
     notification,
+    hold: hold === undefined ? undefined : parseOne('--hold', hold, parseHold),
     xenstore,
     logLevel,
     virtioDisks: parseEach('--virtio-disk', options.virtioDisk, parseVirtioDiskRule, ruleSubject),
     devices: parseEach('--device', options.device, parseToldDevice, placeOf),
   };
+}
+
+function parseOne<T>(option: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!BridgeError.is(error)) throw error;
+    throw new BridgeError('USAGE', `${option} ${text}: ${error.message}`, {}, { cause: error });
+  }
 }
 
 function parseEach<T>(
@@ -39,14 +49,7 @@ function parseEach<T>(
   parse: (text: string) => T,
   identity: (item: T) => string,
 ): T[] {
-  const items = texts.map((text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!BridgeError.is(error)) throw error;
-      throw new BridgeError('USAGE', `${option} ${text}: ${error.message}`, {}, { cause: error });
-    }
-  });
+  const items = texts.map((text) => parseOne(option, text, parse));
   const twice = findTwice(items, identity);
   if (twice !== undefined) fail(`${option} was given twice for ${twice.identity}; once is enough`);
   return items;

@@ -89,9 +89,11 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
     attachVm: (guest, memory) =>
       attachXenGuest({ xen, poller, logger }, guest, {
         notification: run.notification,
+        holdMs: run.hold * 1000,
         ...(memory === undefined ? {} : { memory }),
       }),
     sockets,
+    holdMs: run.hold * 1000,
     poller,
     logger,
   });

@@ -4,6 +4,9 @@ import { BridgeError } from './errors.ts';
 import { placeOf, type ToldDevice } from './told-device.ts';
 import { formatVirtioDiskRule, ruleSubject, type VirtioDiskRule } from './virtio-disk-rule.ts';
 
+/** Seconds. */
+const DEFAULT_HOLD = 20;
+
 /** What a command line or a configuration file says; the rest is left to the other or the default. */
 export interface Settings {
   /** Directory with `<name>.sock<n>`. */
@@ -13,6 +16,8 @@ export interface Settings {
   /** Back-end command by device name. */
   readonly spawn: ReadonlyMap<string, string>;
   readonly notification: NotificationMode | undefined;
+  /** How long a guest's first accesses wait for a back-end, seconds. */
+  readonly hold: number | undefined;
   readonly xenstore: string | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly virtioDisks: readonly VirtioDiskRule[];
@@ -22,6 +27,7 @@ export interface Settings {
 /** Settings that are complete and make sense together. */
 export interface Arguments extends Settings {
   readonly notification: NotificationMode;
+  readonly hold: number;
   readonly logLevel: LogLevel;
 }
 
@@ -35,6 +41,7 @@ export function mergeSettings(file: Settings, commandLine: Settings): Settings {
     sockets: new Map([...file.sockets, ...commandLine.sockets]),
     spawn: new Map([...file.spawn, ...commandLine.spawn]),
     notification: commandLine.notification ?? file.notification,
+    hold: commandLine.hold ?? file.hold,
     xenstore: commandLine.xenstore ?? file.xenstore,
     logLevel: commandLine.logLevel ?? file.logLevel,
     virtioDisks: override(file.virtioDisks, commandLine.virtioDisks, ruleSubject),
@@ -91,6 +98,7 @@ export function completeSettings(settings: Settings, origins: Origins = new Map(
   return {
     ...settings,
     notification: settings.notification ?? 'auto',
+    hold: settings.hold ?? DEFAULT_HOLD,
     logLevel: settings.logLevel ?? 'info',
   };
 }

@@ -14,6 +14,9 @@ import { SocketLeases, type SocketProvider } from './socket-provider.ts';
 import type { BridgeStatus, DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
 
+/** Below the time after which kernels complain of a processor that stands still. */
+const HOLD_MS = 20_000;
+
 /** What the bridge works with. */
 export interface BridgeComponents {
   /**
@@ -23,6 +26,8 @@ export interface BridgeComponents {
    */
   readonly attachVm: (guest: number, memory?: readonly GuestRange[]) => BridgedVm;
   readonly sockets: SocketProvider;
+  /** How long a guest's first accesses to a device wait for its back-end, milliseconds, default 20000. */
+  readonly holdMs?: number;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -145,7 +150,7 @@ export class Bridge implements DeviceSink {
     signal: AbortSignal,
     progress: Progress,
   ): Promise<() => Promise<void>> {
-    const { sockets, poller } = this.#components;
+    const { sockets, poller, holdMs = HOLD_MS } = this.#components;
     const { key, guest, socket } = description;
     const type = deviceById(description.deviceId);
     const logger = this.#components.logger.child({ device: key, type: type.name });
@@ -160,7 +165,7 @@ export class Bridge implements DeviceSink {
       const attached = this.#attach(description);
       undo.push(() => this.#detach(guest));
       const guard = this.#guard;
-      const components = { guest: attached, poller, logger, guard, onPlaced };
+      const components = { guest: attached, poller, logger, guard, holdMs, onPlaced };
       const device = await BridgedDevice.create(components, description, type, lease.path, signal);
       progress.device = device;
       logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');

@@ -20,8 +20,6 @@ import type { SupportedDevice } from './supported-devices.ts';
 
 /** "NVMM": the vendor that the guest sees. */
 const VENDOR_ID = 0x4d4d564e;
-/** How long a guest's first accesses wait for the back-end, in milliseconds. */
-const HOLD_MS = 20_000;
 /** vhost-user names a queue by one byte. */
 const MAX_QUEUES = 256;
 /** Writes to configuration space that wait for the back-end; what a guest could pile up. */
@@ -34,6 +32,8 @@ export interface BridgedDeviceComponents {
   readonly logger: Logger;
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
+  /** How long a guest's first accesses wait for the back-end, milliseconds. */
+  readonly holdMs: number;
   /** Called when the device's window is claimed. */
   readonly onPlaced: () => void;
 }
@@ -105,7 +105,7 @@ export class BridgedDevice implements VirtioDevice {
     signal: AbortSignal,
   ): Promise<BridgedDevice> {
     const { guest, poller, logger } = components;
-    const gate = new MmioGate(HOLD_MS);
+    const gate = new MmioGate(components.holdMs);
     const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
     const { trigger } = description;
     const line = { kind: 'line', irq: description.irq } as const;

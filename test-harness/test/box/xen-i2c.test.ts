@@ -29,11 +29,13 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   const bridgeFor = async (
     guests: readonly string[] | Readonly<Record<string, readonly DeviceType[]>>,
     options = '-s /run/vhost',
+    // A daemon takes 20 s to start where a processor is emulated by a busy one.
+    hold = '--hold 120',
   ): Promise<Dom0Process> => {
     const table = Array.isArray(guests)
       ? Object.fromEntries(guests.map((name) => [name, ['i2c' as const]]))
       : (guests as Readonly<Record<string, readonly DeviceType[]>>);
-    const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${options}`;
+    const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${options} ${hold}`;
     const bridge = start('bridge', command);
     await bridgeReady(bridge);
     return bridge;
@@ -58,7 +60,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
 
   it(`is set up word for word as in the original project (${bed.announcement})`, async () => {
     start('vhost-device-i2c', `vhost-device-i2c -s /root/vi2c.sock -c 1 ${i2c.chips('32')}`);
-    await bridgeFor(['clock'], '--socket-path /root/vi2c.sock0 --name i2c');
+    await bridgeFor(['clock'], '--socket-path /root/vi2c.sock0 --name i2c', '');
     const clock = await guest('clock');
     await clock.sh('echo ds1338 0x20 > /sys/bus/i2c/devices/i2c-0/new_device');
     // Guests of x86 have a clock of their own as well.
@@ -191,7 +193,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     `keeps serving others while a device has no back-end, and says so${later}`,
     async () => {
       start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock ${i2c.chips('0x50')}`);
-      const bridge = await bridgeFor({ unserved: ['gpio'], served: ['i2c'] });
+      const bridge = await bridgeFor({ unserved: ['gpio'], served: ['i2c'] }, '-s /run/vhost', '');
       const unserved = await box.createDomain({ name: 'unserved', devices: ['gpio'] });
       await bridge.waitFor(/waiting for back-end/);
       const domain = await guest('served');

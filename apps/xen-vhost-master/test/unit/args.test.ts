@@ -35,6 +35,7 @@ describe('parseArguments', () => {
       sockets: new Map([['i2c', path]]),
       spawn: new Map(),
       notification: 'auto',
+      hold: 20,
       xenstore: undefined,
       logLevel: 'info',
       virtioDisks: [],
@@ -79,12 +80,22 @@ describe('parseArguments', () => {
 
   it('reads the settings', async () => {
     const settings = ['--notification', 'user', '--xenstore', '/x', '--log-level', 'debug'];
-    expect(await run('-s', dir.path, ...settings)).toMatchObject({
+    expect(await run('-s', dir.path, '--hold', '600', ...settings)).toMatchObject({
       notification: 'user',
+      hold: 600,
       xenstore: '/x',
       logLevel: 'debug',
     });
   });
+
+  it.each(['0', '601', '1.5', '-1', 'x', ''])(
+    'refuses to hold a guest for %j seconds',
+    async (hold) => {
+      expect(await refusal('-s', dir.path, '--hold', hold)).toContain(
+        `--hold ${hold}: expected seconds, 1 to 600`,
+      );
+    },
+  );
 
   it('prints help and version', async () => {
     expect(await parseArguments(['--help'])).toEqual({

@@ -26,7 +26,7 @@ describe('attachXenGuest', () => {
 
   it('serves the guest before its memory is there, and tells who waits for that of failures', async () => {
     const { components, logger } = setUp();
-    const { vm, memory } = attachXenGuest(components, 3, { notification: 'auto' });
+    const { vm, memory } = attachXenGuest(components, 3, { notification: 'auto', holdMs: 20_000 });
     open.push(vm);
     expect(logger.saying('guest attached')).toHaveLength(1);
     expect(() => vm.memory).toThrow(expect.objectContaining({ code: 'NOT_READY' }));
@@ -36,7 +36,7 @@ describe('attachXenGuest', () => {
 
   it.skipIf(!X86)('warns once of saving and migrating a guest (only x86 has either)', () => {
     const { components, logger } = setUp();
-    open.push(attachXenGuest(components, 3, { notification: 'auto' }).vm);
+    open.push(attachXenGuest(components, 3, { notification: 'auto', holdMs: 20_000 }).vm);
     expect(warnings(logger)).toEqual([expect.stringContaining('nomigrate=1')]);
   });
 
@@ -44,19 +44,19 @@ describe('attachXenGuest', () => {
     const { components, logger } = setUp((domain) => {
       domain.hvmParams.set(HVM_PARAM_NR_IOREQ_SERVER_PAGES, 0n);
     });
-    open.push(attachXenGuest(components, 3, { notification: 'auto' }).vm);
+    open.push(attachXenGuest(components, 3, { notification: 'auto', holdMs: 20_000 }).vm);
     expect(warnings(logger)).toContainEqual(expect.stringMatching(/PVH guest: it has no IO-APIC/));
   });
 
   it.skipIf(!X86)('attaches to a guest whose kind it may not ask for (only x86 asks)', () => {
     const { components, logger } = setUp((domain) => domain.hvmParams.clear());
-    open.push(attachXenGuest(components, 3, { notification: 'user' }).vm);
+    open.push(attachXenGuest(components, 3, { notification: 'user', holdMs: 20_000 }).vm);
     expect(warnings(logger)).toHaveLength(1);
   });
 
   it.skipIf(!X86)('refuses to serve it by the kernel alone (Arm can be)', () => {
     const { components, xen } = setUp();
-    expect(() => attachXenGuest(components, 3, { notification: 'kernel' })).toThrow(
+    expect(() => attachXenGuest(components, 3, { notification: 'kernel', holdMs: 20_000 })).toThrow(
       expect.objectContaining({ code: 'NOT_SUPPORTED' }),
     );
     expect(xen.privcmd.openMappings).toBe(0);
