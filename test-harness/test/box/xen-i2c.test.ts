@@ -35,7 +35,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     const table = Array.isArray(guests)
       ? Object.fromEntries(guests.map((name) => [name, ['i2c' as const]]))
       : (guests as Readonly<Record<string, readonly DeviceType[]>>);
-    const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${options} ${hold}`;
+    const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${hold} ${options}`;
     const bridge = start('bridge', command);
     await bridgeReady(bridge);
     return bridge;
