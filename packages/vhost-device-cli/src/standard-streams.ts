@@ -1,4 +1,5 @@
-// Nothing that the entry of a program loads imports node:process, in this package: see below.
+// Nothing that the entry of a program loads imports node:process or, on Node 22 and later, node:util: see
+// below.
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 

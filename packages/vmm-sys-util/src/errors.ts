@@ -1,4 +1,3 @@
-import { getSystemErrorMap } from 'node:util';
 import { CodedError } from './coded-error.ts';
 
 export { CodedError } from './coded-error.ts';
@@ -20,6 +19,9 @@ export class SysError extends CodedError<string, SysErrorContext> {
   static override readonly brand = '@node-vmm/vmm-sys-util/SysError';
 
   constructor(context: SysErrorContext, options?: ErrorOptions) {
+    // Not imported: that would make Node's standard streams, which no module of this door may, see
+    // `replaceStandardStreams` of vhost-device-cli.
+    const { getSystemErrorMap } = process.getBuiltinModule('node:util');
     const [code, text] = getSystemErrorMap().get(-context.errno) ?? [
       `E${context.errno}`,
       'unknown error',

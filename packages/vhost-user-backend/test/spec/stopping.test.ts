@@ -62,6 +62,7 @@ describe('Starting and stopping rings', () => {
     await until(() => bench().logger.find('asked to stop') !== undefined);
     go.signal();
     expect(await answer).toBe('gone');
+    await until(() => device.failure !== undefined);
     expect(device.failure).toMatchObject({ code: 'DEVICE_FAILED' });
     await device.close();
   });

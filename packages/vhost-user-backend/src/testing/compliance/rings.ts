@@ -24,10 +24,11 @@ function room({ probe: { readable, writable } }: DeviceProfile, size: number): n
   return Math.min(32, Math.floor(size / (readable.length + writable.length)));
 }
 
+/** What of a ring is the device's to write. The driver goes on reading it, and says how far in its own. */
 function contents(bench: DeviceBench, queue: BenchQueue): Uint8Array {
   const { layout } = queue.ring;
-  const bytes = new Uint8Array(Number(layout.usedRing - layout.descTable) + 8 * layout.size + 6);
-  bench.memory.read(layout.descTable, bytes);
+  const bytes = new Uint8Array(8 * layout.size + 6);
+  bench.memory.read(layout.usedRing, bytes);
   return bytes;
 }
 
