@@ -4,17 +4,17 @@ import {
   VIRTIO_MMIO_VERSION,
   VIRTIO_MMIO_VERSION_2,
 } from '@node-vmm/virtio-device';
-import type { BusHandler as MmioHandler } from '@node-vmm/vm-device';
+import type { BusHandler } from '@node-vmm/vm-device';
 
 /**
  * Holds a device's window while its back-end is being connected: the guest may probe it before that,
  * since `xl create` does not wait for virtio devices. Accesses are held back for a while; a guest that
  * is not answered in time finds a device with ID 0, which drivers must ignore (VIRTIO 1.3 §4.2.2.2).
  */
-export class MmioGate implements MmioHandler {
+export class MmioGate implements BusHandler {
   ready: Promise<void> | undefined;
   readonly #open: () => void;
-  #target: MmioHandler | undefined;
+  #target: BusHandler | undefined;
 
   /** @param holdMs - milliseconds from now for which accesses wait at most */
   constructor(holdMs: number) {
@@ -32,7 +32,7 @@ export class MmioGate implements MmioHandler {
   }
 
   /** From now on the device answers. */
-  open(target: MmioHandler): void {
+  open(target: BusHandler): void {
     this.#target = target;
     this.#open();
   }

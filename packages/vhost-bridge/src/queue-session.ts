@@ -52,7 +52,7 @@ export class QueueSession {
   /**
    * Wires a queue to the guest; `start` hands it over.
    *
-   * @throws {IoreqError} when the VM refuses the wiring
+   * @throws {VmError} when the VM refuses the wiring
    */
   wire(queue: QueueConfig): void {
     const { place, transport, guard, logger } = this.#components;

@@ -4,11 +4,11 @@ import {
   VIRTIO_MMIO_MAGIC_VALUE,
   VIRTIO_MMIO_VERSION,
 } from '@node-vmm/virtio-device';
-import type { BusHandler as MmioHandler } from '@node-vmm/vm-device';
+import type { BusHandler } from '@node-vmm/vm-device';
 import { describe, expect, it } from 'vitest';
 import { MmioGate } from '../../src/mmio-gate.ts';
 
-class Target implements MmioHandler {
+class Target implements BusHandler {
   readonly written: [number, number, bigint][] = [];
 
   read(offset: number, size: number): bigint {

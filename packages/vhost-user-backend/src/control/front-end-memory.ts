@@ -14,7 +14,7 @@ export class FrontEndMemory {
   readonly #device: DeviceLink;
   readonly #nextGeneration: () => number;
   readonly #mapForeign: MapForeign | undefined;
-  /** Tables that the worker may still look at, by generation. */
+  /** Tables that workers may still look at, by generation. */
   readonly #lent = new Map<number, MemoryTable>();
   #table: MemoryTable = MemoryTable.EMPTY;
 

@@ -25,7 +25,7 @@ import { takeEventFd } from './received-fd.ts';
 
 export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
 
-/** What a handler needs. */
+/** What the connection of a front-end needs. */
 export interface FrontEndOptions {
   readonly description: DeviceDescription;
   readonly device: DeviceLink;
