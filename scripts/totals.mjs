@@ -73,6 +73,15 @@ const unexpected = skipped.filter((test) => !ALLOWED.test(test.fullName));
 const brokenSuites = suites.filter(
   (suite) => suite.status === 'failed' && suite.assertionResults.length === 0,
 );
+// Here once more, where a log that is cut short still has it.
+const named = [{ version: process.versions.node, results: main }, ...nodes];
+for (const { version, results } of named) {
+  for (const test of results === undefined ? [] : assertions(results)) {
+    if (test.status !== 'failed') continue;
+    const [reason = ''] = test.failureMessages.join('\n').split('\n');
+    console.error(`failed on Node ${version}: ${test.fullName}: ${reason}`);
+  }
+}
 for (const suite of brokenSuites) console.error(`did not run: ${suite.name}: ${suite.message}`);
 for (const test of unexpected) {
   console.error(`This skip is a failure, setup provides what it needs: ${test.fullName}`);

@@ -176,12 +176,14 @@ export class DeviceInstance implements VringOwner {
   }
 
   abandon(): void {
-    for (const ring of this.#stops.abandon()) {
+    // Said before the answers that it leads to: who has one finds the reason in the log.
+    for (const ring of this.#stops.waiting) {
       this.#options.logger.warn(
         { ring },
         'ring stopped without the device: it did not say that it is done with its requests',
       );
     }
+    this.#stops.abandon();
   }
 
   enableRing(index: number, enabled: boolean): void {

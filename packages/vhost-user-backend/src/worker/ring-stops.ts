@@ -52,11 +52,14 @@ export class RingStops {
     count();
   }
 
-  /** Waits no longer. @returns the rings that were waited for */
-  abandon(): number[] {
-    const waiting = [...this.#stopping];
-    for (const [, end] of waiting) end();
-    return waiting.map(([{ index }]) => index);
+  /** The rings that are waited for. */
+  get waiting(): number[] {
+    return [...this.#stopping.keys()].map(({ index }) => index);
+  }
+
+  /** Waits no longer. */
+  abandon(): void {
+    for (const end of [...this.#stopping.values()]) end();
   }
 
   /** The device does nothing any more, because it has failed (`error`) or is disposed of. */
