@@ -42,6 +42,10 @@ export interface ServingOptions {
   /** Most threads that serve one device's queues; default 1. */
   readonly queueWorkers?: number;
   readonly logLevel: LogLevel;
+  /** Socket through which the devices are driven from outside; default none. */
+  readonly controlSocket?: string;
+  /** Directory for what devices keep over a crash: `<stateDir>/<device>.state`; default none. */
+  readonly stateDir?: string;
 }
 
 /** What every daemon's command line says: see `addDaemonOptions`. */

@@ -132,6 +132,8 @@ export function addDaemonOptions(command: Command, capabilities?: Capabilities):
         .choices(LOG_LEVELS)
         .default('info'),
     )
+    .option('--control-socket <path>', 'socket to drive the devices through (see vhost-device-ctl)')
+    .option('--state-dir <dir>', 'where devices keep what a crash must not lose')
     .addOption(
       new Option('--print-capabilities', 'print what the back-end is, as JSON, and end').preset(
         `${JSON.stringify(capabilities ?? { type, features: [] })}\n`,
@@ -150,7 +152,7 @@ export function daemonOptions(
   env: NodeJS.ProcessEnv = process.env,
 ): DaemonOptions {
   const { socketMode, socketGroup, xenMmap, queueWorkers, logLevel } = raw;
-  const { user: runAs, restartFailed, exitOnFailure } = raw;
+  const { user: runAs, restartFailed, exitOnFailure, controlSocket, stateDir } = raw;
   const { workers = queueWorkers ?? 1 } = raw;
   if ((queueWorkers ?? 1) > workers) {
     throw new CliError(
@@ -158,6 +160,8 @@ export function daemonOptions(
       `Cannot use ${queueWorkers} --queue-workers of ${workers} --workers`,
     );
   }
+  if (controlSocket === '') throw new CliError('USAGE', 'Cannot use an empty --control-socket');
+  if (stateDir === '') throw new CliError('USAGE', 'Cannot use an empty --state-dir');
   return {
     ...sockets(raw, passedSockets(env, process.pid)),
     ...(socketMode === undefined ? {} : { socketMode }),
@@ -169,6 +173,8 @@ export function daemonOptions(
     workers,
     ...(queueWorkers === undefined ? {} : { queueWorkers }),
     logLevel,
+    ...(controlSocket === undefined ? {} : { controlSocket }),
+    ...(stateDir === undefined ? {} : { stateDir }),
   };
 }
 

@@ -20,7 +20,7 @@ export interface DaemonSpec {
  * Serves until a signal asks for the end or no device is left: `runDevices` with devices of one kind.
  *
  * @returns the exit code
- * @throws {CliError} USAGE, BAD_DIRECTORY
+ * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET
  * @throws {DescriptorError} when a socket that was passed is none
  * @throws what `deviceOptions` throws
  */
@@ -29,6 +29,7 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   // Here and not above: who asks for a version needs none of it.
   const { socketPlaces } = await import('./sockets.ts');
   const places = socketPlaces(options);
+  (await import('./state-files.ts')).checkStateDirectory(options);
   return servePlaced(
     program,
     options,

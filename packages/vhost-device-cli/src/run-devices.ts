@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { MapForeign, ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
+import type { StatusReport } from './control/commands.ts';
+import type { OpenControl } from './control/open.ts';
 import type { ServingOptions, SocketOptions } from './daemon-options.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
 import { FatalFailure } from './fatal-failure.ts';
@@ -44,13 +46,15 @@ export interface PlacedDevice extends Omit<DaemonDevice, 'socketPath'> {
  * the options say otherwise), or the front-end of each has gone, where they were passed connected.
  *
  * @returns the exit code
- * @throws {CliError} USAGE, BAD_DIRECTORY; SOCKET_COUNT when there are not as many
+ * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET; SOCKET_COUNT when there are not as many
  * sockets as devices
  * @throws {DescriptorError} when a socket that was passed is none
  */
 export async function runDevices(program: Program, spec: DevicesSpec): Promise<number> {
   const { placeDevices } = await import('./place-devices.ts');
-  return servePlaced(program, spec.options, placeDevices(spec));
+  const placed = placeDevices(spec);
+  (await import('./state-files.ts')).checkStateDirectory(spec.options);
+  return servePlaced(program, spec.options, placed);
 }
 
 /** Serves devices whose places have been found: see {@link runDevices}. */
@@ -66,9 +70,10 @@ export async function servePlaced(
   const notify = notifyOptions(process.env, process.pid);
   forgetServiceManager(process.env);
   let daemon: VhostUserDaemon | undefined;
-  const logger = await program.start({ level: options.logLevel }, async () => ({
+  const status: StatusReport = async () => ({
     devices: (await daemon?.status({ timeoutMs: STATUS_MS })) ?? [],
-  }));
+  });
+  const logger = await program.start({ level: options.logLevel }, status);
   const shown = shownOptions(devices.map((device) => device.options));
   const passed = options.passedSockets?.map(({ name }) => name);
   const sockets = { sockets: devices.length, ...(passed === undefined ? {} : { passed }) };
@@ -89,11 +94,21 @@ export async function servePlaced(
   });
   const served = new Served(program, daemon, { options, devices }, manager, failure);
   try {
-    return await served.run(logger, state);
+    using control = await controlOf(options, logger);
+    return await served.run(logger, state, (all) => control?.serve(all, status));
   } finally {
     manager.close();
     await daemon.close();
   }
+}
+
+/** Opens what the daemon is driven through. @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET */
+async function controlOf(
+  { controlSocket }: ServingOptions,
+  logger: Logger,
+): Promise<OpenControl | undefined> {
+  if (controlSocket === undefined) return undefined;
+  return (await import('./control/open.ts')).openControl(controlSocket, logger);
 }
 
 /** Loads what maps memory of Xen domains, where it is wanted: nothing else of Xen is loaded. */
@@ -126,8 +141,16 @@ class Served {
     this.#failure = failure;
   }
 
-  /** @returns the exit code */
-  async run(logger: Logger, state: () => string): Promise<number> {
+  /**
+   * @param state - for people who ask the service manager
+   * @param onServed - called when the devices are served
+   * @returns the exit code
+   */
+  async run(
+    logger: Logger,
+    state: () => string,
+    onServed: (devices: readonly ServedDevice[]) => void,
+  ): Promise<number> {
     const { ended } = this.#program.signals;
     const prepared = this.#prepare();
     // Whoever asks for the end meanwhile makes the rest of it fail, and need not hear that.
@@ -139,6 +162,7 @@ class Served {
       const { user } = this.#options;
       if (user !== undefined) (await import('./drop-privileges.ts')).dropPrivileges(user);
       for (const device of devices) device.serve();
+      onServed(devices);
       this.#manager.ready(state());
       this.#manager.watch((timeoutMs) => this.#daemon.responsive(timeoutMs));
     }
@@ -172,6 +196,7 @@ class Served {
     const { signals } = this.#program;
     const { restartFailed, queueWorkers } = this.#options;
     const { socketProblem } = await import('./sockets.ts');
+    const { stateOf } = await import('./state-files.ts');
     const prepared: ServedDevice[] = [];
     for (const { name, module, options, place, ...own } of this.#devices) {
       if (signals.ending) break;
@@ -182,6 +207,7 @@ class Served {
           module,
           options,
           ...place,
+          ...stateOf(this.#options, name),
           ...(queues === undefined ? {} : { queueWorkers: queues }),
           // A front-end that was passed does not come again.
           ...(restartFailed === true && place.connectedFd === undefined ? { restart: {} } : {}),

@@ -1,4 +1,4 @@
-import { lstatSync, statSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { DeviceSpec } from '@node-vmm/vhost-user-backend';
 import {
@@ -9,6 +9,7 @@ import {
   UNIX_PATH_MAX,
 } from '@node-vmm/vmm-sys-util';
 import type { SocketOptions } from './daemon-options.ts';
+import { checkDirectory } from './directories.ts';
 import { CliError } from './errors.ts';
 
 /** Where a device is served: its part of a `DeviceSpec`. */
@@ -57,14 +58,7 @@ export function checkPath(path: string): void {
       `Cannot use socket path "${path}": it must have 1 to ${UNIX_PATH_MAX} bytes, number included`,
     );
   }
-  const directory = dirname(resolve(path));
-  const refuse = (state: string): CliError =>
-    new CliError('BAD_DIRECTORY', `Cannot create sockets in ${directory}: ${state}`, {
-      path: directory,
-    });
-  const stat = statSync(directory, { throwIfNoEntry: false });
-  if (stat === undefined) throw refuse(`it does not exist; create it (mkdir -p ${directory})`);
-  if (!stat.isDirectory()) throw refuse('it is no directory; choose another --socket-path');
+  checkDirectory(dirname(resolve(path)), 'create sockets in', '--socket-path');
 }
 
 function pathOf({ socketPath = '', numberedSockets }: SocketOptions, index: number): string {
