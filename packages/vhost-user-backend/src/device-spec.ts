@@ -14,6 +14,12 @@ export interface RestartOptions {
   readonly maxLostWorkers?: number;
 }
 
+/** Who is to own a file: numeric ids, 0..4294967294. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** A device to serve. */
 export interface DeviceSpec {
   /** For logs and errors. */
@@ -39,8 +45,24 @@ export interface DeviceSpec {
   /** Instead of `socketPath`: a listening Unix socket that a supervisor passed. */
   readonly listenFd?: number;
   /**
+   * Instead of `socketPath`: a connected Unix socket that a supervisor passed. Its front-end is the only
+   * one: `ServedDevice.deserted` tells when it has gone.
+   */
+  readonly connectedFd?: number;
+  /**
    * Make the device again when it has failed, with the same options. Its socket stays: front-ends wait
    * in the backlog meanwhile. Default: a device that has failed stays so, and its socket is removed.
    */
   readonly restart?: RestartOptions;
+  /**
+   * File for `DeviceContext.state`, in a directory that exists; made with mode 0600 where there is none,
+   * locked for as long as the device exists, and kept after its end. Default: the device has no state
+   * that outlives it.
+   */
+  readonly statePath?: string;
+  /**
+   * Whose the state file is to be, for a process that will start as that user the next time. Default:
+   * as it is, or the process's.
+   */
+  readonly stateOwner?: FileOwner;
 }

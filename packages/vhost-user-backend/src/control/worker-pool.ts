@@ -13,6 +13,8 @@ export interface WorkerTenant {
   readonly name: string;
   configChanged(): void;
   memoryReleased(generation: number): void;
+  /** It tells those who listen outside: JSON. */
+  emitted(text: string): void;
   /** Its front-end's eventfd blocked the worker. */
   notifyStalled(): void;
   /** Its code has been waiting for long. */
@@ -35,6 +37,9 @@ interface WorkerSlot {
 /** How long other stalls are looked for more often after one, milliseconds. */
 const ALERT_MS = 2_000;
 const ALERT_INTERVAL_MS = 20;
+
+/** No device's seat: for calls of the thread itself. */
+const NOBODY = -1;
 
 /** The worker threads of a daemon, and which device has a seat in which. */
 export class WorkerPool {
@@ -70,6 +75,14 @@ export class WorkerPool {
     const number = this.#nextSeat++;
     tenants.set(number, tenant);
     return new WorkerSeat(number, thread, () => tenants.delete(number));
+  }
+
+  /**
+   * Resolves when every thread that takes devices has answered, from between two batches. One that ends
+   * meanwhile is no longer among them.
+   */
+  async ping(): Promise<void> {
+    await Promise.allSettled([...this.#slots].map(({ thread }) => thread.call(NOBODY, 'ping', {})));
   }
 
   /** Ends threads wherever they are. */
@@ -191,6 +204,7 @@ export class WorkerPool {
     if (event.type === 'failed') tenant.failed(event.error);
     else if (event.type === 'configChanged') tenant.configChanged();
     else if (event.type === 'memoryReleased') tenant.memoryReleased(event.generation);
+    else if (event.type === 'emitted') tenant.emitted(event.text);
     else {
       this.#alertUntil = performance.now() + ALERT_MS;
       tenant.notifyStalled();
