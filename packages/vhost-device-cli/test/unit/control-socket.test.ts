@@ -153,6 +153,7 @@ describe('The control socket of a daemon', () => {
     await second?.command(['press']);
     const next = async (watch: AsyncIterable<unknown>): Promise<unknown> => {
       for await (const event of watch) return event;
+      return undefined;
     };
     expect(await next(one)).toEqual({
       device: 'button1',
