@@ -29,6 +29,7 @@ export class ServedDevice {
   readonly #schedule: RestartSchedule | undefined;
   /** Lives whose end is not complete. */
   readonly #ending = new Map<DeviceLife, Promise<void>>();
+  readonly #listeners = new Set<(event: object) => void>();
   #listener: UnixListener | undefined;
   #life: DeviceLife | undefined;
   /** When it began to be served, while it is. */
@@ -91,6 +92,31 @@ export class ServedDevice {
       memoryRegions: this.#life?.memoryRegions ?? 0,
       rings: rings ?? [],
     };
+  }
+
+  /**
+   * Has the device do what somebody outside asks for, in words: `['line', '3', 'pulse']`.
+   *
+   * @returns its answer, a plain object of JSON; undefined when it has nothing to say
+   * @throws {DeviceCommandError} USAGE, REFUSED: the device's own refusal
+   * @throws {VhostUserBackendError} UNSUPPORTED when it knows no commands; DEVICE_FAILED, also while it is
+   * made again; DEVICE_HANGS, WORKER_FAILED, CLOSED
+   * @throws {TypeError} when `words` is no array of one or more strings
+   */
+  command(words: readonly string[]): Promise<unknown> {
+    const text = `Cannot ask device ${this.name} to ${words[0]}: it knows no commands`;
+    return Promise.reject(new VhostUserBackendError('UNSUPPORTED', text, { device: this.name }));
+  }
+
+  /**
+   * Calls back for each event that the device tells, on the main thread, also when it has been made again.
+   * What is dropped because nobody took it in time is counted: the next event has `lost`.
+   *
+   * @returns closes
+   */
+  onEvent(listener: (event: object) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
   /** Stops serving the device and disposes of it. Idempotent. */

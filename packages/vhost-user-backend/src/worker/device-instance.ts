@@ -75,6 +75,8 @@ export class DeviceInstance implements VringOwner {
       shared,
       configChanged: () => own.say({ type: 'configChanged' }),
       hostThread: (host) => code.hosts.open(host),
+      state: () => undefined,
+      emit: () => undefined,
     };
     let device: VhostUserDevice | undefined;
     try {
