@@ -184,11 +184,7 @@ interface TakenChain {
   readonly counter: bigint;
 }
 
-function takenChains(
-  bytes: Uint8Array,
-  size: number,
-  returned: ReadonlySet<number>,
-): TakenChain[] {
+function takenChains(bytes: Uint8Array, size: number, returned: ReadonlySet<number>): TakenChain[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const taken: TakenChain[] = [];
   for (let head = 0; head < size; head++) {
