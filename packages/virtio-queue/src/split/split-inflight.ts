@@ -133,7 +133,7 @@ export interface InflightRecord {
  *
  * @param size - entries of the ring
  * @param used - the ring's used index
- * @returns undefined when nobody has written to the region
+ * @returns undefined when nobody has written to the region, or not for this ring
  * @throws {VirtioQueueError} BAD_RECORD when it cannot be that of the ring
  */
 export function readRecord(
@@ -152,6 +152,8 @@ export function readRecord(
   if (descNum !== region.queueSize) {
     throw bad(size, `it was made for ${descNum} entries, not ${region.queueSize}`);
   }
+  // Further apart than one batch takes it: the record is of another ring, which was here before.
+  if (distance(words[USED_IDX] as number, used) > size) return undefined;
   const returned = lastBatch(words, size, used);
   const taken = takenChains(region.bytes, size, new Set(returned));
   return {
@@ -163,11 +165,7 @@ export function readRecord(
 
 /** Heads in the used ring of which the record does not know that the used index was published. */
 function lastBatch(words: Uint16Array, size: number, used: number): number[] {
-  const usedIdx = words[USED_IDX] as number;
-  const count = distance(usedIdx, used);
-  if (count > size) {
-    throw bad(size, `its used index is ${usedIdx} and the ring's ${used}, which are further apart`);
-  }
+  const count = distance(words[USED_IDX] as number, used);
   const heads: number[] = [];
   let head = words[LAST_BATCH_HEAD] as number;
   // The list goes on into earlier batches, and may be a loop: the count ends it.

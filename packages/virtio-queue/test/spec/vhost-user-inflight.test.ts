@@ -55,6 +55,15 @@ describe('the region of a queue', () => {
     expect([rig.flagged, queue.position]).toEqual([[], 0]);
   });
 
+  it.each([9, 100, 65_527])('is begun where it tells of another ring (%i used)', (used) => {
+    const rig = new InflightRig({ start: 0 });
+    rig.request(2);
+    rig.take();
+    rig.view.setUint16(RECORD.usedIdx, used, true);
+    expect(rig.next(0).position).toBe(0);
+    expect([rig.u16(RECORD.usedIdx), rig.flagged]).toEqual([0, []]);
+  });
+
   it('is not touched before a device goes on with the ring', () => {
     const rig = new InflightRig();
     const before = rig.region.bytes.slice();
@@ -275,7 +284,6 @@ describe('a record that cannot be', () => {
     ['of another version', ({ view }) => view.setUint16(RECORD.version, 2, true)],
     ['with features', ({ view }) => view.setUint8(7, 1)],
     ['of another size', ({ view }) => view.setUint16(RECORD.descNum, 16, true)],
-    ['of another ring', ({ view }) => view.setUint16(RECORD.usedIdx, 100, true)],
     [
       'whose list leaves it',
       ({ view, memory, config }) => {
