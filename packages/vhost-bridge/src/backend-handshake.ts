@@ -1,5 +1,9 @@
 import { hasProtocolFeature } from '@node-vmm/vhost-user';
-import { VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
+import {
+  INFLIGHT_PROTOCOL_FEATURE,
+  VhostUserFrontend,
+  VhostUserMasterError,
+} from '@node-vmm/vhost-user-master';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
 import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
@@ -14,6 +18,8 @@ export interface BackendOptions {
   readonly memory: ShareableMemory;
   /** Bytes of configuration space that the device type has. */
   readonly configSize: number;
+  /** Admit VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD: an area is given to it before the first ring. */
+  readonly recordsInflight: boolean;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -42,10 +48,10 @@ export async function connectBackend(
   const connection = { path, poller, logger, signal, reconnect: false };
   const frontend = await VhostUserFrontend.connect(connection);
   try {
-    await frontend.negotiate(
-      { features: OFFERED_FEATURES, protocolFeatures: USED_PROTOCOL_FEATURES },
-      { signal },
-    );
+    const protocolFeatures = options.recordsInflight
+      ? USED_PROTOCOL_FEATURES | INFLIGHT_PROTOCOL_FEATURE
+      : USED_PROTOCOL_FEATURES;
+    await frontend.negotiate({ features: OFFERED_FEATURES, protocolFeatures }, { signal });
     await frontend.setMemTable(memory, { signal });
     return { frontend, config: await readConfig(frontend, configSize, signal) };
   } catch (error) {

@@ -1,4 +1,8 @@
-import { type VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
+import {
+  type InflightKeeperOptions,
+  type VhostUserFrontend,
+  VhostUserMasterError,
+} from '@node-vmm/vhost-user-master';
 import {
   type QueueConfig,
   VIRTIO_MMIO_WINDOW_SIZE,
@@ -11,6 +15,7 @@ import { BackendLink } from './backend-link.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
 import { VhostBridgeError } from './errors.ts';
+import { recordsInflight } from './features.ts';
 import { MmioGate } from './mmio-gate.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
@@ -48,7 +53,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly features: bigint;
   readonly queueMaxSizes: readonly number[];
   readonly transport: VirtioMmioTransport;
-  readonly #inOrder: boolean;
+  readonly #type: SupportedDevice;
   readonly #place: DevicePlace;
   readonly #link: BackendLink;
   readonly #guard: SignalGuard;
@@ -72,7 +77,7 @@ export class BridgedDevice implements VirtioDevice {
     this.features = frontend.deviceFeatures;
     const queues = Math.min(frontend.queueCount ?? type.queues, MAX_QUEUES);
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
-    this.#inOrder = type.inOrder;
+    this.#type = type;
     this.#place = { vm: components.guest.vm, base: description.base, irq };
     this.#link = link;
     this.#guard = components.guard;
@@ -118,7 +123,14 @@ export class BridgedDevice implements VirtioDevice {
       const { configSize } = type;
       const memory = await guest.memory;
       link = await BackendLink.open(
-        { path: socketPath, memory, configSize, poller, logger },
+        {
+          path: socketPath,
+          memory,
+          configSize,
+          recordsInflight: recordsInflight(type),
+          poller,
+          logger,
+        },
         signal,
       );
       const { frontend } = link;
@@ -166,6 +178,13 @@ export class BridgedDevice implements VirtioDevice {
     void this.#serial.run(() => this.#passConfig(offset, data));
   }
 
+  /** What back-ends record their requests in, if they do. */
+  get #inflight(): InflightKeeperOptions | undefined {
+    const { stateful = false, queueSize } = this.#type;
+    if (!recordsInflight(this.#type)) return undefined;
+    return { queues: this.queueMaxSizes.length, queueSize, stateful };
+  }
+
   acceptFeatures(): boolean {
     return true;
   }
@@ -176,7 +195,8 @@ export class BridgedDevice implements VirtioDevice {
       transport: this.transport,
       link: this.#link,
       guard: this.#guard,
-      inOrder: this.#inOrder,
+      inOrder: this.#type.inOrder,
+      inflight: this.#inflight,
       logger: this.#logger,
     };
     this.#session = new QueueSession(components, features);

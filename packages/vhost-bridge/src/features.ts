@@ -6,6 +6,7 @@ import {
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_SR_IOV,
 } from '@node-vmm/virtio-bindings';
+import type { SupportedDevice } from './supported-devices.ts';
 
 /**
  * What guests may be offered of what a back-end has. Held back: the dirty log, which is not the
@@ -34,3 +35,11 @@ export const USED_PROTOCOL_FEATURES: bigint = protocolFeatureMask(
   'VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS',
   'VHOST_USER_PROTOCOL_F_XEN_MMAP',
 );
+
+/**
+ * Whether back-ends of a device record their requests in flight: where the next could not tell from the
+ * queues which those are. Others are spared the work.
+ */
+export function recordsInflight({ inOrder, stateful }: SupportedDevice): boolean {
+  return !inOrder || stateful === true;
+}

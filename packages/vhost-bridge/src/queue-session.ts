@@ -1,4 +1,8 @@
-import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
+import {
+  InflightKeeper,
+  type InflightKeeperOptions,
+  type VhostUserFrontend,
+} from '@node-vmm/vhost-user-master';
 import { hasFeature, VIRTIO_F_IN_ORDER } from '@node-vmm/virtio-bindings';
 import type { QueueConfig, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
@@ -15,6 +19,8 @@ export interface QueueSessionComponents {
   readonly link: BackendLink;
   /** The device's type returns requests in order. */
   readonly inOrder: boolean;
+  /** Back-ends record their requests in flight. */
+  readonly inflight: InflightKeeperOptions | undefined;
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
   readonly logger: Logger;
@@ -29,11 +35,14 @@ export class QueueSession {
   readonly #components: QueueSessionComponents;
   readonly #features: bigint;
   readonly #queues = new Map<number, QueueWiring>();
+  readonly #inflight: InflightKeeper | undefined;
 
   /** @param features - that the driver chose */
   constructor(components: QueueSessionComponents, features: bigint) {
     this.#components = components;
     this.#features = features;
+    const { inflight } = components;
+    this.#inflight = inflight === undefined ? undefined : new InflightKeeper(inflight);
   }
 
   /** As plain data. */
@@ -103,6 +112,7 @@ export class QueueSession {
         );
       }
       await frontend.setFeatures(this.#features);
+      await this.#inflight?.handOver(frontend);
       for (const wiring of this.#queues.values()) {
         if (!wiring.started) await this.#start(frontend, wiring);
       }
@@ -119,6 +129,7 @@ export class QueueSession {
     const wiring = this.#queues.get(index);
     if (wiring === undefined) return;
     await this.#stop(wiring);
+    this.#inflight?.forget(index);
     wiring.close();
     this.#queues.delete(index);
   }
@@ -129,12 +140,13 @@ export class QueueSession {
       await this.#stop(wiring);
       wiring.close();
     }
+    this.#inflight?.close();
   }
 
   async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
     const resume = wiring.handedOver;
     const inOrder = this.#components.inOrder || hasFeature(this.#features, VIRTIO_F_IN_ORDER);
-    const base = wiring.handOver(this.#features, inOrder);
+    const base = wiring.handOver(this.#features, inOrder, this.#inflight?.record);
     const { index, size, descTable, availRing, usedRing } = wiring.config;
     await frontend.startVring({
       index,

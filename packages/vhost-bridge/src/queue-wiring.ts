@@ -1,4 +1,4 @@
-import { RingPosition } from '@node-vmm/vhost-user-master';
+import { type InflightFile, RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
 import type { IrqSource, Vm, Wiring } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
@@ -97,22 +97,24 @@ export class QueueWiring {
    *
    * @param features - negotiated: they say how the ring is laid out
    * @param inOrder - back-ends return requests in order: the next one goes on behind the last returned
+   * @param record - what the next back-end records its requests in, if it does
    * @returns the base at which it begins
    * @throws {VmMemoryError} when the guest gave a ring outside its memory
    * @throws {VhostUserMasterError} IMPOSSIBLE_RING, UNKNOWN_ORDER
    */
-  handOver(features: bigint, inOrder: boolean): number {
+  handOver(features: bigint, inOrder: boolean, record?: InflightFile): number {
     this.kick.restore();
     this.call.restore();
-    if (this.#position !== undefined) return this.#position.resume(inOrder);
+    if (this.#position !== undefined) return this.#position.resume(inOrder, record);
     const { index, size, availRing, usedRing } = this.config;
-    this.#position = new RingPosition(this.#vm.memory, {
+    const place = {
       index,
       size,
       availRing: guestAddress(availRing),
       usedRing: guestAddress(usedRing),
       features,
-    });
+    };
+    this.#position = new RingPosition(this.#vm.memory, place, record);
     return this.#position.base;
   }
 

@@ -18,6 +18,11 @@ export interface SupportedDevice {
    * after another). Where they need not, a queue with unfinished requests cannot go to another back-end.
    */
   readonly inOrder: boolean;
+  /**
+   * The driver relies on state that is not in its queues. A back-end that comes back without it (no
+   * VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) cannot go on with the device.
+   */
+  readonly stateful?: boolean;
 }
 
 /** Device types that have a name. Any other is served too, named `virtio-<id>`. */
@@ -133,6 +138,7 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
     queueSize: 256,
     configSize: 8,
     inOrder: false,
+    stateful: true,
   },
   {
     name: 'spi',

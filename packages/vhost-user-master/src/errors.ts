@@ -29,7 +29,9 @@ export type VhostUserMasterErrorCode =
   /** The indices of a ring in use are ones that no back-end can go on with. */
   | 'IMPOSSIBLE_RING'
   /** Requests in a ring are unfinished, and which of them nobody knows. */
-  | 'UNKNOWN_ORDER';
+  | 'UNKNOWN_ORDER'
+  /** The device has state that the back-end which returned does not have. */
+  | 'STATE_LOST';
 
 /** What goes with a {@link VhostUserMasterError}. */
 export interface VhostUserMasterErrorContext {
@@ -86,6 +88,7 @@ export function shouldReconnect(error: unknown): boolean {
     case 'TOO_MANY_REQUESTS':
     case 'IMPOSSIBLE_RING':
     case 'UNKNOWN_ORDER':
+    case 'STATE_LOST':
       return false;
   }
 }

@@ -9,6 +9,7 @@ import {
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import {
   checkInteger,
+  closeFds,
   type Fd,
   type Logger,
   type Poller,
@@ -19,6 +20,7 @@ import {
 import { readConfig } from './config-space.ts';
 import { connectStream } from './connect.ts';
 import { VhostUserMasterError } from './errors.ts';
+import { InflightFile, type InflightShape } from './inflight-file.ts';
 import { PROTOCOL_FEATURES_BIT, type Wanted } from './negotiation.ts';
 import { type Answer, closedError, type RequestName, type RequestOptions } from './requester.ts';
 import { cannotReset, reopen, resetByMessage } from './reset.ts';
@@ -194,6 +196,45 @@ export class VhostUserFrontend implements Disposable {
     const base = await stopVring(this.#session.requester, index, options);
     this.#started.delete(index);
     return base;
+  }
+
+  /**
+   * Asks for a file in which the back-end records its requests in flight. It is to be kept for the next
+   * back-end, and given to this one by {@link setInflight}; `InflightKeeper` does both.
+   *
+   * @returns the caller's
+   * @throws {VhostUserMasterError} NOT_NEGOTIATED (INFLIGHT_SHMFD), WRONG_REPLY
+   */
+  async getInflight(shape: InflightShape, options: RequestOptions = {}): Promise<InflightFile> {
+    const request = 'VHOST_USER_GET_INFLIGHT_FD';
+    this.#need('VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD', request);
+    const { queues: numQueues, queueSize } = shape;
+    const { payload, fds } = await this.#session.requester.request(
+      request,
+      { mmapSize: 0n, mmapOffset: 0n, numQueues, queueSize },
+      options,
+    );
+    const [fd, ...others] = fds;
+    closeFds(others);
+    if (fd !== undefined) return new InflightFile(payload, shape, fd);
+    throw new VhostUserMasterError(
+      'WRONG_REPLY',
+      'Cannot use the area for requests in flight: the back-end answered without a file',
+      { request },
+    );
+  }
+
+  /**
+   * Gives the back-end the file of {@link getInflight}, perhaps another back-end's. Before the first ring is
+   * started: where a ring has unfinished requests in it, the back-end begins with those. The ring's `base` is
+   * its used index then.
+   *
+   * @throws {VhostUserMasterError} NOT_NEGOTIATED (INFLIGHT_SHMFD), REQUEST_FAILED (with REPLY_ACK)
+   */
+  async setInflight(file: InflightFile, options: RequestOptions = {}): Promise<void> {
+    const request = 'VHOST_USER_SET_INFLIGHT_FD';
+    this.#need('VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD', request);
+    await this.#session.requester.command(request, file.area, options, [file.fd]);
   }
 
   /**

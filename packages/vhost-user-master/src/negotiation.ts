@@ -11,7 +11,11 @@ import type { Requester, RequestOptions } from './requester.ts';
 /** Feature bit 30 as a mask. */
 export const PROTOCOL_FEATURES_BIT: bigint = featureMask(VHOST_USER_F_PROTOCOL_FEATURES);
 
-/** Protocol features that this library makes use of: the default of what is negotiated. */
+/**
+ * Protocol features that this library makes use of: the default of what is negotiated. Without
+ * INFLIGHT_SHMFD, which {@link INFLIGHT_PROTOCOL_FEATURE} adds: whoever accepts that has to give the
+ * back-end an area, and libvhost-user ends itself where there is none.
+ */
 export const SUPPORTED_PROTOCOL_FEATURES: bigint = protocolFeatureMask(
   'VHOST_USER_PROTOCOL_F_MQ',
   'VHOST_USER_PROTOCOL_F_REPLY_ACK',
@@ -21,6 +25,11 @@ export const SUPPORTED_PROTOCOL_FEATURES: bigint = protocolFeatureMask(
   'VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS',
   'VHOST_USER_PROTOCOL_F_STATUS',
   'VHOST_USER_PROTOCOL_F_XEN_MMAP',
+);
+
+/** To be admitted besides, by who uses an `InflightKeeper`. */
+export const INFLIGHT_PROTOCOL_FEATURE: bigint = protocolFeatureMask(
+  'VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD',
 );
 
 /** What the front-end wants. */

@@ -6,6 +6,7 @@ import {
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress } from '@node-vmm/vm-memory';
 import { VhostUserMasterError } from './errors.ts';
+import type { InflightFile } from './inflight-file.ts';
 
 export type { RingMemory, RingProgress } from '@node-vmm/virtio-queue';
 
@@ -27,15 +28,19 @@ export interface RingPlace {
 export class RingPosition {
   readonly #place: RingPlace;
   readonly #ring: RingObserver;
+  /** What the back-end that has the ring records its requests in. */
+  #record: InflightFile | undefined;
 
   /**
    * To be made before the ring is given to its first back-end.
    *
+   * @param record - what that records its requests in (`InflightKeeper.record`)
    * @throws {VmMemoryError} when the guest gave a ring outside its memory
    * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT
    */
-  constructor(memory: RingMemory, place: RingPlace) {
+  constructor(memory: RingMemory, place: RingPlace, record?: InflightFile) {
     this.#place = place;
+    this.#record = record;
     this.#ring = observeRing(memory, place);
   }
 
@@ -48,14 +53,16 @@ export class RingPosition {
    * Where the next back-end goes on: after the last request that was returned to the guest. Requests
    * taken but not returned by the old one are served again, which is right for devices that return them
    * in order. For others only a ring in which nothing is on its way can go on: which of the requests
-   * came back is known to their driver alone.
+   * came back is known to their driver alone, unless the old back-end recorded it, and the next one gets
+   * that record: it then serves the unfinished ones first and adds them to the base.
    *
    * @param inOrder - VIRTIO_F_IN_ORDER was negotiated, or the device's type returns requests in order
+   * @param record - what the next back-end records its requests in (`InflightKeeper.record`)
    * @returns a base for `startVring`
    * @throws {VhostUserMasterError} IMPOSSIBLE_RING when no back-end can go on with the ring,
    * UNKNOWN_ORDER
    */
-  resume(inOrder: boolean): number {
+  resume(inOrder: boolean, record?: InflightFile): number {
     const { index, size } = this.#place;
     const base = this.#ring.resume();
     const { used, avail } = this.#ring.indices;
@@ -66,7 +73,8 @@ export class RingPosition {
           `${avail}, with ${size} entries; the driver must reset the device`,
       );
     }
-    if (!inOrder && !this.#ring.idle) {
+    const recorded = record !== undefined && record === this.#record;
+    if (!inOrder && !recorded && !this.#ring.idle) {
       throw new VhostUserMasterError(
         'UNKNOWN_ORDER',
         `Cannot go on with vring ${index}: the old back-end left requests unfinished (used index ` +
@@ -74,6 +82,7 @@ export class RingPosition {
           'driver must reset the device',
       );
     }
+    this.#record = record;
     return base;
   }
 

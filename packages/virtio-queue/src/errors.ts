@@ -10,6 +10,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `BAD_STATE`: a position that cannot be, or further from the used index than the queue is long
  * - `BAD_AVAIL_INDEX`: `avail.idx` ran further ahead than the queue is long
  * - `BAD_HEAD`: an available entry names a descriptor that does not exist
+ * - `BAD_RECORD`: the record of chains in flight cannot be the ring's. The front-end's doing
  */
 export type VirtioQueueErrorCode =
   | 'BAD_SIZE'
@@ -19,7 +20,8 @@ export type VirtioQueueErrorCode =
   | 'UNSUPPORTED_LAYOUT'
   | 'BAD_STATE'
   | 'BAD_AVAIL_INDEX'
-  | 'BAD_HEAD';
+  | 'BAD_HEAD'
+  | 'BAD_RECORD';
 
 /** The values that broke the rule. */
 export interface VirtioQueueErrorContext {

@@ -18,6 +18,7 @@ export {
 export * from './chain-batch.ts';
 export * from './descriptor-chain.ts';
 export * from './errors.ts';
+export type * from './inflight-region.ts';
 export type { RingMemory, RingSizes } from './ring-layout.ts';
 export type * from './ring-observer.ts';
 export * from './rings.ts';

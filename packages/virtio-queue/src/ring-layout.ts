@@ -1,4 +1,5 @@
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
+import type { InflightRegion } from './inflight-region.ts';
 import type { RingObserver } from './ring-observer.ts';
 import type { Virtqueue } from './virtqueue.ts';
 import type { VirtqueueConfig } from './virtqueue-config.ts';
@@ -23,8 +24,20 @@ export interface RingLayout {
   readonly freshPosition: number;
   isPosition(position: number): boolean;
   ringSizes(size: number): RingSizes;
-  create(memory: GuestMemory, config: VirtqueueConfig, position: number | undefined): Virtqueue;
+  /** Bytes of one queue's record of chains in flight. */
+  inflightSize(queueSize: number): number;
+  create(
+    memory: GuestMemory,
+    config: VirtqueueConfig,
+    position: number | undefined,
+    inflight: InflightRegion | undefined,
+  ): Virtqueue;
   resumePosition(memory: RingMemory, place: RingPlace): number | undefined;
-  isWaiting(memory: RingMemory, place: RingPlace, position: number): boolean;
+  isWaiting(
+    memory: RingMemory,
+    place: RingPlace,
+    position: number,
+    inflight: InflightRegion | undefined,
+  ): boolean;
   observe(memory: RingMemory, place: RingPlace): RingObserver;
 }

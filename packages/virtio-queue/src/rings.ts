@@ -1,6 +1,7 @@
 import { hasFeature, VIRTIO_F_RING_PACKED } from '@node-vmm/virtio-bindings';
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { VirtioQueueError } from './errors.ts';
+import type { InflightRegion } from './inflight-region.ts';
 import type { RingLayout, RingMemory, RingSizes } from './ring-layout.ts';
 import type { RingObserver } from './ring-observer.ts';
 import { SPLIT_LAYOUT } from './split/split-layout.ts';
@@ -21,15 +22,20 @@ export type RingPlaceConfig = Omit<VirtqueueConfig, 'descTable'>;
  * @param position - where a predecessor stopped ({@link Virtqueue.position}), what SET_VRING_BASE
  * said, or what {@link resumePosition} found; what it does not say, the queue reads from the ring.
  * Default: a ring that its driver has just set up, in which nothing is read
+ * @param inflight - where to keep a record of the chains that are taken and not returned; stays the
+ * caller's, and stays mapped until the queue is disposed of. Where a predecessor left a record, that
+ * says where to go on, not `position`: the first batches have the chains that it did not return, in
+ * the order in which it took them
  * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT, BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY,
- * RING_NOT_READY, BAD_STATE
+ * RING_NOT_READY, BAD_STATE, BAD_RECORD
  */
 export function createVirtqueue(
   memory: GuestMemory,
   config: VirtqueueConfig,
   position?: number,
+  inflight?: InflightRegion,
 ): Virtqueue {
-  return layoutOf(config.features).create(memory, config, position);
+  return layoutOf(config.features).create(memory, config, position, inflight);
 }
 
 /**
@@ -42,6 +48,18 @@ export function ringSizes({
   features,
 }: Pick<VirtqueueConfig, 'size' | 'features'>): RingSizes {
   return layoutOf(features).ringSizes(size);
+}
+
+/**
+ * Bytes of one queue's region in an area that records chains in flight, see {@link InflightRegion}.
+ *
+ * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT: the record of a packed ring is another
+ */
+export function inflightSize({
+  size,
+  features,
+}: Pick<VirtqueueConfig, 'size' | 'features'>): number {
+  return layoutOf(features).inflightSize(size);
 }
 
 /**
@@ -79,13 +97,19 @@ export function resumePosition(memory: RingMemory, config: RingPlaceConfig): num
  * True when a ring plainly waits for a device that goes on at `position`, so that it may be served
  * without a kick: either all that was taken has been returned there, or chains are available and the
  * ring's indices and `position` are those of one ring. Before the first kick a ring may hold what
- * firmware left behind, which is neither.
+ * firmware left behind, which is neither. Where the ring has a record of chains in flight, a device has
+ * served it before: it waits unless its indices cannot be.
  *
- * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT
+ * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT, BAD_RECORD
  * @throws {VmMemoryError} OUT_OF_RANGE
  */
-export function isWaiting(memory: RingMemory, config: RingPlaceConfig, position: number): boolean {
-  return layoutOf(config.features).isWaiting(memory, config, position);
+export function isWaiting(
+  memory: RingMemory,
+  config: RingPlaceConfig,
+  position: number,
+  inflight?: InflightRegion,
+): boolean {
+  return layoutOf(config.features).isWaiting(memory, config, position, inflight);
 }
 
 /**

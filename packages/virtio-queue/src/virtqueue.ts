@@ -36,7 +36,7 @@ export interface Virtqueue extends Disposable {
   /**
    * Where another queue object goes on with the ring, once this one was disposed of: what
    * GET_VRING_BASE answers. Unsigned, 32 bits, and opaque: see `createVirtqueue`. Chains in flight are
-   * behind it, and lost to a queue that goes on from here.
+   * behind it, and lost to a queue that goes on from here, unless a record tells of them.
    */
   readonly position: number;
 

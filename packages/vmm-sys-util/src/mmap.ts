@@ -153,6 +153,15 @@ export class Mapping implements Disposable {
 }
 
 /**
+ * What nobody can do any more to a file in memory: `F_SEAL_SHRINK` ... as a mask.
+ *
+ * @returns 0 for files that cannot be sealed: those on a disk, pipes, sockets
+ */
+export function fileSeals(fd: Fd): number {
+  return Math.max(0, sys.fcntl(fd, F_GET_SEALS, 0));
+}
+
+/**
  * Creates an anonymous file in memory of a fixed size, sealed against shrinking so that a peer that
  * maps it cannot be killed by SIGBUS.
  *

@@ -9,6 +9,8 @@ import type { MainPoller } from '@node-vmm/vmm-sys-util';
 import type { DeviceDescription } from '../../src/device-source.ts';
 
 const GUEST = fileURLToPath(new URL('guest-program.mjs', import.meta.url));
+const SHUFFLE_GUEST = fileURLToPath(new URL('shuffle-guest.mjs', import.meta.url));
+const SHUFFLE_DAEMON = fileURLToPath(new URL('shuffle-daemon.mjs', import.meta.url));
 const require = createRequire(import.meta.url);
 const MANIFEST = require.resolve('@node-vmm/vhost-device-i2c/package.json');
 const DAEMON = join(dirname(MANIFEST), 'dist/main.js');
@@ -19,14 +21,19 @@ export function i2cDevice(devid = 0, guest = 1): DeviceDescription {
   return { key: `${guest}/${devid}`, guest, deviceId: 34, base, irq: 33 + devid };
 }
 
+/** A device of another type, served by `shuffleDaemon`. */
+export function shuffleDevice(deviceId: number): DeviceDescription {
+  return { ...i2cDevice(), deviceId };
+}
+
 /** A guest's vCPU in a process of its own. */
 export class GuestProcess {
   readonly #child: ChildProcess;
   readonly #answers: AsyncIterator<string>;
 
-  constructor(vm: SimulatedVm, device: DeviceDescription) {
+  constructor(vm: SimulatedVm, device: DeviceDescription, program: string = GUEST) {
     const { machine, fds } = vm.guestResources([device]);
-    this.#child = spawn(process.execPath, [GUEST, JSON.stringify(machine)], {
+    this.#child = spawn(process.execPath, [program, JSON.stringify(machine)], {
       stdio: ['pipe', 'pipe', 'inherit', ...fds],
     });
     const { stdout } = this.#child;
@@ -55,9 +62,20 @@ export class Daemon {
   readonly #args: string[];
   #child: ChildProcess | undefined;
 
-  /** @param path - of its socket */
-  constructor(path: string) {
-    this.#args = [DAEMON, '--socket-path', path, '--simulate', '24c02@0x50', '--log-level', 'warn'];
+  /**
+   * @param path - of its socket
+   * @param args - of another program than that of the I2C device
+   */
+  constructor(path: string, args?: string[]) {
+    this.#args = args ?? [
+      DAEMON,
+      '--socket-path',
+      path,
+      '--simulate',
+      '24c02@0x50',
+      '--log-level',
+      'warn',
+    ];
   }
 
   start(): void {
@@ -73,6 +91,16 @@ export class Daemon {
     child.kill('SIGKILL');
     await closed;
   }
+}
+
+/** A guest that keeps many requests under way. */
+export function shuffleGuest(vm: SimulatedVm, device: DeviceDescription): GuestProcess {
+  return new GuestProcess(vm, device, SHUFFLE_GUEST);
+}
+
+/** A device that returns requests in any order. @param losesState - it does not offer INFLIGHT_SHMFD */
+export function shuffleDaemon(path: string, losesState = false): Daemon {
+  return new Daemon(path, [SHUFFLE_DAEMON, path, String(losesState)]);
 }
 
 /** Simulated machines by guest; the bridge attaches to them. */

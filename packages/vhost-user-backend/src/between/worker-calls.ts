@@ -4,6 +4,7 @@ import type { LogLevel } from '@node-vmm/vmm-sys-util';
 import type { DeviceCommandErrorCode, VhostUserBackendErrorCode } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
 import type { ConnectHost, HostErrorRecord } from './host-protocol.ts';
+import type { InflightMapping } from './inflight-mapping.ts';
 import type { StateMemory } from './state-memory.ts';
 
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
@@ -28,6 +29,8 @@ export interface DeviceDescription {
   readonly queueMaxSizes: readonly number[];
   /** Bytes of configuration space, 0 when there is none. */
   readonly configSize: number;
+  /** Its state ends with the process: nobody can go on with its requests. */
+  readonly losesState: boolean;
   /** Memory that the device's instances share, when the first of them offers some. */
   readonly shared: SharedArrayBuffer | undefined;
 }
@@ -48,6 +51,8 @@ export interface RingConfig {
   readonly features: bigint;
   /** Where to begin: what GET_VRING_BASE answered, or a fresh ring's. */
   readonly position: number;
+  /** Where it records its requests in flight, for a front-end that keeps that; it says where to begin then. */
+  readonly inflight: InflightMapping | undefined;
   readonly enabled: boolean;
   readonly kickFd: number;
   readonly callFd: number | undefined;

@@ -9,6 +9,7 @@ import {
   VIRTIO_RING_F_EVENT_IDX,
   VIRTIO_RING_F_INDIRECT_DESC,
 } from '@node-vmm/virtio-bindings';
+import type { DeviceDescription } from '../between/worker-calls.ts';
 
 /** Feature bits that change how a ring is served. */
 export const RING_FEATURES: bigint = featureWord(
@@ -28,11 +29,15 @@ export const FRAMEWORK_FEATURES: bigint =
 /**
  * Protocol features for a device.
  *
- * @param configSize - CONFIG is offered when it is over 0
+ * @param device - CONFIG is offered where it has configuration space, and INFLIGHT_SHMFD where its
+ * successor has the state to go on with its requests
  * @param xenMmap - offer XEN_MMAP: front-ends may lend memory of Xen domains. QEMU 8.2 to 11.1 accepts
  * the bit whenever it is offered, on machines without Xen as well
  */
-export function protocolFeaturesFor(configSize: number, xenMmap: boolean): bigint {
+export function protocolFeaturesFor(
+  { configSize, losesState }: Pick<DeviceDescription, 'configSize' | 'losesState'>,
+  xenMmap: boolean,
+): bigint {
   const always = protocolFeatureMask(
     'VHOST_USER_PROTOCOL_F_MQ',
     'VHOST_USER_PROTOCOL_F_REPLY_ACK',
@@ -42,6 +47,7 @@ export function protocolFeaturesFor(configSize: number, xenMmap: boolean): bigin
     'VHOST_USER_PROTOCOL_F_STATUS',
   );
   const config = configSize > 0 ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG') : 0n;
+  const inflight = losesState ? 0n : protocolFeatureMask('VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD');
   const xen = xenMmap ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_XEN_MMAP') : 0n;
-  return always | config | xen;
+  return always | config | inflight | xen;
 }

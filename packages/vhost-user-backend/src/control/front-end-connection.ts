@@ -74,15 +74,16 @@ export class FrontEndConnection {
   }
 
   async #serve(message: FrontendRequest, fds: Fd[]): Promise<void> {
+    const replyFds: Fd[] = [];
     try {
-      const reply = await this.#requests.execute(message, fds);
+      const reply = await this.#requests.execute(message, fds, replyFds);
       this.#options.logger.debug({ request: message.name }, 'request served');
-      if (message.spec.reply !== undefined) this.#reply(message.name, reply);
+      if (message.spec.reply !== undefined) this.#reply(message.name, reply, replyFds);
       else this.#acknowledge(message, 0n);
     } catch (error) {
       this.#refuse(message, error);
     } finally {
-      closeFds(fds);
+      closeFds([...fds, ...replyFds]);
     }
     this.#connection.resume();
   }
@@ -108,10 +109,10 @@ export class FrontEndConnection {
     return true;
   }
 
-  #reply(name: FrontendRequest['name'], payload: unknown): void {
+  #reply(name: FrontendRequest['name'], payload: unknown, fds: readonly Fd[] = []): void {
     if (!this.#connection.live) return;
     try {
-      this.#connection.sendReply(name, payload as never);
+      this.#connection.sendReply(name, payload as never, fds);
     } catch {
       // The connection has closed itself, and `onClose` has told why.
     }

@@ -19,6 +19,7 @@ import {
 } from './features.ts';
 import { FrontEndMemory } from './front-end-memory.ts';
 import { FrontEndRings } from './front-end-rings.ts';
+import { InflightArea } from './inflight-area.ts';
 import type { MapForeign } from './map-region.ts';
 import { MAX_MEM_SLOTS } from './memory-table.ts';
 import { takeEventFd } from './received-fd.ts';
@@ -61,10 +62,7 @@ export class FrontEndRequests {
     this.#options = options;
     const { description, device, logger } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
-    this.#protocolOffered = protocolFeaturesFor(
-      description.configSize,
-      options.mapForeign !== undefined,
-    );
+    this.#protocolOffered = protocolFeaturesFor(description, options.mapForeign !== undefined);
     this.memory = new FrontEndMemory(device, options.nextGeneration, options.mapForeign);
     this.#rings = new FrontEndRings(description.queueMaxSizes, device, this.memory, logger);
   }
@@ -78,10 +76,11 @@ export class FrontEndRequests {
    * Executes a request.
    *
    * @param fds - become the handler's
+   * @param replyFds - takes the descriptors of the reply, for the caller to close
    * @returns the payload of the reply, for requests that have one
    * @throws {VhostUserBackendError} when the request is refused
    */
-  async execute(request: FrontendRequest, fds: Fd[]): Promise<unknown> {
+  async execute(request: FrontendRequest, fds: Fd[], replyFds: Fd[]): Promise<unknown> {
     const { description, device } = this.#options;
     switch (request.name) {
       case 'VHOST_USER_GET_FEATURES':
@@ -135,6 +134,16 @@ export class FrontEndRequests {
         return device.writeConfig(request.payload.offset, request.payload.data);
       case 'VHOST_USER_SET_BACKEND_REQ_FD':
         return this.#setChannel(fds.shift() as Fd);
+      case 'VHOST_USER_GET_INFLIGHT_FD': {
+        const queues = description.queueMaxSizes.length;
+        const made = InflightArea.make(request.payload, this.#rings.features, queues);
+        replyFds.push(made.fd);
+        return made.area;
+      }
+      case 'VHOST_USER_SET_INFLIGHT_FD':
+        return this.#rings.setInflight(
+          InflightArea.map(request.payload, this.#rings.features, fds[0] as Fd),
+        );
       case 'VHOST_USER_GET_STATUS':
         return this.#status;
       case 'VHOST_USER_SET_STATUS':

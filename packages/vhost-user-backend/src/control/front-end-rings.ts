@@ -11,6 +11,7 @@ import type {
 } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
+import type { InflightArea } from './inflight-area.ts';
 import type { MemoryTable } from './memory-table.ts';
 import { RingState } from './ring-state.ts';
 
@@ -27,6 +28,8 @@ export class FrontEndRings {
   readonly #logger: Logger;
   readonly #memory: { readonly table: MemoryTable };
   #features = 0n;
+  /** Where rings record their requests in flight, if the front-end keeps that. */
+  #inflight: InflightArea | undefined;
 
   /** @param memory - says where guest memory is at any time */
   constructor(
@@ -39,6 +42,11 @@ export class FrontEndRings {
     this.#device = device;
     this.#memory = memory;
     this.#logger = logger;
+  }
+
+  /** Feature word that rings use. */
+  get features(): bigint {
+    return this.#features;
   }
 
   /** Feature word that rings use from now on; running ones start anew when it concerns them. */
@@ -121,8 +129,28 @@ export class FrontEndRings {
     for (const index of this.#rings.keys()) await this.setEnable(index, enabled);
   }
 
-  /** After the worker has stopped all rings: everything as at the start of a connection. */
+  /** Takes over an area for requests in flight; rings that run go on with what it says of them. */
+  async setInflight(area: InflightArea): Promise<void> {
+    const running = [...this.#rings.keys()].filter((index) => this.#ring(index).running);
+    try {
+      for (const index of running) await this.#stop(index);
+    } catch (error) {
+      area.close();
+      throw error;
+    }
+    this.#inflight?.close();
+    this.#inflight = area;
+    for (const index of running) await this.#start(index);
+  }
+
+  /**
+   * After the worker has stopped all rings: everything as at the start of a connection. What is recorded
+   * stays as it is: it is the front-end's, who knows whether the rings are the same next time, and gives
+   * it again then.
+   */
   forget(): void {
+    this.#inflight?.close();
+    this.#inflight = undefined;
     for (const ring of this.#rings) {
       ring.closeFds(['kick', 'call', 'err']);
       ring.size = ring.usualSize;
@@ -185,6 +213,7 @@ export class FrontEndRings {
       size: ring.size,
       features: this.#features,
       position: this.#positionOf(ring),
+      inflight: this.#inflight?.region(index),
       enabled: ring.enabled,
       kickFd: kick.fd,
       callFd: call?.fd,

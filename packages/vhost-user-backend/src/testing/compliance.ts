@@ -3,6 +3,7 @@ import { configSpaceCases } from './compliance/config-space.ts';
 import { connectionCases } from './compliance/connections.ts';
 import { featureCases } from './compliance/features.ts';
 import { hostileRingCases } from './compliance/hostile-rings.ts';
+import { inflightCases } from './compliance/inflight.ts';
 import { memoryCases } from './compliance/memory.ts';
 import { messageCases } from './compliance/messages.ts';
 import { programCases } from './compliance/programs.ts';
@@ -28,6 +29,7 @@ export const deviceComplianceCases: readonly DeviceCase[] = [
   ...ringCases,
   ...connectionCases,
   ...memoryCases,
+  ...inflightCases,
   ...messageCases,
   ...hostileRingCases,
   ...commandCases,

@@ -6,11 +6,11 @@ import {
   type RequestPayload,
   VhostUserConnection,
 } from '@node-vmm/vhost-user';
-import { type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
+import { closeFds, type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
 
 type Table = typeof FRONTEND_REQUESTS;
 type Name = MessageName<Table>;
-type Answer = { payload: unknown } | { error: unknown };
+type Answer = { payload: unknown; fds: Fd[] } | { error: unknown };
 
 /** The front-end's end of a vhost-user socket, with requests as promises. */
 export class FrontEnd {
@@ -32,7 +32,8 @@ export class FrontEnd {
       stream: this.stream,
       poller: this.poller,
       table: FRONTEND_REQUESTS,
-      onReply: (reply: Reply<Table>) => this.#waiting.shift()?.({ payload: reply.payload }),
+      onReply: (reply: Reply<Table>, fds) =>
+        this.#waiting.shift()?.({ payload: reply.payload, fds: fds.take() }),
       onClose: ({ kind, error }) => {
         onClosed(kind);
         for (const wait of this.#waiting.splice(0)) wait({ error });
@@ -50,8 +51,19 @@ export class FrontEnd {
     name: N,
     payload: RequestPayload<Table, N>,
   ): Promise<ReplyPayload<Table, N>> {
+    const { payload: reply, fds } = await this.askForFds(name, payload);
+    closeFds(fds);
+    return reply;
+  }
+
+  /** As `ask`, with the descriptors of the reply, which become the caller's. */
+  async askForFds<N extends Name>(
+    name: N,
+    payload: RequestPayload<Table, N>,
+  ): Promise<{ readonly payload: ReplyPayload<Table, N>; readonly fds: readonly Fd[] }> {
     this.connection.sendRequest(name, payload);
-    return (await this.#reply()) as ReplyPayload<Table, N>;
+    const { payload: reply, fds } = await this.#reply();
+    return { payload: reply as ReplyPayload<Table, N>, fds };
   }
 
   /** Sends a request with NEED_REPLY; resolves with the acknowledgement, 0 for success. */
@@ -61,7 +73,9 @@ export class FrontEnd {
     fds: readonly Fd[] = [],
   ): Promise<number> {
     this.connection.sendRequest(name, payload, fds, true);
-    return Number(await this.#reply());
+    const { payload: result, fds: none } = await this.#reply();
+    closeFds(none);
+    return Number(result);
   }
 
   /**
@@ -87,9 +101,9 @@ export class FrontEnd {
     this.poller.close();
   }
 
-  async #reply(): Promise<unknown> {
+  async #reply(): Promise<{ payload: unknown; fds: Fd[] }> {
     const answer = await new Promise<Answer>((resolve) => this.#waiting.push(resolve));
     if ('error' in answer) throw answer.error;
-    return answer.payload;
+    return answer;
   }
 }

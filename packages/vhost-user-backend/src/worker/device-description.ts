@@ -39,5 +39,6 @@ export function describeDevice(name: string, device: VhostUserDevice): DeviceDes
   if (shared !== undefined && !(shared instanceof SharedArrayBuffer)) {
     refuse('what it shares is no SharedArrayBuffer');
   }
-  return { features, queueMaxSizes: [...queueMaxSizes], configSize, shared };
+  const losesState = device.losesState === true;
+  return { features, queueMaxSizes: [...queueMaxSizes], configSize, losesState, shared };
 }

@@ -2,13 +2,14 @@ import {
   type ChainBatch,
   createVirtqueue,
   type DescriptorChain,
+  type InflightRegion,
   isWaiting,
   VirtioQueueError,
   type Virtqueue,
   type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
-import type { EventFd, Watch } from '@node-vmm/vmm-sys-util';
+import { type EventFd, type HostPointer, viewOf, type Watch } from '@node-vmm/vmm-sys-util';
 import type { RingConfig, RingFdKind, RingPlacement } from '../between/worker-calls.ts';
 import type { DeviceQueue } from '../device.ts';
 import type { RingCounters } from '../status.ts';
@@ -59,6 +60,8 @@ export class Vring implements DeviceQueue {
   readonly #signals: RingSignals;
   #config: RingConfig;
   #memory: RingMemory;
+  /** Where the ring records its requests in flight. */
+  readonly #inflight: InflightRegion | undefined;
   #queue: Virtqueue | undefined;
   /** Memories that the ring has left, from which the device still holds chains. */
   readonly #older = new Set<RingMemory>();
@@ -94,6 +97,7 @@ export class Vring implements DeviceQueue {
     this.#counters = counters;
     this.#signals = new RingSignals((event) => owner.notify(event));
     this.#config = config;
+    this.#inflight = regionOf(config);
     this.#memory = memory;
     try {
       this.#setKick(config.kickFd);
@@ -259,8 +263,8 @@ export class Vring implements DeviceQueue {
       const { placement, position } = config;
       if (placement === undefined) throw new Error(NO_PLACE);
       const place = queueConfig(config, placement);
-      if (!this.#kicked && !isWaiting(view, place, position)) return undefined;
-      const queue = createVirtqueue(view, place, position);
+      if (!this.#kicked && !isWaiting(view, place, position, this.#inflight)) return undefined;
+      const queue = createVirtqueue(view, place, position, this.#inflight);
       queue.onReady = () => this.#owner.schedule(this);
       this.#queue = queue;
       this.#faulty = false;
@@ -305,6 +309,14 @@ export class Vring implements DeviceQueue {
 }
 
 const NO_PLACE = 'its addresses are not within one memory region';
+
+function regionOf({ inflight }: RingConfig): InflightRegion | undefined {
+  if (inflight === undefined) return undefined;
+  const { hostAddress, length, queueSize } = inflight;
+  // SAFETY: the main thread keeps it mapped until this ring has stopped, and its queue with it.
+  const bytes = new Uint8Array(viewOf(BigInt(hostAddress) as HostPointer, length));
+  return { bytes, queueSize };
+}
 
 function queueConfig(config: RingConfig, placement: RingPlacement): VirtqueueConfig {
   return {

@@ -42,6 +42,7 @@ describe('Vring', () => {
       size: layout.size,
       features: FEATURES,
       position,
+      inflight: undefined,
       enabled: true,
       kickFd: kick.fd,
       callFd: undefined,

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { VhostUserFrontend } from '../../src/index.ts';
+import {
+  INFLIGHT_PROTOCOL_FEATURE,
+  InflightKeeper,
+  SUPPORTED_PROTOCOL_FEATURES,
+  VhostUserFrontend,
+} from '../../src/index.ts';
 import { data, Guest } from './guest.ts';
 
 const daemon = 'qemu-storage-daemon';
@@ -108,6 +113,23 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
       await guest.setUp(front);
     }
     front.close();
+  });
+
+  it('takes back the area for requests in flight that it made, or offers none', async () => {
+    using keeper = new InflightKeeper({ queues: 1, queueSize: 256, stateful: false });
+    for (let round = 0; round < 2; round++) {
+      const front = await VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
+      const protocolFeatures = SUPPORTED_PROTOCOL_FEATURES | INFLIGHT_PROTOCOL_FEATURE;
+      await front.negotiate({ protocolFeatures });
+      const offered = (front.protocolFeatures & INFLIGHT_PROTOCOL_FEATURE) !== 0n;
+      await (round === 0 ? guest.negotiate(front) : guest.goOn(front));
+      await keeper.handOver(front);
+      expect(keeper.record !== undefined).toBe(offered);
+      await front.startVring(guest.vring(round));
+      expect(await readSector(round)).toEqual(new Uint8Array(SECTOR).fill(round + 1));
+      await expect(front.stopVring(0)).resolves.toBe(round + 1);
+      front.close();
+    }
   });
 
   it('reads sectors, stops, starts again and survives a reconnect', async () => {

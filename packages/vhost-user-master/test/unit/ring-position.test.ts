@@ -1,6 +1,6 @@
 import { guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
-import { RingPosition } from '../../src/index.ts';
+import { type InflightFile, RingPosition } from '../../src/index.ts';
 
 const AVAIL = 0x1000;
 const USED = 0x2000;
@@ -89,6 +89,30 @@ describe('the position in a ring', () => {
     );
     ring.set(9, 9);
     expect(position.resume(false)).toBe(9);
+  });
+
+  it('is known for requests in any order where the last back-end recorded them, and the next gets it', () => {
+    const ring = new Ring();
+    const position = ring.position();
+    const record = {} as InflightFile;
+    // Given to a back-end that records, when nothing was unfinished.
+    expect(position.resume(false, record)).toBe(0);
+    ring.set(5, 9);
+    expect(position.resume(false, record)).toBe(5);
+    ring.set(6, 9);
+    expect(position.progress()).toBe('possible');
+    for (const other of [undefined, {} as InflightFile]) {
+      expect(() => position.resume(false, other)).toThrow(
+        expect.objectContaining({ code: 'UNKNOWN_ORDER' }),
+      );
+    }
+    ring.set(9, 9);
+    expect(position.resume(false)).toBe(9);
+    ring.set(9, 10);
+    // The one before did not record.
+    expect(() => position.resume(false, record)).toThrow(
+      expect.objectContaining({ code: 'UNKNOWN_ORDER' }),
+    );
   });
 
   it('says whether a back-end went on there', () => {

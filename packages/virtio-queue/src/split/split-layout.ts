@@ -1,5 +1,7 @@
 import type { RingLayout } from '../ring-layout.ts';
+import { splitInflightSize } from './inflight-layout.ts';
 import { distance, SPLIT_FRESH_POSITION, splitIndices } from './split-indices.ts';
+import { readRecord } from './split-inflight.ts';
 import { SplitObserver } from './split-observer.ts';
 import { isSplitPosition, splitRingSizes } from './split-ring.ts';
 import { SplitVirtqueue } from './split-virtqueue.ts';
@@ -9,17 +11,24 @@ export const SPLIT_LAYOUT: RingLayout = {
   freshPosition: SPLIT_FRESH_POSITION,
   isPosition: isSplitPosition,
   ringSizes: splitRingSizes,
-  create: (memory, config, position) => SplitVirtqueue.create(memory, config, position),
+  inflightSize: splitInflightSize,
+  create: (memory, config, position, inflight) =>
+    SplitVirtqueue.create(memory, config, position, inflight),
 
   resumePosition(memory, place) {
     const { used, avail } = splitIndices(memory, place);
     return distance(used, avail) <= place.size ? used : undefined;
   },
 
-  isWaiting(memory, place, position) {
+  isWaiting(memory, place, position, inflight) {
     const { used, avail } = splitIndices(memory, place);
-    if (used === position) return true;
     const { size } = place;
+    const record = inflight === undefined ? undefined : readRecord(inflight, size, used);
+    if (record !== undefined) {
+      const ahead = distance(used, avail);
+      return ahead >= record.heads.length && ahead <= size;
+    }
+    if (used === position) return true;
     const waiting = distance(position, avail);
     return (
       waiting > 0 &&

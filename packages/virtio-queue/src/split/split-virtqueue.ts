@@ -9,12 +9,14 @@ import { type GuestMemory, SegmentTable } from '@node-vmm/vm-memory';
 import type { ChainBatch } from '../chain-batch.ts';
 import type { DescriptorChain } from '../descriptor-chain.ts';
 import { VirtioQueueError } from '../errors.ts';
+import type { InflightRegion } from '../inflight-region.ts';
 import { Lender } from '../lender.ts';
 import type { QueueCounters, Virtqueue } from '../virtqueue.ts';
 import type { VirtqueueConfig } from '../virtqueue-config.ts';
 import { ChainReader } from './chain-reader.ts';
 import { SplitBatch } from './split-batch.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, SplitChain } from './split-chain.ts';
+import { SplitInflight } from './split-inflight.ts';
 import { AVAIL_RING_WORD, FLAGS_WORD, IDX_WORD, isSplitPosition, SplitRing } from './split-ring.ts';
 import { MALFORMED, NOT_YET, TAKEN } from './take-result.ts';
 
@@ -35,6 +37,10 @@ export class SplitVirtqueue implements Virtqueue {
   readonly #segments: SegmentTable;
   readonly #batch: SplitBatch;
   readonly #eventIdx: boolean;
+  /** Chains that were taken and not returned, for a successor, where one is to know them. */
+  readonly #record: SplitInflight | undefined;
+  /** Of `#record.unfinished`: how many the device has got again. */
+  #resubmitted = 0;
   #reader: ChainReader;
   #nextAvail: number;
   #nextUsed: number;
@@ -48,7 +54,12 @@ export class SplitVirtqueue implements Virtqueue {
   #parked = false;
   #broken: VirtioQueueError | undefined;
 
-  private constructor(memory: GuestMemory, config: VirtqueueConfig, position: number | undefined) {
+  private constructor(
+    memory: GuestMemory,
+    config: VirtqueueConfig,
+    position: number | undefined,
+    inflight: InflightRegion | undefined,
+  ) {
     const { size, features } = config;
     if (position !== undefined && !isSplitPosition(position)) {
       throw new VirtioQueueError(
@@ -64,6 +75,12 @@ export class SplitVirtqueue implements Virtqueue {
     this.#nextAvail = position ?? 0;
     // Positions do not carry it: the used ring itself says how far a predecessor had come.
     this.#nextUsed = position === undefined ? 0 : Atomics.load(this.#ring.used, IDX_WORD);
+    try {
+      if (inflight !== undefined) this.#record = this.#goOn(inflight, position === undefined);
+    } catch (error) {
+      this.#ring[Symbol.dispose]();
+      throw error;
+    }
     if (((this.#nextAvail - this.#nextUsed) & 0xffff) > size) {
       this.#ring[Symbol.dispose]();
       throw new VirtioQueueError(
@@ -87,10 +104,16 @@ export class SplitVirtqueue implements Virtqueue {
   /**
    * See `createVirtqueue`.
    *
-   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY, RING_NOT_READY, BAD_STATE
+   * @throws {VirtioQueueError} BAD_SIZE, MISALIGNED, RING_NOT_IN_MEMORY, RING_NOT_READY, BAD_STATE,
+   * BAD_RECORD
    */
-  static create(memory: GuestMemory, config: VirtqueueConfig, position?: number): SplitVirtqueue {
-    return new SplitVirtqueue(memory, config, position);
+  static create(
+    memory: GuestMemory,
+    config: VirtqueueConfig,
+    position?: number,
+    inflight?: InflightRegion,
+  ): SplitVirtqueue {
+    return new SplitVirtqueue(memory, config, position, inflight);
   }
 
   get broken(): VirtioQueueError | undefined {
@@ -141,32 +164,19 @@ export class SplitVirtqueue implements Virtqueue {
     // descriptors each, and other queues share the thread.
     const reader = this.#reader;
     reader.steps = 2 * this.#segments.capacity;
+    const record = this.#record;
+    if (record !== undefined && !this.#resubmit(record.unfinished, max)) return batch;
     for (; waiting > 0 && batch.length < max && reader.steps > 0; waiting--) {
       const head = avail[AVAIL_RING_WORD + (next & mask)] as number;
       if (head >= size) {
         this.#break('BAD_HEAD', head);
         break;
       }
-      const chain = batch.next();
-      const result = reader.take(chain, head);
-      if (result === TAKEN) {
-        batch.length++;
-      } else {
-        reader.undo(chain);
-        if (result !== MALFORMED) {
-          if (result === NOT_YET) this.#park();
-          break;
-        }
-        this.counters.malformedChains++;
-        this.#use(head, 0);
-      }
+      if (!this.#take(head, record)) break;
       next = (next + 1) & 0xffff;
     }
     this.#nextAvail = next;
-    const { length } = batch;
-    this.#open = length;
-    this.#inflight += length;
-    this.counters.chains += length;
+    this.#count(batch.length);
     return batch;
   }
 
@@ -211,9 +221,7 @@ export class SplitVirtqueue implements Virtqueue {
     const announced = this.#announced;
     if (used === announced || !this.#live) return false;
     const ring = this.#ring;
-    // Atomics: the elements are visible before the index, and the index before the driver's wish
-    // for notifications is looked at.
-    Atomics.store(ring.used, IDX_WORD, used);
+    this.#publish();
     this.#announced = used;
     let wanted: boolean;
     if (!this.#eventIdx) {
@@ -242,6 +250,7 @@ export class SplitVirtqueue implements Virtqueue {
     else Atomics.store(used, FLAGS_WORD, 0);
     // What is parked is announced by `onReady`.
     if (this.#parked || this.#broken !== undefined) return false;
+    if (this.#resubmitted < (this.#record?.unfinished.length ?? 0)) return true;
     return Atomics.load(avail, IDX_WORD) !== this.#nextAvail;
   }
 
@@ -277,11 +286,77 @@ export class SplitVirtqueue implements Virtqueue {
   /** Whoever goes on with the ring finds in it all that was done here. */
   #leave(): void {
     const { used } = this.#ring;
-    Atomics.store(used, IDX_WORD, this.#nextUsed);
+    this.#publish();
     // A device that stops in the middle of its work must not leave the driver told to be quiet:
     // whoever goes on here is to be notified.
     Atomics.store(used, FLAGS_WORD, 0);
     this.#ring[Symbol.dispose]();
+  }
+
+  /** Takes up the record, and with it the place in the ring that it tells. */
+  #goOn(inflight: InflightRegion, anew: boolean): SplitInflight {
+    const record = new SplitInflight(inflight, this.size, this.#nextUsed, anew);
+    if (!record.fresh) {
+      this.#nextAvail = (this.#nextUsed + record.unfinished.length) & 0xffff;
+    }
+    return record;
+  }
+
+  /** Reads the chain at `head` into the batch. @returns false when it stays in the ring for now */
+  #take(head: number, record: SplitInflight | undefined): boolean {
+    const batch = this.#batch;
+    const reader = this.#reader;
+    const chain = batch.next();
+    const result = reader.take(chain, head);
+    if (result === TAKEN) {
+      if (record !== undefined) record.taken(head);
+      batch.length++;
+      return true;
+    }
+    reader.undo(chain);
+    if (result !== MALFORMED) {
+      if (result === NOT_YET) this.#park();
+      return false;
+    }
+    if (record !== undefined) record.taken(head);
+    this.counters.malformedChains++;
+    this.#use(head, 0);
+    return true;
+  }
+
+  /**
+   * Takes what the predecessor did not return. The record has it already, and keeps its place in it.
+   *
+   * @returns true when all of it was taken, and there is room for more
+   */
+  #resubmit(unfinished: Uint16Array, max: number): boolean {
+    const batch = this.#batch;
+    while (this.#resubmitted < unfinished.length) {
+      if (
+        batch.length >= max ||
+        this.#reader.steps <= 0 ||
+        !this.#take(unfinished[this.#resubmitted] as number, undefined)
+      ) {
+        this.#count(batch.length);
+        return false;
+      }
+      this.#resubmitted++;
+    }
+    return true;
+  }
+
+  #count(taken: number): void {
+    this.#open = taken;
+    this.#inflight += taken;
+    this.counters.chains += taken;
+  }
+
+  /** The driver sees what was returned. */
+  #publish(): void {
+    // Atomics: the elements are visible before the index, and the index before the driver's wish
+    // for notifications is looked at.
+    Atomics.store(this.#ring.used, IDX_WORD, this.#nextUsed);
+    this.#record?.published(this.#nextUsed);
   }
 
   /** The next chain is in memory that is not mapped yet: it stays in the ring until it is. */
@@ -305,6 +380,12 @@ export class SplitVirtqueue implements Virtqueue {
 
   #use(head: number, written: number): void {
     const { usedElems } = this.#ring;
+    const record = this.#record;
+    if (record !== undefined) {
+      // Only a device that takes and returns a ring's worth without a flush comes here.
+      if (record.full) this.#publish();
+      record.returned(head);
+    }
     const used = this.#nextUsed;
     const word = 1 + 2 * (used & (this.size - 1));
     usedElems[word] = head;
