@@ -34,6 +34,7 @@ export interface VhostUserBackendErrorContext {
   readonly device?: string;
   readonly ring?: number;
   readonly request?: string;
+  readonly path?: string;
 }
 
 /** An error of the daemon framework: `code` says which. */
