@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { errorCode, errorMessage } from '@node-vmm/vmm-sys-util';
 import { GpioError } from '../errors.ts';
+import { GPIO_LINES_MAX } from '../gpio-host.ts';
 import { type GpioChipFile, LinuxGpioChipFile } from './gpio-chip-file.ts';
 
 /** A chip as the user names it: exactly one of the two is set. */
@@ -20,13 +21,19 @@ export interface Chip {
   readonly lines: number | undefined;
 }
 
+/** A chip that can be used. */
+export interface UsableChip {
+  /** N of `/dev/gpiochipN`. */
+  readonly number: number;
+  readonly label: string;
+  /** Name of each line, '' where it has none. */
+  readonly names: readonly string[];
+}
+
 /** Opens the file of a chip. Tests give another. */
 export type OpenChip = (path: string) => GpioChipFile;
 
 const open: OpenChip = (path) => new LinuxGpioChipFile(path);
-
-/** Most lines that a virtio GPIO device has: `ngpio` of its configuration space has 16 bits. */
-const LINES_MAX = 0xffff;
 
 /**
  * The host's chips by number; empty when the kernel has no GPIO.
@@ -81,7 +88,7 @@ export function findChip(
   selector: ChipSelector,
   dev = '/dev',
   openChip: OpenChip = open,
-): Required<Chip> & { readonly lines: number } {
+): UsableChip {
   const number = selector.number ?? numberOf(selector.name ?? '', dev, openChip);
   const path = `${dev}/gpiochip${number}`;
   let file: GpioChipFile;
@@ -93,10 +100,13 @@ export function findChip(
   }
   try {
     const { label, lines } = file.info();
-    if (lines <= LINES_MAX) return { number, label, lines };
+    if (lines > 0 && lines <= GPIO_LINES_MAX) {
+      const names = Array.from({ length: lines }, (_, line) => file.lineInfo(line).name);
+      return { number, label, names };
+    }
     throw new GpioError(
       'CHIP_UNUSABLE',
-      `Cannot use ${path}: it has ${lines} lines, and a virtio device has ${LINES_MAX} at most`,
+      `Cannot use ${path}: it has ${lines} lines, and a device has 1 to ${GPIO_LINES_MAX}`,
       { path },
     );
   } catch (error) {

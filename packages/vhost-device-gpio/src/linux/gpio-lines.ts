@@ -12,6 +12,8 @@ import { GpioError, type GpioErrorCode } from '../errors.ts';
 import type { OpenChip } from './chips.ts';
 import {
   GPIO_V2_LINE_EVENT,
+  GPIO_V2_LINE_FLAG_EDGE_FALLING,
+  GPIO_V2_LINE_FLAG_EDGE_RISING,
   GPIO_V2_LINE_FLAG_INPUT,
   GPIO_V2_LINE_FLAG_OUTPUT,
   GPIO_V2_LINE_FLAG_USED,
@@ -21,6 +23,8 @@ import type { ArmedLine } from './line-messages.ts';
 
 /** Who has the line, as `gpioinfo` shows it. */
 export const GPIO_CONSUMER = 'vhost-device-gpio';
+
+const EDGES = GPIO_V2_LINE_FLAG_EDGE_RISING | GPIO_V2_LINE_FLAG_EDGE_FALLING;
 
 /** include/linux/errno.h of Linux: not meant for user space, which gets it all the same. */
 const ENOTSUPP = 524;
@@ -32,7 +36,7 @@ const FAULTS: ReadonlyMap<number, GpioErrorCode> = new Map([
   [ENXIO, 'NOT_SUPPORTED'],
   [EOPNOTSUPP, 'NOT_SUPPORTED'],
   [ENOTSUPP, 'NOT_SUPPORTED'],
-  [ENODEV, 'CHIP_GONE'],
+  [ENODEV, 'NO_DEVICE'],
 ]);
 
 /** The chip that the command line named. */
@@ -45,6 +49,8 @@ export interface ChipIdentity {
 interface Line {
   readonly file: GpioLineFile;
   output: boolean;
+  /** GPIO_V2_LINE_FLAG_EDGE_ bits. */
+  edges: bigint;
   /** `line_seqno` of the newest event that was read or dropped. */
   seqno: number;
 }
@@ -58,14 +64,12 @@ export class GpioLines implements Disposable {
   readonly #identity: ChipIdentity;
   readonly #open: OpenChip;
   readonly #lines = new Map<number, Line>();
-  /** Values of lines that are no outputs yet. */
-  readonly #values = new Map<number, number>();
   #file: GpioChipFile | undefined;
 
   /**
    * @param open - for tests
    * @throws Node's own error with `code` or {SysError} when the chip cannot be opened
-   * @throws {GpioError} CHIP_GONE when it is another one than that which was found
+   * @throws {GpioError} NO_DEVICE when it is another one than that which was found
    */
   constructor(identity: ChipIdentity, open: OpenChip = (path) => new LinuxGpioChipFile(path)) {
     this.#identity = identity;
@@ -79,18 +83,14 @@ export class GpioLines implements Disposable {
   }
 
   /**
-   * Makes a line an input or an output, which then has the value that was set before, else 0.
+   * Takes a line as an output that drives `value`, or as an input, which stays armed if it was.
    *
-   * @throws {GpioError} LINE_BUSY, NOT_SUPPORTED, CHIP_GONE, IO; so do the others
+   * @throws {GpioError} LINE_BUSY, NOT_SUPPORTED, NO_DEVICE, IO; so do the others
    */
-  setDirection(line: number, output: boolean): void {
+  setDirection(line: number, output: boolean, value: number): void {
     this.#try(line, `make an ${output ? 'output' : 'input'} of`, () => {
-      const ours = this.#lines.get(line);
-      if (!output) this.#configure(line, GPIO_V2_LINE_FLAG_INPUT);
-      // What is one has its value; to say it again could only make it wrong.
-      else if (ours?.output !== true || this.#values.has(line)) {
-        this.#configure(line, GPIO_V2_LINE_FLAG_OUTPUT, this.#values.get(line) ?? 0);
-      }
+      if (output) this.#configure(line, GPIO_V2_LINE_FLAG_OUTPUT, value);
+      else this.#configure(line, GPIO_V2_LINE_FLAG_INPUT | (this.#lines.get(line)?.edges ?? 0n));
     });
   }
 
@@ -99,12 +99,12 @@ export class GpioLines implements Disposable {
     return this.#try(line, 'read', () => this.#request(line).file.value());
   }
 
-  /** Of an output at once; of any other when it becomes one. */
+  /** Drives an output. */
   setValue(line: number, value: number): void {
     this.#try(line, 'write', () => {
       const output = this.#lines.get(line)?.output ?? this.#isOutput(line);
-      if (output) this.#request(line).file.setValue(value);
-      else this.#values.set(line, value);
+      if (!output) throw this.#error(line, 'NOT_SUPPORTED', 'write', 'it is no output');
+      this.#request(line).file.setValue(value);
     });
   }
 
@@ -119,19 +119,27 @@ export class GpioLines implements Disposable {
       if (this.#lines.get(line)?.output === true) {
         throw this.#error(line, 'NOT_SUPPORTED', 'wait for edges of', 'it is an output');
       }
+      const before = this.#lines.get(line)?.edges ?? 0n;
       // The detector stops before what it left in the queue is dropped.
       const ours = this.#configure(line, GPIO_V2_LINE_FLAG_INPUT);
       // The numbers go round: the newer of two is the one that is less than half a round ahead.
       if (((seqno - ours.seqno) | 0) > 0) ours.seqno = seqno;
       ours.seqno = drain(ours.file) ?? ours.seqno;
-      ours.file.configure({ flags: GPIO_V2_LINE_FLAG_INPUT | edges });
+      try {
+        this.#configure(line, GPIO_V2_LINE_FLAG_INPUT | edges);
+      } catch (error) {
+        // What cannot be had leaves what there was.
+        if (before !== 0n) this.#configure(line, GPIO_V2_LINE_FLAG_INPUT | before);
+        throw error;
+      }
       return { fd: ours.file.fd, seqno: ours.seqno };
     });
   }
 
-  /** No more edges. The line stays ours, and an input. Whoever watched its descriptor no longer does. */
+  /** No more edges. The line stays ours if it is, and an input. */
   disarm(line: number): void {
-    if (!this.#lines.has(line)) return;
+    const ours = this.#lines.get(line);
+    if (ours === undefined || ours.edges === 0n) return;
     this.#try(line, 'stop waiting for edges of', () =>
       this.#configure(line, GPIO_V2_LINE_FLAG_INPUT),
     );
@@ -139,16 +147,9 @@ export class GpioLines implements Disposable {
 
   /** Gives the line back. Whoever watched its descriptor no longer does. */
   release(line: number): void {
-    this.#values.delete(line);
     const ours = this.#lines.get(line);
     this.#lines.delete(line);
     ours?.file[Symbol.dispose]();
-  }
-
-  /** Gives all lines back. */
-  releaseAll(): void {
-    this.#values.clear();
-    for (const line of [...this.#lines.keys()]) this.release(line);
   }
 
   /** How many lines are ours. */
@@ -157,7 +158,7 @@ export class GpioLines implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.releaseAll();
+    for (const line of [...this.#lines.keys()]) this.release(line);
     this.#file?.[Symbol.dispose]();
     this.#file = undefined;
   }
@@ -171,7 +172,7 @@ export class GpioLines implements Disposable {
       const info = file.info();
       if (info.label !== label || info.lines !== lines) {
         throw new GpioError(
-          'CHIP_GONE',
+          'NO_DEVICE',
           `Cannot use ${path}: it was ${label} with ${lines} lines and is now ${info.label} with ${info.lines}; start again`,
           { path },
         );
@@ -202,16 +203,15 @@ export class GpioLines implements Disposable {
     if (ours === undefined) return this.#add(line, flags, value, output);
     ours.file.configure(value === undefined ? { flags } : { flags, value });
     ours.output = output;
-    if (output) this.#values.delete(line);
+    ours.edges = flags & EDGES;
     return ours;
   }
 
   #add(line: number, flags: bigint, value: number | undefined, output: boolean): Line {
     const config = value === undefined ? { flags } : { flags, value };
     const file = this.#chip().request(line, GPIO_CONSUMER, config);
-    const added = { file, output, seqno: 0 };
+    const added = { file, output, edges: flags & EDGES, seqno: 0 };
     this.#lines.set(line, added);
-    if (output) this.#values.delete(line);
     return added;
   }
 
@@ -221,7 +221,7 @@ export class GpioLines implements Disposable {
     } catch (error) {
       if (GpioError.is(error)) throw error;
       const code = (SysError.is(error) ? FAULTS.get(error.errno) : undefined) ?? 'IO';
-      if (code === 'CHIP_GONE') this.#lose();
+      if (code === 'NO_DEVICE') this.#lose();
       const state = code === 'LINE_BUSY' ? this.#holder(line) : errorMessage(error);
       throw this.#error(line, code, action, state, error);
     }
@@ -245,7 +245,13 @@ export class GpioLines implements Disposable {
     return 'a driver or another program has it (gpioinfo tells which)';
   }
 
-  #error(line: number, code: GpioErrorCode, action: string, state: string, cause?: unknown): GpioError {
+  #error(
+    line: number,
+    code: GpioErrorCode,
+    action: string,
+    state: string,
+    cause?: unknown,
+  ): GpioError {
     const { path } = this.#identity;
     const text = `Cannot ${action} line ${line} of ${path}: ${state}`;
     return new GpioError(code, text, { path, line }, { cause });

@@ -4,10 +4,14 @@ import type { Fd } from '@node-vmm/vmm-sys-util';
 
 /** A call of `GpioLines`. */
 export type LineRequest =
-  /** The first: whoever had lines before, by this thread, is gone. */
-  | { readonly op: 'open' }
   | { readonly op: 'isOutput' | 'value' | 'disarm' | 'release'; readonly line: number }
-  | { readonly op: 'setDirection'; readonly line: number; readonly output: boolean }
+  | {
+      readonly op: 'setDirection';
+      readonly line: number;
+      readonly output: boolean;
+      /** What an output begins with. */
+      readonly value: number;
+    }
   | { readonly op: 'setValue'; readonly line: number; readonly value: number }
   | {
       readonly op: 'arm';

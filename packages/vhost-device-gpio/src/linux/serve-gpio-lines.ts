@@ -4,22 +4,24 @@ import type { LineAnswer, LineRequest } from './line-messages.ts';
 
 function answer(lines: GpioLines, request: LineRequest): LineAnswer {
   switch (request.op) {
-    case 'open':
-      return lines.releaseAll();
     case 'isOutput':
       return lines.isOutput(request.line);
     case 'setDirection':
-      return lines.setDirection(request.line, request.output);
+      lines.setDirection(request.line, request.output, request.value);
+      return undefined;
     case 'value':
       return lines.value(request.line);
     case 'setValue':
-      return lines.setValue(request.line, request.value);
+      lines.setValue(request.line, request.value);
+      return undefined;
     case 'arm':
       return lines.arm(request.line, request.edges, request.seqno);
     case 'disarm':
-      return lines.disarm(request.line);
+      lines.disarm(request.line);
+      return undefined;
     case 'release':
-      return lines.release(request.line);
+      lines.release(request.line);
+      return undefined;
   }
 }
 
