@@ -1,62 +1,46 @@
-// The module that the daemon's workers load: see `createDevice`. What it makes is an entropy device
-// (entropy: VIRTIO 1.3 §5.4): one queue, and what is writable in a request is filled.
-import { randomFillSync } from 'node:crypto';
-import type {
-  ChainBatch,
-  CreateDevice,
-  DescriptorChain,
-  DeviceQueue,
-  VhostUserDevice,
-} from '@node-vmm/vhost-user-backend';
+// The module that the daemon's workers load: see `createDevice`.
+import type { CreateDevice, DeviceContext } from '@node-vmm/vhost-user-backend';
+import { GpioDevice } from './backend.ts';
+import type { GpioHost } from './gpio-host.ts';
+import { GPIO_STATE_LAYOUT, LineStates } from './line-states.ts';
+import { openLinuxGpioHost } from './linux-gpio.ts';
+import { SimulatedGpioHost } from './simulated/simulated-gpio-host.ts';
 
-/** Entries of the queue that the device recommends. */
-export const GPIO_QUEUE_SIZE = 1024;
-
-/** Options of the device: structured-cloneable. */
-export interface GpioDeviceOptions {
-  /** Most bytes that one request gets, 1..65536. A driver that wants more asks again. */
-  readonly maxBytes: number;
-}
-
-/**
- * The device. It serves one front-end after another; all its methods run on one worker thread, one at
- * a time, and must not wait: no promises, no timers, no synchronous input that may block.
- */
-export class GpioDevice implements VhostUserDevice {
-  /** Bits of the device's type; the framework adds those of rings and transport. */
-  readonly features = 0n;
-  readonly queueMaxSizes: readonly number[] = [GPIO_QUEUE_SIZE];
-  readonly #scratch: Uint8Array;
-
-  constructor({ maxBytes }: GpioDeviceOptions) {
-    this.#scratch = new Uint8Array(maxBytes);
-  }
-
-  process(queue: DeviceQueue, batch: ChainBatch): void {
-    for (let i = 0; i < batch.length; i++) {
-      const chain = batch.at(i);
-      queue.complete(chain, this.#serve(chain));
+/** Where a device's lines are. */
+export type GpioHostOptions = {
+  /** Of the lines, '' for lines without; as many as there are lines, 1..65535. */
+  readonly names: readonly string[];
+} & (
+  | { readonly kind: 'simulated' }
+  | {
+      readonly kind: 'linux';
+      /** N of `/dev/gpiochipN`. */
+      readonly number: number;
+      /** The chip's, which is to have the same number still. */
+      readonly label: string;
     }
-  }
+);
 
-  /**
-   * Entropy, §5.4.6: what is writable is filled. A readable part, which no driver should send, is not
-   * looked at.
-   *
-   * @returns bytes written
-   */
-  #serve(chain: DescriptorChain): number {
-    const length = Math.min(chain.writableLength, this.#scratch.length);
-    const bytes = this.#scratch.subarray(0, length);
-    // A driver may send a request without room, which gets nothing.
-    if (length > 0) randomFillSync(bytes);
-    return chain.write(bytes, 0);
-  }
-
-  [Symbol.dispose](): void {
-    // Closes what the device holds of the host: nothing yet.
-  }
+/** Options of a GPIO device: structured-cloneable. */
+export interface GpioDeviceOptions {
+  readonly host: GpioHostOptions;
 }
 
-/** Makes a device in the worker that serves it. What this throws is an error of the daemon's start. */
-export const createDevice: CreateDevice<GpioDeviceOptions> = (options) => new GpioDevice(options);
+function open(options: GpioHostOptions, states: LineStates, context: DeviceContext): GpioHost {
+  if (options.kind === 'linux') return openLinuxGpioHost(options, context);
+  return new SimulatedGpioHost(options.names, states);
+}
+
+/** Makes a GPIO device in the worker that serves it, with its lines as they were before, if they are kept. */
+export const createDevice: CreateDevice<GpioDeviceOptions> = ({ host: options }, context) => {
+  const lines = options.names.length;
+  const kept = context.state(GPIO_STATE_LAYOUT, lines);
+  const states = new LineStates(kept?.bytes ?? new Uint8Array(lines));
+  const host = open(options, states, context);
+  try {
+    return new GpioDevice({ host, states, losesState: kept === undefined }, context);
+  } catch (error) {
+    host[Symbol.dispose]();
+    throw error;
+  }
+};

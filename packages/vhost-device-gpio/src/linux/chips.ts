@@ -4,7 +4,7 @@ import { GpioError } from '../errors.ts';
 import { GPIO_LINES_MAX } from '../gpio-host.ts';
 import { type GpioChipFile, LinuxGpioChipFile } from './gpio-chip-file.ts';
 
-/** A chip as the user names it: exactly one of the two is set. */
+/** A chip as the user names it: by one of the two. */
 export interface ChipSelector {
   /** N of `/dev/gpiochipN`. */
   readonly number?: number;
