@@ -3,22 +3,32 @@ import type { CreateDevice, DeviceContext } from '@node-vmm/vhost-user-backend';
 import { GpioDevice } from './backend.ts';
 import type { GpioHost } from './gpio-host.ts';
 import { GPIO_STATE_LAYOUT, LineStates } from './line-states.ts';
+import { openLinuxGpioHost } from './linux-gpio.ts';
 import { SimulatedGpioHost } from './simulated/simulated-gpio-host.ts';
 
 /** Where a device's lines are. */
-export interface GpioHostOptions {
-  readonly kind: 'simulated';
+export type GpioHostOptions = {
   /** Of the lines, '' for lines without; as many as there are lines, 1..65535. */
   readonly names: readonly string[];
-}
+} & (
+  | { readonly kind: 'simulated' }
+  | {
+      readonly kind: 'linux';
+      /** N of `/dev/gpiochipN`. */
+      readonly number: number;
+      /** The chip's, which is to have the same number still. */
+      readonly label: string;
+    }
+);
 
 /** Options of a GPIO device: structured-cloneable. */
 export interface GpioDeviceOptions {
   readonly host: GpioHostOptions;
 }
 
-function open({ names }: GpioHostOptions, states: LineStates, _context: DeviceContext): GpioHost {
-  return new SimulatedGpioHost(names, states);
+function open(options: GpioHostOptions, states: LineStates, context: DeviceContext): GpioHost {
+  if (options.kind === 'linux') return openLinuxGpioHost(options, context);
+  return new SimulatedGpioHost(options.names, states);
 }
 
 /** Makes a GPIO device in the worker that serves it, with its lines as they were before, if they are kept. */
