@@ -108,7 +108,7 @@ describe('vhost-device-gpio', () => {
     await expect(client.command(['line', 'led', '1'])).rejects.toMatchObject({ code: 'REFUSED' });
   });
 
-  it('is told of 10,000 edges, each once', async () => {
+  it('is told of a thousand edges, each once', async () => {
     await using daemon = await start('s2');
     await using bench = await connectDevice({ socketPath: daemon.socketPath() });
     using client = await ControlClient.connect(control());
@@ -124,9 +124,9 @@ describe('vhost-device-gpio', () => {
     };
     const done = driver();
     const became = new Map<string, number>();
-    for (let i = 0; i < 10_000; i += 100) {
+    for (let i = 0; i < 1000; i += 50) {
       const answers = await Promise.all(
-        Array.from({ length: 100 }, (_, j) =>
+        Array.from({ length: 50 }, (_, j) =>
           client.command(['line', '1', (i + j) % 2 === 0 ? '1' : '0']),
         ),
       );
@@ -138,7 +138,7 @@ describe('vhost-device-gpio', () => {
     }
     const count = (word: string): number => became.get(word) ?? 0;
     const told = count('delivered') + count('latched');
-    expect(told + count('coalesced')).toBe(10_000);
+    expect(told + count('coalesced')).toBe(1000);
     await expect.poll(() => interrupts, { timeout: 20_000 }).toBe(told);
     going = false;
     await ask(bench, irqType(1, 0));
