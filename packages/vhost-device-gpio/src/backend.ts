@@ -55,6 +55,8 @@ export class GpioDevice implements VhostUserDevice, CommandTarget {
   readonly #requests: Requests;
   /** Of the edge that was told last, for who moved the line. */
   #outcome: EdgeOutcome = 'none';
+  /** There has been a driver since the device was made or reset. */
+  #driven = false;
   #live = true;
 
   /** Makes the host what the states say. */
@@ -83,6 +85,7 @@ export class GpioDevice implements VhostUserDevice, CommandTarget {
   }
 
   negotiated(features: bigint): void {
+    this.#driven = true;
     this.#lines.interruptsAllowed = (features & FEATURES) !== 0n;
   }
 
@@ -111,8 +114,13 @@ export class GpioDevice implements VhostUserDevice, CommandTarget {
     else this.#requests.forget();
   }
 
-  /** What is outside (a button that is pressed) stays as it is. */
+  /**
+   * What is outside (a button that is pressed) stays as it is. A front-end that has come and gone before
+   * any driver was there takes nothing of what a process before has left.
+   */
   reset(): void {
+    if (!this.#driven) return;
+    this.#driven = false;
     this.#requests.forget();
     this.#interrupts.reset();
     this.#lines.reset();

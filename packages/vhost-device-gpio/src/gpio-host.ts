@@ -55,7 +55,8 @@ export interface GpioHost extends Disposable {
 
   /**
    * Takes a line as input or output, or gives it back (NONE), which ends its edges, too. Again with the
-   * direction that the line has is no error: an output gets the value, an input stays armed.
+   * direction that the line has is no error: an output gets the value, an input stays armed; one that
+   * becomes an output is armed no more.
    *
    * @param value - what an output begins with; there is no moment in which it drives anything else
    */

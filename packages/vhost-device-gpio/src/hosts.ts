@@ -20,7 +20,8 @@ export function findHosts(
   return devices.map((entry, index): GpioHostOptions => {
     const given = lineNames[index] ?? '';
     if (entry.kind === 'simulated') {
-      return { kind: 'simulated', names: parseLineNames(given, entry.lines) };
+      const { lines } = entry;
+      return { kind: 'simulated', lines, names: parseLineNames(given, lines) };
     }
     const { number, label, names } = findChip(entry, dev, openChip);
     if (taken.has(number)) {

@@ -139,14 +139,11 @@ export class Lines implements RequestHandler {
     if (direction === VIRTIO_GPIO_DIRECTION_NONE) {
       interrupts.disabled(line);
       states.clear(line);
-    } else if (
-      direction === VIRTIO_GPIO_DIRECTION_OUT &&
-      states.trigger(line) !== VIRTIO_GPIO_IRQ_TYPE_NONE
-    ) {
-      // An output has no interrupt (§5.18.6): the driver has to disable that first.
-      done(undefined);
-      return;
-    } else states.setDirection(line, direction);
+    } else {
+      // An output has no interrupt (§5.18.6): one that the driver forgot, or that another before it had.
+      if (direction === VIRTIO_GPIO_DIRECTION_OUT) this.#disable(line);
+      states.setDirection(line, direction);
+    }
     if (before !== direction)
       onChange({ event: 'direction', line, direction, value: states.value(line) });
     const finish = this.#finish(done, () => {
@@ -179,19 +176,17 @@ export class Lines implements RequestHandler {
       done(undefined);
       return;
     }
-    if (trigger === VIRTIO_GPIO_IRQ_TYPE_NONE) {
-      interrupts.disabled(line);
-      states.setTrigger(line, trigger);
-      if (before === trigger) done(0);
-      else {
-        onChange({ event: 'trigger', line, trigger });
-        host.arm(line, 0, this.#finish(done, NOTHING));
-      }
+    // The same once more is a request that a dead process did not answer; its latch stays.
+    if (before === trigger && trigger !== VIRTIO_GPIO_IRQ_TYPE_NONE) {
+      done(0);
       return;
     }
-    // The same once more is a request that a dead process did not answer; its latch stays.
-    if (before !== VIRTIO_GPIO_IRQ_TYPE_NONE) {
-      done(before === trigger ? 0 : undefined);
+    // Also where the driver forgot to disable another type first. A buffer that waits for one stays.
+    const none = VIRTIO_GPIO_IRQ_TYPE_NONE;
+    if (trigger === none || before !== none) this.#disable(line);
+    if (trigger === none) {
+      if (before === trigger) done(0);
+      else host.arm(line, 0, this.#finish(done, NOTHING));
       return;
     }
     states.setTrigger(line, trigger);
@@ -208,6 +203,16 @@ export class Lines implements RequestHandler {
       finish(error);
       if (error === undefined) interrupts.enabled(line);
     });
+  }
+
+  /** No interrupt, no buffer, no latch. */
+  #disable(line: number): void {
+    const { states, interrupts, onChange } = this.#parts;
+    const trigger = VIRTIO_GPIO_IRQ_TYPE_NONE;
+    interrupts.disabled(line);
+    if (states.trigger(line) === trigger) return;
+    states.setTrigger(line, trigger);
+    onChange({ event: 'trigger', line, trigger });
   }
 
   #drive(line: number, direction: GpioDirection): void {

@@ -1,4 +1,5 @@
 import {
+  VIRTIO_GPIO_DIRECTION_IN,
   VIRTIO_GPIO_DIRECTION_NONE,
   VIRTIO_GPIO_DIRECTION_OUT,
 } from '@node-vmm/virtio-bindings/gpio';
@@ -109,7 +110,7 @@ export class SimulatedGpioHost implements GpioHost {
   setDirection(line: number, direction: GpioDirection, value: GpioLevel, done: GpioDone): void {
     this.#directions[line] = direction;
     this.#driven[line] = value;
-    if (direction === VIRTIO_GPIO_DIRECTION_NONE) this.#edges[line] = 0;
+    if (direction !== VIRTIO_GPIO_DIRECTION_IN) this.#edges[line] = 0;
     done();
   }
 

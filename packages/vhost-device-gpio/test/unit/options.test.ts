@@ -23,14 +23,14 @@ describe('the command line', () => {
     const parsed = parseOptions(['-s', 'x', '-c', '2', '-l', 's3', '--line-names', 'a,,c']);
     expect(parsed).toMatchObject({ run: { lineNames: ['a,,c', 'a,,c'] } });
     if (!('run' in parsed)) throw new Error('no run');
-    const host = { kind: 'simulated', names: ['a', '', 'c'] };
+    const host = { kind: 'simulated', lines: 3, names: ['a', '', 'c'] };
     expect(findHosts(parsed.run)).toEqual([host, host]);
   });
 
   it('gives the names of each socket to its lines', () => {
     const parsed = parseOptions(['-s', 'x', '-c', '2', '-l', 's1:s2', '--line-names', ':b']);
     if (!('run' in parsed)) throw new Error('no run');
-    expect(findHosts(parsed.run).map(({ names }) => names)).toEqual([[''], ['b', '']]);
+    expect(findHosts(parsed.run).map(({ names }) => names)).toEqual([[], ['b']]);
   });
 
   it.each([

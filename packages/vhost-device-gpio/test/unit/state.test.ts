@@ -1,6 +1,8 @@
 import * as gpio from '@node-vmm/virtio-bindings/gpio';
+import { silentLogger } from '@node-vmm/vmm-sys-util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { GpioDevice } from '../../src/backend.ts';
 import { isDirection, isEdgeTrigger, isTrigger, LineStates } from '../../src/line-states.ts';
 import { SimulatedGpioHost } from '../../src/simulated/simulated-gpio-host.ts';
 import { RecordingHost } from '../support/fakes.ts';
@@ -110,6 +112,21 @@ describe('a device that is made again', () => {
     host.lines.move(1, 1);
     using guest = new GuestOfDevice(() => host, bytes);
     expect(guest.unmask(1, 2)).toEqual([VALID]);
+  });
+
+  it('keeps them for its driver, whoever came and went before', () => {
+    const bytes = new Uint8Array(2);
+    new LineStates(bytes).setDirection(1, OUT);
+    const host = new RecordingHost();
+    using device = new GpioDevice(
+      { host, states: new LineStates(bytes), losesState: false },
+      { logger: silentLogger, emit: () => undefined },
+    );
+    device.reset();
+    expect(device.report(1).direction).toBe('out');
+    device.negotiated(1n);
+    device.reset();
+    expect(device.report(1).direction).toBe('none');
   });
 
   it('is made even where the host does not give a line any more', () => {
