@@ -85,6 +85,7 @@ describe('any sequence of requests', () => {
         const device = new I2cDevice([{ host, addresses: [0x50, 0x68] }], {
           logger: silentLogger,
           poller: loop,
+          emit: () => undefined,
         });
         device.negotiated(device.features);
         const queue = new FakeQueue();
