@@ -21,6 +21,8 @@ const FROM_HEADERS =
 const OWN = new Set([
   'GUEST_ADDRESS_LIMIT',
   'I2C_ADDRESS_MAX',
+  // Linux's own, in no header.
+  'I2C_ADDR_OFFSET_TEN_BIT',
   'I2C_MESSAGE_MAX',
   'I2C_QUEUE_SIZE',
   'I2C_TRANSFER_MAX',

@@ -245,9 +245,10 @@ export class GroupExecutor {
     this.#transfer = undefined;
     if (error !== undefined) this.#logFailure(transfer, error);
     const done = error === undefined ? succeeded : 0;
-    this.#onTransfer(transfer.messages, done, error);
     if (!(done >= transfer.messages.length)) this.counters.failedTransfers++;
     this.#complete(transfer, done);
+    // After the requests are answered: what goes wrong in it is not theirs.
+    this.#onTransfer(transfer.messages, done, error);
     if (this.#running) return;
     this.#run();
     this.#onProgress();

@@ -25,7 +25,7 @@ export function keepChips(hosts: readonly I2cHost[], context: Pick<DeviceContext
   }
   if (memories.length === 0) return;
   const size = memories.reduce((sum, memory) => sum + MARK + memory.size, 0);
-  const state = context.state(`i2c-1 ${board.digest('hex').slice(0, 16)}`, size);
+  const state = context.state(`i2c-1-${board.digest('hex').slice(0, 16)}`, size);
   if (state === undefined) return;
   let at = 0;
   for (const memory of memories) {

@@ -48,7 +48,7 @@ describe('chips whose state outlives the process', () => {
     second.memory.write(0x10, 9);
     expect(boot().memory.read(0x10, 2)).toEqual([9, 2]);
     expect(new Set(file.layouts).size).toBe(1);
-    expect(file.layouts[0]).toMatch(/^i2c-1 [0-9a-f]{16}$/);
+    expect(file.layouts[0]).toMatch(/^i2c-1-[0-9a-f]{16}$/);
   });
 
   it('keep the time that was set from outside', () => {
