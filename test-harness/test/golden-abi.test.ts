@@ -27,6 +27,8 @@ const OWN = new Set([
   'GPIO_STATE_LAYOUT',
   'GUEST_ADDRESS_LIMIT',
   'I2C_ADDRESS_MAX',
+  // Linux's own, in no header.
+  'I2C_ADDR_OFFSET_TEN_BIT',
   'I2C_MESSAGE_MAX',
   'I2C_QUEUE_SIZE',
   'I2C_TRANSFER_MAX',

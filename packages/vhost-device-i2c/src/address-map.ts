@@ -1,10 +1,10 @@
-import { checkInteger } from '@node-vmm/vmm-sys-util';
-import { I2C_ADDRESS_MAX, type I2cHost } from './i2c-host.ts';
+import { checkI2cAddress } from './address.ts';
+import type { I2cHost } from './i2c-host.ts';
 
 /** A bus and the addresses on it that the guest may reach. */
 export interface I2cAttachment {
   readonly host: I2cHost;
-  /** 7-bit addresses. */
+  /** 7-bit addresses, and 10-bit ones with their offset: see `isI2cAddress`. */
   readonly addresses: readonly number[];
 }
 
@@ -13,7 +13,7 @@ export interface I2cAttachment {
  * is not on it looks to the guest like a chip that is not there.
  */
 export class AddressMap {
-  readonly #hosts = new Array<I2cHost | undefined>(I2C_ADDRESS_MAX + 1).fill(undefined);
+  readonly #hosts = new Map<number, I2cHost>();
 
   /**
    * @throws {RangeError} when an address is out of range or given twice
@@ -21,17 +21,17 @@ export class AddressMap {
   constructor(attachments: readonly I2cAttachment[]) {
     for (const { host, addresses } of attachments) {
       for (const address of addresses) {
-        checkInteger('address', address, 0, I2C_ADDRESS_MAX);
-        if (this.#hosts[address] !== undefined) {
+        checkI2cAddress(address);
+        if (this.#hosts.has(address)) {
           throw new RangeError(`"addresses" expected each address once, got ${address} again`);
         }
-        this.#hosts[address] = host;
+        this.#hosts.set(address, host);
       }
     }
   }
 
   /** The bus that answers at an address, undefined when the guest may not reach it. */
   hostOf(address: number): I2cHost | undefined {
-    return this.#hosts[address];
+    return this.#hosts.get(address);
   }
 }

@@ -18,6 +18,8 @@ export interface Args extends DaemonOptions {
   readonly board: readonly BoardEntry[] | undefined;
   /** Adapters and addresses; may be empty with `board`, which then allows all its chips. */
   readonly devices: readonly DeviceListEntry[];
+  readonly splitGroups: boolean;
+  readonly allowNoZeroLength: boolean;
 }
 
 /** What reading the command line came to: a run, or text to print on standard output. */
@@ -26,6 +28,8 @@ export type ParsedArgs = { readonly run: Args } | { readonly print: string };
 interface RawOptions extends RawDaemonOptions {
   readonly deviceList?: string;
   readonly simulate?: string | true;
+  readonly splitGroups?: true;
+  readonly allowNoZeroLength?: true;
 }
 
 function command(): Command {
@@ -35,11 +39,19 @@ function command(): Command {
   return addDaemonOptions(program)
     .option(
       '-l, --device-list <list>',
-      'adapters and the addresses on them that guests may reach:\n<bus|name>:<addr>[:<addr>][,<bus|name>:<addr>...]',
+      'adapters and the addresses on them that guests may reach:\n<bus|name>:<addr>[:<addr>][,<bus|name>:<addr>...]\n(10-bit addresses: 0xa000 to 0xa3ff, as in /sys)',
     )
     .option(
       '--simulate [board]',
       `simulated chips instead of the host's: <chip>@<addr>[,<chip>@<addr>...]\n(default board: ${DEFAULT_BOARD})`,
+    )
+    .option(
+      '--split-groups',
+      "make several transfers, with a STOP between them, of a guest's transfer that one cannot be\n(over 42 messages, or chips on several adapters); without it such a transfer fails",
+    )
+    .option(
+      '--allow-no-zero-length',
+      "serve drivers that do not negotiate VIRTIO_I2C_F_ZERO_LENGTH_REQUEST, such as Zephyr's;\nwithout it all their requests fail",
     )
     .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version');
 }
@@ -54,7 +66,7 @@ function command(): Command {
 export async function parseArgs(argv: readonly string[]): Promise<ParsedArgs> {
   const parsed = parseCommandLine<RawOptions>(command(), argv);
   if ('print' in parsed) return parsed;
-  const { simulate, deviceList } = parsed.options;
+  const { simulate, deviceList, splitGroups, allowNoZeroLength } = parsed.options;
   const options = daemonOptions(parsed.options);
   if (deviceList === undefined && simulate === undefined) {
     throw new I2cError('USAGE', 'Cannot start without devices: give --device-list or --simulate');
@@ -64,5 +76,9 @@ export async function parseArgs(argv: readonly string[]): Promise<ParsedArgs> {
   const board =
     simulate === undefined ? undefined : parseBoard(simulate === true ? DEFAULT_BOARD : simulate);
   const devices = deviceList === undefined ? [] : parseDeviceList(deviceList);
-  return { run: { ...options, board, devices } };
+  const rules = {
+    splitGroups: splitGroups === true,
+    allowNoZeroLength: allowNoZeroLength === true,
+  };
+  return { run: { ...options, board, devices, ...rules } };
 }

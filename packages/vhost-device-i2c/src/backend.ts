@@ -9,8 +9,10 @@ import type {
 import { VIRTIO_I2C_F_ZERO_LENGTH_REQUEST } from '@node-vmm/virtio-bindings';
 import { type Logger, TimerFd } from '@node-vmm/vmm-sys-util';
 import { AddressMap, type I2cAttachment } from './address-map.ts';
+import { runCommand } from './commands.ts';
 import type { I2cCounters } from './counters.ts';
 import { GroupExecutor } from './group-executor.ts';
+import { transferEvent } from './transfer-event.ts';
 
 /** Size of the request queue, as rust-vmm's daemon has it. */
 export const I2C_QUEUE_SIZE = 1024;
@@ -41,12 +43,27 @@ interface Waiting {
   readonly transfers: number;
 }
 
+/** How a device treats what drivers may do and not do. */
+export interface I2cDeviceRules {
+  /**
+   * A group of more than 42 messages, or for chips on several adapters, is several transfers with
+   * a STOP between them; default: it fails.
+   */
+  readonly splitGroups?: boolean;
+  /**
+   * Serves drivers that do not negotiate VIRTIO_I2C_F_ZERO_LENGTH_REQUEST, such as Zephyr's; default:
+   * all their requests fail, as §5.16.6.4 has it.
+   */
+  readonly allowNoZeroLength?: boolean;
+}
+
 /** The virtio I2C adapter: VIRTIO 1.3 §5.16. */
 export class I2cDevice implements VhostUserDevice {
   readonly features: bigint = FEATURES;
   readonly queueMaxSizes: readonly number[] = [I2C_QUEUE_SIZE];
   readonly #attachments: readonly I2cAttachment[];
   readonly #logger: Logger;
+  readonly #allowNoZeroLength: boolean;
   readonly #executor: GroupExecutor;
   readonly #timer = new TimerFd();
   readonly #watch: Watch;
@@ -64,16 +81,20 @@ export class I2cDevice implements VhostUserDevice {
    */
   constructor(
     attachments: readonly I2cAttachment[],
-    context: Pick<DeviceContext, 'logger' | 'poller'>,
+    context: Pick<DeviceContext, 'emit' | 'logger' | 'poller'>,
+    rules: I2cDeviceRules = {},
   ) {
     this.#attachments = attachments;
     this.#logger = context.logger;
-    this.#executor = new GroupExecutor(
-      new AddressMap(attachments),
-      context.logger,
-      this.#complete,
-      this.#onProgress,
-    );
+    this.#allowNoZeroLength = rules.allowNoZeroLength ?? false;
+    this.#executor = new GroupExecutor({
+      map: new AddressMap(attachments),
+      logger: context.logger,
+      splitGroups: rules.splitGroups ?? false,
+      complete: this.#complete,
+      onProgress: this.#onProgress,
+      onTransfer: (...transfer) => context.emit(transferEvent(...transfer)),
+    });
     this.#watch = context.poller.watch(this.#timer.fd, { readable: true }, this.#onTimer);
   }
 
@@ -81,14 +102,22 @@ export class I2cDevice implements VhostUserDevice {
     return this.#executor.counters;
   }
 
-  /** §5.16.6.4: a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST is rejected. */
+  /** §5.16.6.4: a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST is rejected, unless told otherwise. */
   negotiated(features: bigint): void {
-    this.#refused = (features & FEATURES) === 0n;
-    if (!this.#refused) return;
+    const lacking = (features & FEATURES) === 0n;
+    this.#refused = lacking && !this.#allowNoZeroLength;
+    if (!lacking) return;
     this.#logger.warn(
       { features: `0x${features.toString(16)}` },
-      'driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST: all its requests will fail',
+      this.#refused
+        ? 'driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST: all its requests will fail; --allow-no-zero-length serves it'
+        : 'driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST is served (--allow-no-zero-length)',
     );
+  }
+
+  /** See {@link runCommand}. */
+  command(words: readonly string[]): object | undefined {
+    return runCommand(words, this.#attachments, this.counters);
   }
 
   process(queue: DeviceQueue, batch: ChainBatch): void {

@@ -6,14 +6,18 @@ export interface I2cCounters {
   errors: number;
   /** Requests that broke the format of VIRTIO 1.3 §5.16.6. */
   malformed: number;
-  /** Requests for an address that the guest may not reach. */
+  /** Requests for a 7-bit address that the guest may not reach. */
   denied: number;
-  /** Requests for a 10-bit address. */
+  /** Requests for a 10-bit address that the guest may not reach. */
   tenBit: number;
   /** Requests of more than 8192 bytes. */
   oversized: number;
-  /** Requests failed untried because an earlier one of their group failed. */
+  /** Requests failed untried because of their group: an earlier one failed, or it may not be executed. */
   skipped: number;
+  /** Groups of more than 42 requests, not executed. */
+  longGroups: number;
+  /** Groups for chips on several adapters, not executed. */
+  mixedGroups: number;
   /** Combined transfers made on a bus. */
   transfers: number;
   /** Of these, failed. */
@@ -32,6 +36,8 @@ export function newCounters(): I2cCounters {
     tenBit: 0,
     oversized: 0,
     skipped: 0,
+    longGroups: 0,
+    mixedGroups: 0,
     transfers: 0,
     failedTransfers: 0,
     splitGroups: 0,

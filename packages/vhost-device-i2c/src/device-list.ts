@@ -1,5 +1,5 @@
+import { I2C_ADDRESS_MAX, isI2cAddress, isTenBitPrefix } from './address.ts';
 import { I2cError } from './errors.ts';
-import { I2C_ADDRESS_MAX } from './i2c-host.ts';
 
 /** An adapter as the user names it: exactly one of the two is set. */
 export interface AdapterSelector {
@@ -12,7 +12,7 @@ export interface AdapterSelector {
 /** One entry of the device list. */
 export interface DeviceListEntry {
   readonly adapter: AdapterSelector;
-  /** 7-bit addresses that the guest may reach; at least one. */
+  /** Addresses that the guest may reach; at least one. See `isI2cAddress`. */
   readonly addresses: readonly number[];
 }
 
@@ -28,7 +28,8 @@ export function unreadable(what: string, list: string, state: string): I2cError 
 const usage = (list: string, state: string): I2cError => unreadable('device list', list, state);
 
 /**
- * Reads an address: decimal, or hexadecimal after `0x`.
+ * Reads an address: decimal, or hexadecimal after `0x`. 10-bit addresses are written as Linux does,
+ * 0xa000 to 0xa3ff.
  *
  * @param fail - makes the error of what it is part of
  * @throws what `fail` makes
@@ -38,10 +39,13 @@ export function parseAddress(text: string, fail: (state: string) => Error): numb
     throw fail(`"${text}" is no address; write it decimal (80) or hexadecimal (0x50)`);
   }
   const address = Number(text);
-  if (address > I2C_ADDRESS_MAX) {
-    throw fail(`address ${text} is over ${I2C_ADDRESS_MAX} (0x7f); addresses have 7 bits`);
+  if (isI2cAddress(address)) return address;
+  if (isTenBitPrefix(address)) {
+    throw fail(`address ${text} is no chip's; 0x78 to 0x7b are the prefix of 10-bit addresses`);
   }
-  return address;
+  throw fail(
+    `address ${text} is over ${I2C_ADDRESS_MAX} (0x7f); 10-bit addresses are written 0xa000 to 0xa3ff`,
+  );
 }
 
 /**

@@ -1,15 +1,16 @@
 // The module that the daemon's workers load: see `createDevice`.
 import { type CreateDevice, type DeviceContext, deviceModule } from '@node-vmm/vhost-user-backend';
 import type { I2cAttachment } from './address-map.ts';
-import { I2cDevice } from './backend.ts';
+import { I2cDevice, type I2cDeviceRules } from './backend.ts';
 import type { I2cHost } from './i2c-host.ts';
 import type { LinuxAdapterOptions } from './linux-adapter.ts';
 import { type BoardEntry, makeBoard } from './simulated/board.ts';
+import { keepChips } from './simulated/keep-chips.ts';
 import { ThreadI2cHost } from './thread/thread-i2c-host.ts';
 
 /** A bus and the addresses on it that the guest may reach. */
 export type I2cHostOptions = {
-  /** 7-bit addresses. */
+  /** See `isI2cAddress`. */
   readonly addresses: readonly number[];
 } & (
   | {
@@ -21,7 +22,7 @@ export type I2cHostOptions = {
 );
 
 /** Options of an I2C device: structured-cloneable. */
-export interface I2cDeviceOptions {
+export interface I2cDeviceOptions extends I2cDeviceRules {
   readonly hosts: readonly I2cHostOptions[];
 }
 
@@ -37,9 +38,10 @@ function open(options: I2cHostOptions, context: DeviceContext): I2cHost {
 /**
  * Makes an I2C device in the worker that serves it. Devices on one adapter of the host share a thread,
  * which opens it; when that fails, so does the making of the device. Each device has its own simulated
- * chips: two guests never see one another's.
+ * chips: two guests never see one another's. What they keep is in the device's state, where it has one.
  *
  * @throws {SysError} when there are no descriptors left
+ * @throws Node's own error with `code` when the state file cannot be written
  */
 export const createDevice: CreateDevice<I2cDeviceOptions> = (options, context) => {
   const attachments: I2cAttachment[] = [];
@@ -47,7 +49,11 @@ export const createDevice: CreateDevice<I2cDeviceOptions> = (options, context) =
     for (const host of options.hosts) {
       attachments.push({ host: open(host, context), addresses: host.addresses });
     }
-    return new I2cDevice(attachments, context);
+    keepChips(
+      attachments.map(({ host }) => host),
+      context,
+    );
+    return new I2cDevice(attachments, context, options);
   } catch (error) {
     for (const { host } of attachments) host[Symbol.dispose]();
     throw error;

@@ -38,7 +38,7 @@ export interface I2cErrorContext {
   readonly adapter?: string;
   /** Device file. */
   readonly path?: string;
-  /** 7-bit address of the chip. */
+  /** Address of the chip: see `isI2cAddress`. */
   readonly address?: number;
 }
 

@@ -1,9 +1,10 @@
 import type { DescriptorChain } from '@node-vmm/virtio-queue';
 import { errorCode, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
+import { formatI2cAddress, isTenBit } from './address.ts';
 import type { AddressMap } from './address-map.ts';
 import { ChainAnswers, type Complete } from './chain-answers.ts';
 import { type I2cCounters, newCounters } from './counters.ts';
-import { I2C_TRANSFER_MAX, type I2cHost } from './i2c-host.ts';
+import { I2C_TRANSFER_MAX, type I2cHost, type I2cMessage } from './i2c-host.ts';
 import { type I2cRequest, RequestParser } from './request.ts';
 import { Transfer, TransferBuffer } from './transfer.ts';
 
@@ -13,6 +14,20 @@ interface Group {
   failed: boolean;
   /** No more of them come. */
   ended: boolean;
+}
+
+/** What an executor works with. */
+export interface GroupExecutorOptions {
+  readonly map: AddressMap;
+  readonly logger: Logger;
+  /** Makes several transfers, with a STOP between them, of a group that no single one can be. */
+  readonly splitGroups: boolean;
+  /** Returns a chain to the driver. */
+  readonly complete: Complete;
+  /** Called when a transfer has ended later than in `push` or `end`. */
+  readonly onProgress: () => void;
+  /** Told of each transfer that is over; the messages are valid within the call. */
+  readonly onTransfer: (messages: readonly I2cMessage[], done: number, error: unknown) => void;
 }
 
 interface Queued {
@@ -39,15 +54,19 @@ interface Queued {
  * rest does not come. Nothing of a group outlives it: what comes afterwards is another group, and
  * does not fail because this one did.
  *
- * Two cases need more than one transfer for a group, with a STOP between them: more than
- * {@link I2C_TRANSFER_MAX} messages, and addresses on several host buses.
+ * A group that no single transfer can be (more than {@link I2C_TRANSFER_MAX} messages, one that is too
+ * long, or addresses on several host buses) fails whole and is not executed, as I2C_RDWR fails; with `splitGroups` it is
+ * several transfers, with a STOP between them. So a group begins when it is complete, or at its
+ * first request that may not be executed.
  */
 export class GroupExecutor {
   readonly counters: I2cCounters = newCounters();
   readonly #map: AddressMap;
   readonly #logger: Logger;
   readonly #answers: ChainAnswers;
+  readonly #splitGroups: boolean;
   readonly #onProgress: () => void;
+  readonly #onTransfer: GroupExecutorOptions['onTransfer'];
   readonly #parser = new RequestParser();
   readonly #buffer = new TransferBuffer();
   /** In the order in which they came; those of the transfer under way are the first. */
@@ -63,15 +82,13 @@ export class GroupExecutor {
   #running = false;
   readonly #reported = new Set<string>();
 
-  /**
-   * @param complete - returns a chain to the driver
-   * @param onProgress - called when a transfer has ended later than in `push` or `end`
-   */
-  constructor(map: AddressMap, logger: Logger, complete: Complete, onProgress: () => void) {
-    this.#map = map;
-    this.#logger = logger;
-    this.#answers = new ChainAnswers(this.counters, complete);
-    this.#onProgress = onProgress;
+  constructor(options: GroupExecutorOptions) {
+    this.#map = options.map;
+    this.#logger = options.logger;
+    this.#answers = new ChainAnswers(this.counters, options.complete);
+    this.#splitGroups = options.splitGroups;
+    this.#onProgress = options.onProgress;
+    this.#onTransfer = options.onTransfer;
   }
 
   /**
@@ -172,7 +189,8 @@ export class GroupExecutor {
     if (!group.failed && host !== undefined) {
       const count = this.#transfer === undefined ? this.#ready(first) : 0;
       if (count > 0) this.#execute(host, count);
-      return count > 0;
+      // A group that may not be executed has failed meanwhile.
+      return count > 0 || group.failed;
     }
     if (group.failed) this.counters.skipped++;
     else this.#report(request);
@@ -182,14 +200,25 @@ export class GroupExecutor {
     return true;
   }
 
-  /** How many requests from the first on are one transfer, 0 while more may come. */
+  /** How many requests from the first on are one transfer, 0 while more may come or none may be made. */
   #ready({ group, host }: Queued): number {
-    for (let count = 1; count < I2C_TRANSFER_MAX; count++) {
+    for (let count = 1; ; count++) {
+      if (count === I2C_TRANSFER_MAX && this.#splitGroups) return count;
       const next = this.#queue[count];
       if (next === undefined) return group.ended ? count : 0;
-      if (next.group !== group || next.host !== host) return count;
+      if (next.group !== group) return count;
+      if (next.host === undefined) {
+        if (next.request.fault !== 'oversized') return count;
+        group.failed = true;
+        this.#report(next.request);
+        return 0;
+      }
+      if (next.host === host && count < I2C_TRANSFER_MAX) continue;
+      if (this.#splitGroups) return count;
+      group.failed = true;
+      this.#reportGroup(next.host === host ? 'longGroups' : 'mixedGroups');
+      return 0;
     }
-    return I2C_TRANSFER_MAX;
   }
 
   #take(count: number): Queued[] {
@@ -218,6 +247,8 @@ export class GroupExecutor {
     const done = error === undefined ? succeeded : 0;
     if (!(done >= transfer.messages.length)) this.counters.failedTransfers++;
     this.#complete(transfer, done);
+    // After the requests are answered: what goes wrong in it is not theirs.
+    this.#onTransfer(transfer.messages, done, error);
     if (this.#running) return;
     this.#run();
     this.#onProgress();
@@ -241,7 +272,7 @@ export class GroupExecutor {
     const code = errorCode(error) ?? 'UNKNOWN';
     // No acknowledgement is everyday life on a bus (and what a scan looks like).
     const level = code === 'NO_DEVICE' ? 'debug' : 'warn';
-    const address = messages[0]?.address;
+    const address = formatI2cAddress(messages[0]?.address ?? 0);
     if (level === 'debug' || this.#first(code)) {
       this.#logger[level]({ code, address, error: errorMessage(error) }, 'transfer failed');
     }
@@ -252,10 +283,28 @@ export class GroupExecutor {
    * all: a guest must not fill the disk.
    */
   #report({ fault, address, read, length }: I2cRequest): void {
+    const kind = fault ?? (isTenBit(address) ? 'tenBit' : 'denied');
+    this.counters[kind]++;
     // A guest that scans its bus does this for each address; it is not worth a log line.
-    this.counters[fault ?? 'denied']++;
-    if (fault === undefined || !this.#first(fault)) return;
-    this.#logger.warn({ kind: fault, address, read, length }, 'request refused');
+    if (kind === 'denied' || !this.#first(kind)) return;
+    this.#logger.warn(
+      { kind, address: formatI2cAddress(address), read, length },
+      'request refused',
+    );
+  }
+
+  /** The same of a whole group. */
+  #reportGroup(kind: 'longGroups' | 'mixedGroups'): void {
+    this.counters[kind]++;
+    if (!this.#first(kind)) return;
+    const why =
+      kind === 'longGroups'
+        ? `it has more than ${I2C_TRANSFER_MAX} messages`
+        : 'its chips are on several adapters';
+    this.#logger.warn(
+      { kind },
+      `transfer refused: ${why}; --split-groups makes several of it, with a STOP between them`,
+    );
   }
 
   #first(kind: string): boolean {

@@ -1,15 +1,14 @@
 import type { I2cError } from './errors.ts';
+import type { I2cChip } from './simulated/i2c-chip.ts';
 
 /** Most bytes of one message: what Linux's i2c-dev takes. */
 export const I2C_MESSAGE_MAX = 8192;
 /** Most messages of one combined transfer: what Linux's i2c-dev takes (I2C_RDWR_IOCTL_MAX_MSGS). */
 export const I2C_TRANSFER_MAX = 42;
-/** Addresses have 7 bits. */
-export const I2C_ADDRESS_MAX = 0x7f;
 
 /** One segment of a transfer: START, address and direction, then the data. */
 export interface I2cMessage {
-  /** 7-bit address, 0..{@link I2C_ADDRESS_MAX}. */
+  /** 0..0x7f, or 0xa000 and a 10-bit address: see `isI2cAddress`. */
   readonly address: number;
   /** True when the bus master reads. */
   readonly read: boolean;
@@ -37,6 +36,8 @@ export type I2cTransferDone = (succeeded: number, error?: I2cError) => void;
 export interface I2cHost extends Disposable {
   /** For messages: `i2c-1 (bcm2835)`, `simulated`. */
   readonly name: string;
+  /** Where it is simulated: its chips by address, whose inputs can be driven from outside. */
+  readonly chips?: ReadonlyMap<number, I2cChip> | undefined;
 
   /**
    * Makes one combined transfer: START, the messages with a repeated START between them, STOP.

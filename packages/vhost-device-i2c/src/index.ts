@@ -9,6 +9,7 @@
  */
 export { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings/device-types';
 export * from '@node-vmm/virtio-bindings/i2c';
+export * from './address.ts';
 export * from './address-map.ts';
 export * from './backend.ts';
 export * from './counters.ts';
@@ -26,5 +27,7 @@ export * from './simulated/ds1338.ts';
 export * from './simulated/i2c-chip.ts';
 export * from './simulated/simulated-bus.ts';
 export * from './simulated/slow-bus.ts';
+export * from './simulated/tmp105.ts';
 export * from './thread/serve-i2c-host.ts';
 export * from './thread/thread-i2c-host.ts';
+export type { TransferEvent, TransferEventMessage } from './transfer-event.ts';

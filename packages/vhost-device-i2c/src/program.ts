@@ -11,6 +11,10 @@ export const main: Main = async (argv, program) => {
     options: parsed.run,
     device: 'i2c',
     module: deviceModule('./device.js', import.meta.url),
-    deviceOptions: () => ({ hosts: findHosts(parsed.run) }),
+    deviceOptions: () => ({
+      hosts: findHosts(parsed.run),
+      splitGroups: parsed.run.splitGroups,
+      allowNoZeroLength: parsed.run.allowNoZeroLength,
+    }),
   });
 };

@@ -5,18 +5,19 @@ import {
   VIRTIO_I2C_OUT_HDR,
 } from '@node-vmm/virtio-bindings';
 import type { DescriptorChain } from '@node-vmm/virtio-queue';
-import { I2C_ADDRESS_MAX, I2C_MESSAGE_MAX } from './i2c-host.ts';
+import { decodeAddr } from './address.ts';
+import { I2C_MESSAGE_MAX } from './i2c-host.ts';
 
 const KNOWN_FLAGS = VIRTIO_I2C_FLAGS_FAIL_NEXT | VIRTIO_I2C_FLAGS_M_RD;
 
 /** Why a request cannot be executed; the counter of that name counts it. */
-export type RequestFault = 'malformed' | 'tenBit' | 'oversized';
+export type RequestFault = 'malformed' | 'oversized';
 
 /** A decoded request (VIRTIO 1.3 §5.16.6). */
 export interface I2cRequest {
   /** The chain that carries it. */
   chain: DescriptorChain;
-  /** 7-bit address; meaningless when there is a fault. */
+  /** See `isI2cAddress`; meaningless when there is a fault. */
   readonly address: number;
   readonly read: boolean;
   /** Bytes of data; meaningless when there is a fault. */
@@ -39,33 +40,30 @@ export class RequestParser {
     if (chain.read(this.#header, 0) < this.#header.length) {
       return { chain, address: 0, read: false, length: 0, failNext: false, fault: 'malformed' };
     }
-    const addr = VIRTIO_I2C_OUT_HDR.get(this.#view, 0, 'addr');
+    const address = decodeAddr(VIRTIO_I2C_OUT_HDR.get(this.#view, 0, 'addr'));
     const flags = VIRTIO_I2C_OUT_HDR.get(this.#view, 0, 'flags');
     const read = (flags & VIRTIO_I2C_FLAGS_M_RD) !== 0;
     const written = chain.readableLength - VIRTIO_I2C_OUT_HDR.SIZE;
     const wanted = chain.writableLength - VIRTIO_I2C_IN_HDR.SIZE;
     return {
       chain,
-      address: addr >>> 1,
+      address: address ?? 0,
       read,
       length: read ? wanted : written,
       failNext: (flags & VIRTIO_I2C_FLAGS_FAIL_NEXT) !== 0,
-      fault: fault(addr, flags, read ? wanted : written, read ? written : wanted),
+      fault: fault(address, flags, read ? wanted : written, read ? written : wanted),
     };
   }
 }
 
 function fault(
-  addr: number,
+  address: number | undefined,
   flags: number,
   length: number,
   inOtherDirection: number,
 ): RequestFault | undefined {
   // A reserved flag asks for something that we would not do.
   if ((flags & ~KNOWN_FLAGS) !== 0 || length < 0 || inOtherDirection !== 0) return 'malformed';
-  if ((addr & 1) !== 0) return 'malformed';
-  // A 10-bit address has its low byte here. One whose low byte is zero cannot be told from the 7-bit
-  // addresses 0x78..0x7b that its prefix reserves; the allow-list decides on these.
-  if (addr >>> 1 > I2C_ADDRESS_MAX) return 'tenBit';
+  if (address === undefined) return 'malformed';
   return length > I2C_MESSAGE_MAX ? 'oversized' : undefined;
 }

@@ -1,9 +1,11 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { errorCode, errorMessage } from '@node-vmm/vmm-sys-util';
+import { formatI2cAddress, isTenBit } from '../address.ts';
 import type { AdapterSelector } from '../device-list.ts';
 import { I2cError } from '../errors.ts';
 import {
+  I2C_FUNC_10BIT_ADDR,
   I2C_FUNC_I2C,
   I2C_FUNC_SMBUS_QUICK,
   I2C_FUNC_SMBUS_READ_BYTE,
@@ -146,7 +148,7 @@ function busyError(paths: LinuxPaths, bus: number, address: number, cause: unkno
   const unbind = `echo ${id} > ${paths.sys}/bus/i2c/drivers/${driver === '' ? 'DRIVER' : driver}/unbind`;
   return new I2cError(
     'ADDRESS_BUSY',
-    `Cannot give address 0x${address.toString(16)} of i2c-${bus} to a guest: the host's driver ${
+    `Cannot give address ${formatI2cAddress(address)} of i2c-${bus} to a guest: the host's driver ${
       driver === '' ? '' : `${driver} `
     }is bound to ${client}; unbind it (${unbind}) or leave the address out`,
     { adapter: `i2c-${bus}`, address },
@@ -174,7 +176,7 @@ export function checkAdapter(
     throw openError(error, path);
   }
   try {
-    checkFunctions(file, path);
+    checkFunctions(file, path, addresses);
     for (const address of addresses) {
       try {
         file.slave(address);
@@ -188,7 +190,7 @@ export function checkAdapter(
   }
 }
 
-function checkFunctions(file: I2cDevFile, path: string): void {
+function checkFunctions(file: I2cDevFile, path: string, addresses: readonly number[]): void {
   let functions: number;
   try {
     functions = file.functions();
@@ -204,6 +206,14 @@ function checkFunctions(file: I2cDevFile, path: string): void {
     throw new I2cError(
       'ADAPTER_UNUSABLE',
       `Cannot use ${path}: the adapter makes neither I2C nor SMBus transfers (I2C_FUNCS 0x${functions.toString(16)})`,
+    );
+  }
+  const tenBit = addresses.find(isTenBit);
+  const needed = I2C_FUNC_I2C | I2C_FUNC_10BIT_ADDR;
+  if (tenBit !== undefined && (functions & needed) !== needed) {
+    throw new I2cError(
+      'ADAPTER_UNUSABLE',
+      `Cannot use address ${formatI2cAddress(tenBit)} of ${path}: the adapter has no 10-bit addresses (I2C_FUNCS 0x${functions.toString(16)})`,
     );
   }
 }

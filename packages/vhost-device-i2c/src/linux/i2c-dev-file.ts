@@ -1,8 +1,10 @@
 import { addressOf, closeFd, type Fd, ioctl, ioctlNumber, openFd } from '@node-vmm/vmm-sys-util';
+import { isTenBit, tenBits } from '../address.ts';
 import type { I2cMessage } from '../i2c-host.ts';
 import {
   I2C_FUNCS,
   I2C_M_RD,
+  I2C_M_TEN,
   I2C_MSG,
   I2C_RDWR,
   I2C_RDWR_IOCTL_DATA,
@@ -13,6 +15,7 @@ import {
   I2C_SMBUS_DATA,
   I2C_SMBUS_I2C_BLOCK_DATA,
   I2C_SMBUS_IOCTL_DATA,
+  I2C_TENBIT,
 } from './i2c-dev.ts';
 import type { SmbusOperation } from './smbus.ts';
 
@@ -28,6 +31,14 @@ export interface I2cDevFile extends Disposable {
   smbus(operation: SmbusOperation): void;
 }
 
+/** Two fields of the `i2c_msg` of a message. */
+export function addressAndFlags({ address, read }: I2cMessage): { addr: number; flags: number } {
+  const flags = read ? I2C_M_RD : 0;
+  return isTenBit(address)
+    ? { addr: tenBits(address), flags: flags | I2C_M_TEN }
+    : { addr: address, flags };
+}
+
 /** `/dev/i2c-N`. Holds the memory that the kernel's structures live in. */
 export class LinuxI2cDevFile implements I2cDevFile {
   readonly #fd: Fd;
@@ -36,6 +47,8 @@ export class LinuxI2cDevFile implements I2cDevFile {
   readonly #rdwr = new DataView(new ArrayBuffer(I2C_RDWR_IOCTL_DATA.SIZE));
   readonly #smbus = new DataView(new ArrayBuffer(I2C_SMBUS_IOCTL_DATA.SIZE));
   readonly #data = new Uint8Array(new ArrayBuffer(I2C_SMBUS_DATA.SIZE));
+  /** What I2C_TENBIT was set to. */
+  #tenBit = false;
   #live = true;
 
   /** @throws Node's own error with `code`: ENOENT, EACCES ... */
@@ -53,16 +66,19 @@ export class LinuxI2cDevFile implements I2cDevFile {
   }
 
   slave(address: number): void {
-    ioctlNumber(this.#fd, I2C_SLAVE, address, this.#path);
+    const tenBit = isTenBit(address);
+    if (tenBit !== this.#tenBit) ioctlNumber(this.#fd, I2C_TENBIT, tenBit ? 1 : 0, this.#path);
+    this.#tenBit = tenBit;
+    ioctlNumber(this.#fd, I2C_SLAVE, tenBit ? tenBits(address) : address, this.#path);
   }
 
   rdwr(messages: readonly I2cMessage[]): number {
-    for (const [i, { address, read, data }] of messages.entries()) {
+    for (const [i, message] of messages.entries()) {
+      const { data } = message;
       // SAFETY: `data` is the caller's, reachable through `messages` until this call returns, and the
       // kernel touches `len` bytes of it at most.
       I2C_MSG.write(this.#messages, i * I2C_MSG.SIZE, {
-        addr: address,
-        flags: read ? I2C_M_RD : 0,
+        ...addressAndFlags(message),
         len: data.length,
         buf: data.length === 0 ? 0n : addressOf(data),
       });

@@ -4,9 +4,12 @@ import { bytes, legacyIoctl, struct, u8, u16, u32, u64 } from '@node-vmm/vmm-sys
 
 /** Flag of a message that reads. */
 export const I2C_M_RD = 0x0001;
+/** Flag of a message whose address has 10 bits. */
+export const I2C_M_TEN = 0x0010;
 
 /** What an adapter can do; I2C_FUNCS reports it. */
 export const I2C_FUNC_I2C = 0x0000_0001;
+export const I2C_FUNC_10BIT_ADDR = 0x0000_0002;
 export const I2C_FUNC_SMBUS_QUICK = 0x0001_0000;
 export const I2C_FUNC_SMBUS_READ_BYTE = 0x0002_0000;
 export const I2C_FUNC_SMBUS_WRITE_BYTE = 0x0004_0000;
@@ -51,6 +54,8 @@ export const I2C_SMBUS_DATA = struct(
 
 /** The address for I2C_SMBUS; EBUSY when a driver of the host is bound to it. */
 export const I2C_SLAVE = legacyIoctl('I2C_SLAVE', 0x0703);
+/** Whether the address of I2C_SLAVE has 10 bits (1) or 7 (0). */
+export const I2C_TENBIT = legacyIoctl('I2C_TENBIT', 0x0704);
 /** Writes an `unsigned long` of I2C_FUNC_ bits. */
 export const I2C_FUNCS = legacyIoctl('I2C_FUNCS', 0x0705);
 /** One combined transfer. */

@@ -9,9 +9,10 @@ import {
   errorMessage,
   SysError,
 } from '@node-vmm/vmm-sys-util';
+import { formatI2cAddress, isTenBit } from '../address.ts';
 import { I2cError, type I2cErrorCode } from '../errors.ts';
 import type { I2cHost, I2cMessage, I2cTransferDone } from '../i2c-host.ts';
-import { I2C_FUNC_I2C } from './i2c-dev.ts';
+import { I2C_FUNC_10BIT_ADDR, I2C_FUNC_I2C } from './i2c-dev.ts';
 import { type I2cDevFile, LinuxI2cDevFile } from './i2c-dev-file.ts';
 import { asSmbus } from './smbus.ts';
 
@@ -66,6 +67,7 @@ export class LinuxI2cHost implements I2cHost {
     let succeeded: number;
     try {
       const plain = (this.#functions & I2C_FUNC_I2C) !== 0;
+      if (!plain || (this.#functions & I2C_FUNC_10BIT_ADDR) === 0) this.#refuseTenBit(messages);
       succeeded = plain ? this.#file.rdwr(messages) : this.#smbus(messages);
     } catch (error) {
       done(0, this.#failure(error));
@@ -79,6 +81,17 @@ export class LinuxI2cHost implements I2cHost {
     const code = (SysError.is(error) ? FAULTS.get(error.errno) : undefined) ?? 'IO';
     const text = `Cannot transfer on ${this.name}: ${errorMessage(error)}`;
     return new I2cError(code, text, { adapter: this.name }, { cause: error });
+  }
+
+  /** An adapter that does not know the flag may take the address for one of 7 bits. */
+  #refuseTenBit(messages: readonly I2cMessage[]): void {
+    const message = messages.find(({ address }) => isTenBit(address));
+    if (message === undefined) return;
+    throw new I2cError(
+      'NOT_SUPPORTED',
+      `Cannot transfer on ${this.name}: the adapter has no 10-bit addresses such as ${formatI2cAddress(message.address)}`,
+      { adapter: this.name, address: message.address },
+    );
   }
 
   #smbus(messages: readonly I2cMessage[]): number {

@@ -75,6 +75,15 @@ export function setTime(registers: Uint8Array, milliseconds: number): void {
   registers[YEAR] = toBcd(time.getUTCFullYear() % YEARS);
 }
 
+/** What the counters say, as `2028-02-29T23:59:58Z`; digits as they are, where they are illogical. */
+export function readTime(registers: Uint8Array): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const field = (register: number): string => two(fromBcd(registers[register] as number));
+  const seconds = two(fromBcd((registers[SECONDS] as number) & ~CH));
+  const date = `20${field(YEAR)}-${field(MONTH)}-${field(DATE)}`;
+  return `${date}T${two(hours(registers[HOURS] as number))}:${field(MINUTES)}:${seconds}Z`;
+}
+
 /**
  * Lets seconds go by. Each counter is carried into by the one before and by nothing else: the day of
  * the week counts midnights, whatever the date says. A register into which nothing is carried keeps

@@ -7,6 +7,7 @@ import { Ds1338 } from './ds1338.ts';
 import type { I2cChip } from './i2c-chip.ts';
 import { SimulatedBus } from './simulated-bus.ts';
 import { SlowBus } from './slow-bus.ts';
+import { Tmp105 } from './tmp105.ts';
 
 /** A chip of a board: structured-cloneable, so that it reaches the worker that makes the board. */
 export interface BoardEntry {
@@ -20,6 +21,7 @@ export interface BoardEntry {
 export const CHIPS: ReadonlyMap<string, () => I2cChip> = new Map<string, () => I2cChip>([
   ['ds1338', () => new Ds1338()],
   ['24c02', () => new At24c02()],
+  ['tmp105', () => new Tmp105()],
 ]);
 
 const usage = (board: string, state: string): I2cError => unreadable('board', board, state);

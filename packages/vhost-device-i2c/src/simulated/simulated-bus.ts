@@ -1,7 +1,9 @@
-import { checkInteger, errorMessage } from '@node-vmm/vmm-sys-util';
+import { errorMessage } from '@node-vmm/vmm-sys-util';
+import { checkI2cAddress } from '../address.ts';
 import { I2cError } from '../errors.ts';
 import {
-  I2C_ADDRESS_MAX,
+  I2C_MESSAGE_MAX,
+  I2C_TRANSFER_MAX,
   type I2cHost,
   type I2cMessage,
   type I2cTransferDone,
@@ -22,6 +24,10 @@ export class SimulatedBus implements I2cHost {
     this.name = name;
   }
 
+  get chips(): ReadonlyMap<number, I2cChip> {
+    return this.#chips;
+  }
+
   /** Addresses at which there is a chip. */
   get addresses(): number[] {
     return [...this.#chips.keys()];
@@ -33,7 +39,7 @@ export class SimulatedBus implements I2cHost {
    * @throws {RangeError} when the address is out of range or taken
    */
   attach(address: number, chip: I2cChip): this {
-    checkInteger('address', address, 0, I2C_ADDRESS_MAX);
+    checkI2cAddress(address);
     if (this.#chips.has(address)) {
       throw new RangeError(`"address" expected a free one, got ${address}, where there is a chip`);
     }
@@ -42,7 +48,13 @@ export class SimulatedBus implements I2cHost {
     return this;
   }
 
+  /** What Linux would not take fails here, too: a test must not succeed where an adapter would not. */
   transfer(messages: readonly I2cMessage[], done: I2cTransferDone): void {
+    const tooMuch = beyondLimits(messages);
+    if (tooMuch !== undefined) {
+      done(0, tooMuch);
+      return;
+    }
     let succeeded = 0;
     try {
       while (succeeded < messages.length && this.#message(messages[succeeded] as I2cMessage)) {
@@ -105,6 +117,17 @@ export class SimulatedBus implements I2cHost {
     this.#chips.clear();
     this.#all.clear();
   }
+}
+
+function beyondLimits(messages: readonly I2cMessage[]): I2cError | undefined {
+  if (messages.length > I2C_TRANSFER_MAX) {
+    const text = `Cannot transfer: ${messages.length} messages are more than ${I2C_TRANSFER_MAX}`;
+    return new I2cError('NOT_SUPPORTED', text);
+  }
+  const long = messages.find(({ data }) => data.length > I2C_MESSAGE_MAX);
+  if (long === undefined) return undefined;
+  const text = `Cannot transfer: a message of ${long.data.length} bytes is over ${I2C_MESSAGE_MAX}`;
+  return new I2cError('NOT_SUPPORTED', text, { address: long.address });
 }
 
 function chipFailed(error: unknown): I2cError {

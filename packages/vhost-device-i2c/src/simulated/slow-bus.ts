@@ -1,5 +1,6 @@
 import { type Poller, TimerFd, type Watch } from '@node-vmm/vmm-sys-util';
 import type { I2cHost, I2cMessage, I2cTransferDone } from '../i2c-host.ts';
+import type { I2cChip } from './i2c-chip.ts';
 
 interface Transfer {
   readonly messages: readonly I2cMessage[];
@@ -9,6 +10,7 @@ interface Transfer {
 /** A bus whose chips take their time, as those that stretch the clock: the bus waits for them. */
 export class SlowBus implements I2cHost {
   readonly name: string;
+  readonly chips: ReadonlyMap<number, I2cChip> | undefined;
   readonly #bus: I2cHost;
   readonly #latency: (address: number) => number;
   readonly #timer = new TimerFd();
@@ -24,6 +26,7 @@ export class SlowBus implements I2cHost {
    */
   constructor(bus: I2cHost, latency: (address: number) => number, poller: Poller) {
     this.name = bus.name;
+    this.chips = bus.chips;
     this.#bus = bus;
     this.#latency = latency;
     this.#watch = poller.watch(this.#timer.fd, { readable: true }, this.#onTimer);

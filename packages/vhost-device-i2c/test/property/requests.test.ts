@@ -14,7 +14,8 @@ import { batchOf, type FakeChain, FakeQueue } from '../support/fakes.ts';
 import { header, rawChain, statusOf } from '../support/requests.ts';
 
 const addr = fc.oneof(
-  fc.constantFrom(0x50 << 1, 0x68 << 1, 0x51 << 1),
+  // Two chips, one that is not there, one of 10 bits, and 7-bit and 10-bit neighbours of it.
+  fc.constantFrom(0x50 << 1, 0x68 << 1, 0x51 << 1, 0x50f2, 0x50f0, 0x00f2),
   fc.integer({ min: 0, max: 0xffff }),
 );
 const flags = fc.oneof(fc.constantFrom(0, 1, 2, 3), fc.integer({ min: 0, max: 0xffff_ffff }));
@@ -45,6 +46,10 @@ const request = fc
   });
 
 const batches = fc.array(fc.array(request, { maxLength: 60 }), { minLength: 1, maxLength: 4 });
+const rules = fc.record({ splitGroups: fc.boolean(), allowNoZeroLength: fc.boolean() });
+
+/** More of them for a long run; each has up to 240 requests. */
+const RUNS = Number(process.env['I2C_TEST_RUNS'] ?? 300);
 
 /** A bus whose transfers are over when the test says so. */
 class LaterBus implements I2cHost {
@@ -76,17 +81,23 @@ describe('any sequence of requests', () => {
     const stop = EventFd.create();
     const loop = new EventLoop(stop);
     fc.assert(
-      fc.property(batches, fc.boolean(), (plan, slow) => {
+      fc.property(batches, fc.boolean(), rules, fc.boolean(), (plan, slow, allowed, negotiated) => {
         const board = [
           { chip: '24c02', address: 0x50 },
           { chip: 'ds1338', address: 0x68 },
+          { chip: 'tmp105', address: 0xa150 },
         ];
         const host = slow ? new LaterBus(makeBoard(board, loop)) : makeBoard(board, loop);
-        const device = new I2cDevice([{ host, addresses: [0x50, 0x68] }], {
+        const context = {
           logger: silentLogger,
           poller: loop,
-        });
-        device.negotiated(device.features);
+          emit: (event: object) => {
+            if (JSON.stringify(event).length > 16_384) throw new Error('an event without bounds');
+          },
+        };
+        const attachments = [{ host, addresses: [0x50, 0x68, 0xa150] }];
+        const device = new I2cDevice(attachments, context, allowed);
+        device.negotiated(negotiated ? device.features : 0n);
         const queue = new FakeQueue();
         const all: FakeChain[] = [];
         for (const shapes of plan) {
@@ -124,7 +135,7 @@ describe('any sequence of requests', () => {
         }
         expect(device.counters.errors).toBe(errors);
       }),
-      { numRuns: 300 },
+      { numRuns: RUNS },
     );
     loop.close();
     stop.close();

@@ -3,6 +3,7 @@ import {
   VIRTIO_I2C_FLAGS_M_RD,
   VIRTIO_I2C_OUT_HDR,
 } from '@node-vmm/virtio-bindings';
+import { isTenBit, tenBits } from '../../src/address.ts';
 import { FakeChain } from './fakes.ts';
 
 /** Fills what the device has not written, to see what it did. */
@@ -16,6 +17,13 @@ export interface RequestShape {
   readonly failNext?: boolean;
 }
 
+/** `addr` of a request for an address (VIRTIO 1.3 §5.16.6.1). */
+export function addrOf(address: number): number {
+  if (!isTenBit(address)) return address << 1;
+  const bits = tenBits(address);
+  return ((bits & 0xff) << 8) | 0xf0 | ((bits >>> 8) << 1);
+}
+
 export function header(addr: number, flags: number): Uint8Array {
   return VIRTIO_I2C_OUT_HDR.encode({ addr, flags });
 }
@@ -26,7 +34,7 @@ export function requestParts(shape: RequestShape): { out: Uint8Array; inLength: 
   const flags =
     (failNext ? VIRTIO_I2C_FLAGS_FAIL_NEXT : 0) | (read === undefined ? 0 : VIRTIO_I2C_FLAGS_M_RD);
   return {
-    out: Uint8Array.from([...header(address << 1, flags), ...write]),
+    out: Uint8Array.from([...header(addrOf(address), flags), ...write]),
     inLength: (read ?? 0) + 1,
   };
 }

@@ -129,6 +129,18 @@ describe('checkAdapter', () => {
     );
   });
 
+  it('wants of an adapter that it has the 10-bit addresses that are listed', () => {
+    const open = (functions: number) => () => file({ functions: () => functions });
+    expect(() => checkAdapter(2, [0x50, 0xa150], paths, open(1))).toThrow(
+      expect.objectContaining({
+        code: 'ADAPTER_UNUSABLE',
+        message: expect.stringMatching(/address 0xa150 of .*no 10-bit addresses/),
+      }),
+    );
+    checkAdapter(2, [0x50, 0xa150], paths, open(3));
+    checkAdapter(2, [0x50], paths, open(1));
+  });
+
   it('refuses adapters without a usable transfer, and files that are none', () => {
     expect(() => checkAdapter(2, [1], paths, () => file({ functions: () => 8 }))).toThrow(
       expect.objectContaining({ code: 'ADAPTER_UNUSABLE' }),

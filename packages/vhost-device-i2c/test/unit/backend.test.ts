@@ -1,7 +1,12 @@
 import { VIRTIO_I2C_MSG_ERR, VIRTIO_I2C_MSG_OK } from '@node-vmm/virtio-bindings';
 import { EventFd, EventLoop } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { GROUP_PATIENCE_MS, I2cDevice, STOPPING_PATIENCE_MS } from '../../src/backend.ts';
+import {
+  GROUP_PATIENCE_MS,
+  I2cDevice,
+  type I2cDeviceRules,
+  STOPPING_PATIENCE_MS,
+} from '../../src/backend.ts';
 import { I2cError } from '../../src/errors.ts';
 import { I2C_MESSAGE_MAX, I2C_TRANSFER_MAX } from '../../src/i2c-host.ts';
 import { batchOf, type FakeChain, FakeHost, FakeQueue, recordingLogger } from '../support/fakes.ts';
@@ -24,6 +29,7 @@ let poller: EventLoop;
 let stop: EventFd;
 let logger: ReturnType<typeof recordingLogger>;
 let device: I2cDevice;
+let events: object[];
 
 beforeEach(() => {
   host = new FakeHost('one');
@@ -32,15 +38,28 @@ beforeEach(() => {
   stop = EventFd.create();
   poller = new EventLoop(stop);
   logger = recordingLogger();
-  device = new I2cDevice(
-    [
-      { host, addresses: [0x50, 0x51] },
-      { host: other, addresses: [0x20] },
-    ],
-    { logger, poller },
-  );
-  device.negotiated(device.features);
+  events = [];
+  device = make();
 });
+
+/** The device, which some tests make again with other rules. */
+function make(rules?: I2cDeviceRules): I2cDevice {
+  const made = new I2cDevice(
+    [
+      { host, addresses: [0x50, 0x51, 0xa050] },
+      { host: other, addresses: [0x20, 0xa100] },
+    ],
+    { logger, poller, emit: (event) => events.push(event) },
+    rules,
+  );
+  made.negotiated(made.features);
+  return made;
+}
+
+function makeAgain(rules: I2cDeviceRules): void {
+  device[Symbol.dispose]();
+  device = make(rules);
+}
 afterEach(() => {
   device[Symbol.dispose]();
   poller.close();
@@ -88,6 +107,12 @@ describe('single requests', () => {
       [{ address: 0x50, read: false, data: [] }],
       [{ address: 0x50, read: true, data: [] }],
     ]);
+  });
+
+  it('reach chips with 10-bit addresses', () => {
+    expect(send({ address: 0xa050, write: [1] }, { address: 0xa100, read: 1 })).toEqual([OK, OK]);
+    expect(host.transfers).toEqual([[{ address: 0xa050, read: false, data: [1] }]]);
+    expect(other.transfers).toEqual([[{ address: 0xa100, read: true, data: [] }]]);
   });
 
   it('never merges requests that the driver did not link', () => {
@@ -162,13 +187,20 @@ describe('hostile requests', () => {
     expect(device.counters.malformed).toBe(1);
   });
 
-  it('refuses 10-bit addresses', () => {
-    // VIRTIO 1.3 §5.16.6.1: A7..A0 in the high byte, 11110 A9 A8 0 in the low.
-    expect(submit(rawChain(header(0x50f2, 0), 1), rawChain(header(0xffff & ~1, 0), 1))).toEqual([
-      ERR,
-      ERR,
-    ]);
-    expect(device.counters.tenBit).toBe(2);
+  it.each([
+    ['off the list', 0x51f0],
+    ['whose low byte is a 7-bit address of the list', 0x00f0],
+    ['with the highest bits', 0xfff6],
+  ])('refuses 10-bit addresses %s, and takes none for one of 7 bits', (_, addr) => {
+    expect(submit(rawChain(header(addr, 0), 1))).toEqual([ERR]);
+    expect(device.counters).toMatchObject({ tenBit: 1, denied: 0, malformed: 0 });
+    expect([...host.transfers, ...other.transfers]).toEqual([]);
+    expect(logger.lines).toHaveLength(1);
+  });
+
+  it.each([0x50a0, 0xfffe, 0x01a0, 0x100])('takes addr 0x%s for none at all', (addr) => {
+    expect(submit(rawChain(header(addr, 0), 1))).toEqual([ERR]);
+    expect(device.counters).toMatchObject({ tenBit: 0, denied: 0, malformed: 1 });
   });
 
   it('logs the first of a kind and counts the rest', () => {
@@ -253,7 +285,50 @@ describe('groups', () => {
     expect(host.transfers.map(([message]) => message?.data)).toEqual([[1], [4]]);
   });
 
-  it('are split over transfers when they are longer than one', () => {
+  it('of 42 requests are one transfer, of more none', () => {
+    const shapes = (count: number): RequestShape[] =>
+      Array.from({ length: count }, (_, i) => ({
+        ...{ address: 0x50, write: [i], failNext: i < count - 1 },
+      }));
+    expect(send(...shapes(42))).toEqual(new Array(42).fill(OK));
+    // As I2C_RDWR, which does nothing then; however the requests come.
+    expect(send(...shapes(43))).toEqual(new Array(43).fill(ERR));
+    const parts = shapes(45).map(chainOf);
+    submit(...parts.slice(0, 20));
+    submit(...parts.slice(20, 42));
+    submit(...parts.slice(42));
+    expect(parts.map(statusOf)).toEqual(parts.map(() => ERR));
+    expect(host.transfers.map((messages) => messages.length)).toEqual([42]);
+    expect(device.counters).toMatchObject({ longGroups: 2, skipped: 43 + 45 });
+    expect(send(...shapes(2))).toEqual([OK, OK]);
+    expect(logger.lines).toEqual([expect.stringMatching(/more than 42 messages.*--split-groups/)]);
+  });
+
+  it('with a message that is too long are not executed at all', () => {
+    const long = { address: 0x50, write: new Array<number>(I2C_MESSAGE_MAX + 1).fill(0) };
+    const last = { address: 0x50, read: 1 };
+    expect(
+      send({ address: 0x50, write: [1], failNext: true }, { ...long, failNext: true }, last),
+    ).toEqual([ERR, ERR, ERR]);
+    expect(host.transfers).toEqual([]);
+    expect(device.counters).toMatchObject({ oversized: 1, skipped: 3 });
+    expect(send(last)).toEqual([OK]);
+  });
+
+  it('for chips on several adapters are not executed at all', () => {
+    const shapes = [0x50, 0x20, 0x50].map((address, i) => ({
+      ...{ address, write: [i], failNext: i < 2 },
+    }));
+    expect(send(...shapes)).toEqual([ERR, ERR, ERR]);
+    expect([...host.transfers, ...other.transfers]).toEqual([]);
+    expect(device.counters).toMatchObject({ mixedGroups: 1, skipped: 3 });
+    expect(logger.lines).toEqual([expect.stringMatching(/several adapters.*--split-groups/)]);
+    expect(send({ address: 0x50, read: 1 }, { address: 0x20, read: 1 })).toEqual([OK, OK]);
+    expect([host.transfers.length, other.transfers.length]).toEqual([1, 1]);
+  });
+
+  it('are split over transfers when they are longer than one and may be', () => {
+    makeAgain({ splitGroups: true });
     const shapes = Array.from({ length: I2C_TRANSFER_MAX * 2 + 1 }, (_, i) => ({
       address: 0x50,
       write: [i],
@@ -268,7 +343,8 @@ describe('groups', () => {
     expect(host.transfers).toHaveLength(1);
   });
 
-  it('are split over the buses that they address', () => {
+  it('are split over the buses that they address when they may be', () => {
+    makeAgain({ splitGroups: true });
     const shapes = [0x50, 0x51, 0x20, 0x50].map((address, i) => ({
       address,
       write: [i],
@@ -323,8 +399,6 @@ describe('groups that come in parts', () => {
 
   // Linux sends four requests of a transfer of six into a queue of four, each linked to the next,
   // and drops the others.
-  // Linux sends four requests of a transfer of six into a queue of four, each linked to the next,
-  // and drops the others.
   it.each([
     ['by the bus', 0x51],
     ['by the allow-list', 0x52],
@@ -367,6 +441,7 @@ describe('groups that come in parts', () => {
   });
 
   it('do not pay for the time that their transfers take', () => {
+    makeAgain({ splitGroups: true });
     const shape = { address: 0x50, write: [1], failNext: true };
     host.answer = () => {
       sleep(GROUP_PATIENCE_MS * 1.2);
@@ -487,6 +562,7 @@ describe('a slow bus', () => {
   });
 
   it('that fails, late, fails the rest of the group', () => {
+    makeAgain({ splitGroups: true });
     host.answer = () => {
       throw new I2cError('TIMEOUT', 'Cannot transfer');
     };
@@ -569,14 +645,75 @@ describe('a slow bus', () => {
   });
 });
 
+describe('who watches', () => {
+  it('sees each transfer, with as much of its data as is bounded', () => {
+    send(
+      { address: 0x50, write: [1, 0xff], failNext: true },
+      { address: 0x50, read: 2 },
+      { address: 0xa100, write: new Array<number>(8192).fill(0x5a) },
+    );
+    expect(events).toEqual([
+      {
+        event: 'transfer',
+        succeeded: 2,
+        messages: [
+          { address: '0x50', read: false, length: 2, data: '01ff' },
+          { address: '0x50', read: true, length: 2, data: 'a0a1' },
+        ],
+      },
+      {
+        event: 'transfer',
+        succeeded: 1,
+        messages: [{ address: '0xa100', read: false, length: 8192, data: '5a'.repeat(32) }],
+      },
+    ]);
+    const whole = Array.from({ length: I2C_TRANSFER_MAX }, (_, i) => ({
+      ...{ address: 0xa050, write: new Array<number>(40).fill(i), failNext: i < 41 },
+    }));
+    send(...whole);
+    expect(JSON.stringify(events[2]).length).toBeLessThan(8192);
+  });
+
+  it('sees what was not acknowledged, what failed, and nothing of reads that did not happen', () => {
+    host.answer = () => 0;
+    send({ address: 0x50, read: 2 });
+    host.answer = () => {
+      throw new I2cError('TIMEOUT', 'Cannot transfer');
+    };
+    send({ address: 0x50, write: [1] });
+    expect(events).toEqual([
+      {
+        event: 'transfer',
+        succeeded: 0,
+        messages: [{ address: '0x50', read: true, length: 2, data: '' }],
+      },
+      {
+        event: 'transfer',
+        succeeded: 0,
+        messages: [{ address: '0x50', read: false, length: 1, data: '01' }],
+        error: 'TIMEOUT',
+      },
+    ]);
+  });
+});
+
 describe('life of the device', () => {
   it('§5.16.6.4 MUST reject a driver without VIRTIO_I2C_F_ZERO_LENGTH_REQUEST', () => {
     device.negotiated(1n << 32n);
+    expect(logger.lines).toEqual([expect.stringMatching(/will fail; --allow-no-zero-length/)]);
     expect(send({ address: 0x50, read: 2 }, { address: 0x50, write: [1] })).toEqual([ERR, ERR]);
     expect(host.transfers).toEqual([]);
     device.reset();
     device.negotiated((1n << 32n) | device.features);
     expect(send({ address: 0x50, read: 2 })).toEqual([OK]);
+  });
+
+  it('serves such a driver where that is allowed, and says so', () => {
+    makeAgain({ allowNoZeroLength: true });
+    expect(logger.lines).toEqual([]);
+    device.negotiated(1n << 32n);
+    expect(logger.lines).toEqual([expect.stringContaining('is served (--allow-no-zero-length)')]);
+    expect(send({ address: 0x50, read: 2 }, { address: 0x50, write: [1] })).toEqual([OK, OK]);
   });
 
   it('closes its hosts and its timer once', () => {
@@ -593,7 +730,7 @@ describe('life of the device', () => {
             { host, addresses: [1] },
             { host: other, addresses: [1] },
           ],
-          { logger, poller },
+          { logger, poller, emit: () => undefined },
         ),
     ).toThrow(RangeError);
   });

@@ -28,11 +28,18 @@ describe('parseArgs', () => {
       logLevel: 'info',
       board: undefined,
       devices: [{ adapter: { bus: 0 }, addresses: [32] }],
+      splitGroups: false,
+      allowNoZeroLength: false,
     };
     expect(await run('-s', '/root/vi2c.sock', '-c', '1', '-l', '0:32')).toEqual(expected);
     expect(
       await run('--socket-path=/root/vi2c.sock', '--socket-count=1', '--device-list=0:32'),
     ).toEqual(expected);
+  });
+
+  it('reads what is allowed to drivers', async () => {
+    const argv = ['-s', 'x', '-l', '0:1', '--split-groups', '--allow-no-zero-length'];
+    expect(await run(...argv)).toMatchObject({ splitGroups: true, allowNoZeroLength: true });
   });
 
   it('knows the default board, and others', async () => {

@@ -7,6 +7,8 @@ describe('parseDeviceList', () => {
     ['0:32', [{ adapter: { bus: 0 }, addresses: [32] }]],
     ['2:0x20:0X6f:7', [{ adapter: { bus: 2 }, addresses: [0x20, 0x6f, 7] }]],
     ['1:0:127', [{ adapter: { bus: 1 }, addresses: [0, 127] }]],
+    ['1:0x50:0xa050:0xa3ff', [{ adapter: { bus: 1 }, addresses: [0x50, 0xa050, 0xa3ff] }]],
+    ['1:0xa000:41300', [{ adapter: { bus: 1 }, addresses: [0xa000, 0xa154] }]],
     [
       '1:4,i915 gmbus dpa:80, 3:5',
       [
@@ -39,7 +41,12 @@ describe('parseDeviceList', () => {
     ['0:0x', '"0x" is no address'],
     ['0: 5', '" 5" is no address'],
     ['bus:x', '"x" is no address'],
-    ['0:128', 'over 127'],
+    ['0:128', 'over 127 (0x7f); 10-bit addresses are written 0xa000 to 0xa3ff'],
+    ['0:0x150', 'over 127'],
+    ['0:0xa400', 'over 127'],
+    ['0:0x78', '0x78 to 0x7b are the prefix of 10-bit addresses'],
+    ['0:123', 'prefix of 10-bit addresses'],
+    ['0:0xa150,1:0xa150', 'address 41296 (0xa150) is given twice'],
     ['bus:0x80', 'over 127'],
     ['0:99999999999999999999', 'over 127'],
     ['0:5:5', 'address 5 (0x5) is given twice'],
@@ -56,8 +63,9 @@ describe('parseDeviceList', () => {
 
 describe('parseBoard', () => {
   it('reads chips and addresses', () => {
-    expect(parseBoard('ds1338@0x68, 24c02@80')).toEqual([
+    expect(parseBoard('ds1338@0x68,tmp105@0xa148, 24c02@80')).toEqual([
       { chip: 'ds1338', address: 0x68 },
+      { chip: 'tmp105', address: 0xa148 },
       { chip: '24c02', address: 80 },
     ]);
   });
@@ -68,7 +76,7 @@ describe('parseBoard', () => {
     ['ds1338@1@2', 'is no chip@address'],
     ['ds1338@x', 'is no address'],
     ['ds1338@128', 'over 127'],
-    ['lm75@0x48', 'there is no chip "lm75", only ds1338, 24c02'],
+    ['lm75@0x48', 'there is no chip "lm75", only ds1338, 24c02, tmp105'],
     ['ds1338@1,24c02@0x1', 'given twice'],
     ['./board.ts', 'not supported yet'],
     ['board.mjs', 'not supported yet'],

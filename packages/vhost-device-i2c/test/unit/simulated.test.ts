@@ -92,10 +92,31 @@ describe('SimulatedBus', () => {
     expect(events).toEqual(['other start', 'stop']);
   });
 
+  it('tells 10-bit addresses from those of 7 bits', () => {
+    const bus = new SimulatedBus().attach(0xa001, new At24c02({ contents: Uint8Array.of(7) }));
+    expect(transfer(bus, [r(1)])).toBe(0);
+    const message = to(0xa001, r(1));
+    expect(transfer(bus, [to(0xa001, w(0)), message])).toBe(2);
+    expect([...message.data]).toEqual([7]);
+  });
+
+  it('takes no more than an adapter of Linux', () => {
+    const events: string[] = [];
+    const bus = new SimulatedBus().attach(1, recorder(events));
+    const many = Array.from({ length: 43 }, () => w());
+    const refused = expect.objectContaining({ code: 'NOT_SUPPORTED' });
+    expect(() => transfer(bus, many)).toThrow(refused);
+    expect(() => transfer(bus, [w(), r(8193)])).toThrow(refused);
+    expect(events).toEqual([]);
+    expect(transfer(bus, many.slice(1))).toBe(42);
+  });
+
   it('has one chip at an address', () => {
     const bus = new SimulatedBus().attach(1, new At24c02());
     expect(() => bus.attach(1, new At24c02())).toThrow(RangeError);
-    expect(() => bus.attach(128, new At24c02())).toThrow(RangeError);
+    for (const address of [128, 0x78, 0x7b, 0xa400, -1, 1.5]) {
+      expect(() => bus.attach(address, new At24c02())).toThrow(RangeError);
+    }
     expect(bus.addresses).toEqual([1]);
   });
 });

@@ -3,11 +3,14 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { I2cError } from '../../src/errors.ts';
 import type { I2cMessage } from '../../src/i2c-host.ts';
 import {
+  I2C_FUNC_10BIT_ADDR,
   I2C_FUNC_I2C,
   I2C_FUNC_SMBUS_READ_I2C_BLOCK,
   I2C_FUNC_SMBUS_WRITE_I2C_BLOCK,
+  I2C_M_RD,
+  I2C_M_TEN,
 } from '../../src/linux/i2c-dev.ts';
-import type { I2cDevFile } from '../../src/linux/i2c-dev-file.ts';
+import { addressAndFlags, type I2cDevFile } from '../../src/linux/i2c-dev-file.ts';
 import { LinuxI2cHost } from '../../src/linux/linux-i2c-host.ts';
 import type { SmbusOperation } from '../../src/linux/smbus.ts';
 import { transfer } from '../support/transfer.ts';
@@ -138,6 +141,38 @@ describe('SMBus adapters', () => {
     file.calls.length = 0;
     transfer(host, [read(1, 0x51)]);
     expect(file.calls[0]).toBe('slave 81');
+  });
+});
+
+describe('10-bit addresses', () => {
+  const messages = [write(1), read(1, 0xa150)];
+
+  it('have a flag of their own, and no offset', () => {
+    expect([...messages, { ...write(1), address: 0xa3ff }].map(addressAndFlags)).toEqual([
+      { addr: 0x50, flags: 0 },
+      { addr: 0x150, flags: I2C_M_RD | I2C_M_TEN },
+      { addr: 0x3ff, flags: I2C_M_TEN },
+    ]);
+  });
+
+  it('are passed to adapters that have them', () => {
+    use(I2C_FUNC_I2C | I2C_FUNC_10BIT_ADDR);
+    expect(transfer(host, messages)).toBe(2);
+    expect(file.calls).toEqual(['rdwr 2']);
+  });
+
+  it.each([
+    ['plain I2C only', I2C_FUNC_I2C],
+    ['SMBus only', SMBUS_EMUL | I2C_FUNC_10BIT_ADDR],
+  ])('are not passed to an adapter with %s', (_, functions) => {
+    use(functions);
+    const refused = expect.objectContaining({
+      code: 'NOT_SUPPORTED',
+      message: expect.stringContaining('0xa150'),
+    });
+    expect(() => transfer(host, [read(1, 0xa150)])).toThrow(refused);
+    expect(() => transfer(host, messages)).toThrow(refused);
+    expect(file.calls).toEqual([]);
   });
 });
 

@@ -30,7 +30,8 @@ beforeEach(() => {
   loop = new EventLoop(stop);
   flushes = 0;
   const host = makeBoard([{ chip: '24c02', address: 0x50 }], loop);
-  device = new I2cDevice([{ host, addresses: [0x50] }], { logger: silentLogger, poller: loop });
+  const context = { logger: silentLogger, poller: loop, emit: () => undefined };
+  device = new I2cDevice([{ host, addresses: [0x50] }], context);
   device.negotiated(device.features);
 });
 afterEach(() => {
