@@ -32,8 +32,8 @@ interface Contestant {
 }
 
 function contestants(): Contestant[] {
-  const main = script('../../packages/vhost-device-rng/dist/main.js');
-  const ours = { name: 'node-vmm', command: [process.execPath, main] };
+  const main = new URL('./main.js', import.meta.resolve('@node-vmm/vhost-device-rng'));
+  const ours = { name: 'node-vmm', command: [process.execPath, fileURLToPath(main)] };
   const rust = findRustRng();
   if (rust !== undefined) return [ours, { name: 'rust-vmm', command: [rust] }];
   console.log(
