@@ -24,6 +24,7 @@ it('a device whose end is asked for before it is made is disposed of all the sam
     mapForeign: undefined,
     stopTimeout: 1000,
     onFailed: () => undefined,
+    onDeserted: () => undefined,
     onWorkerLost: () => undefined,
   });
   const started = life.make();
