@@ -42,7 +42,12 @@ export interface ServingOptions {
   /** Most threads that serve one device's queues; default 1. */
   readonly queueWorkers?: number;
   readonly logLevel: LogLevel;
+  /** This process is the one that serves, and a supervisor has started it. */
+  readonly servesSupervisor?: boolean;
 }
 
 /** What every daemon's command line says: see `addDaemonOptions`. */
-export interface DaemonOptions extends SocketOptions, ServingOptions {}
+export interface DaemonOptions extends SocketOptions, ServingOptions {
+  /** Serve from a process that may die while this one holds the front-ends' connections. */
+  readonly supervised?: boolean;
+}

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { ServingSide } from '@node-vmm/vhost-supervisor/serving-side';
 import type { MapForeign, ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import type { ServingOptions, SocketOptions } from './daemon-options.ts';
@@ -88,9 +89,11 @@ export async function servePlaced(
     },
   });
   const served = new Served(program, daemon, { options, devices }, manager, failure);
+  const supervisor = options.servesSupervisor === true ? await servingSide(daemon) : undefined;
   try {
-    return await served.run(logger, state);
+    return await served.run(logger, state, supervisor);
   } finally {
+    supervisor?.[Symbol.dispose]();
     manager.close();
     await daemon.close();
   }
@@ -100,6 +103,11 @@ export async function servePlaced(
 async function foreignMapping({ xenMmap }: ServingOptions): Promise<MapForeign | undefined> {
   if (!(xenMmap ?? existsSync(PRIVCMD_PATH))) return undefined;
   return (await import('@node-vmm/vm-memory/xen')).mapForeign;
+}
+
+async function servingSide(daemon: VhostUserDaemon): Promise<ServingSide> {
+  const { ServingSide } = await import('@node-vmm/vhost-supervisor/serving-side');
+  return new ServingSide((timeoutMs) => daemon.responsive(timeoutMs));
 }
 
 /** A daemon's devices from their making to the reason for the end. */
@@ -127,7 +135,7 @@ class Served {
   }
 
   /** @returns the exit code */
-  async run(logger: Logger, state: () => string): Promise<number> {
+  async run(logger: Logger, state: () => string, supervisor?: ServingSide): Promise<number> {
     const { ended } = this.#program.signals;
     const prepared = this.#prepare();
     // Whoever asks for the end meanwhile makes the rest of it fail, and need not hear that.
@@ -140,6 +148,7 @@ class Served {
       if (user !== undefined) (await import('./drop-privileges.ts')).dropPrivileges(user);
       for (const device of devices) device.serve();
       this.#manager.ready(state());
+      supervisor?.started();
       this.#manager.watch((timeoutMs) => this.#daemon.responsive(timeoutMs));
     }
     this.#failure.complete();
@@ -147,6 +156,9 @@ class Served {
     const reason = await Promise.race([
       ended,
       this.#failure.happened,
+      ...(supervisor === undefined
+        ? []
+        : [supervisor.supervisorGone.then(() => 'supervisor gone')]),
       ...(Array.isArray(first) ? [deserted] : []),
     ]);
     this.#manager.stopping();

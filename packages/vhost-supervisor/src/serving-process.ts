@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import { VhostSupervisorError } from './errors.ts';
+import type { Ping, ServingMessage } from './serving-side.ts';
 
 /** How long it gets to end by itself, milliseconds. */
 const KILL_DELAY_MS = 5_000;
@@ -27,8 +28,7 @@ export interface ServingProcessOptions {
 }
 
 /**
- * The process that serves the devices: started again when it ends. It says that it serves by a message
- * (`servingStarted`), and ends when this process does (`onSupervisorGone`).
+ * The process that serves the devices: started again when it ends. It has a `ServingSide`.
  */
 export class ServingProcess {
   /** Rejects with SERVING_PROCESS_FAILED when it ended before it ever served; never resolves. */
@@ -37,6 +37,8 @@ export class ServingProcess {
   #fail: (error: VhostSupervisorError) => void = () => undefined;
   #child: ChildProcess | undefined;
   #ready: PromiseWithResolvers;
+  readonly #pings = new Map<number, (well: boolean) => void>();
+  #nextPing = 0;
   #generation = 0;
   #quickEnds = 0;
   #everServed = false;
@@ -67,6 +69,31 @@ export class ServingProcess {
     await this.#ready.promise;
   }
 
+  /**
+   * Asks whether it answers.
+   *
+   * @returns false when it does not within the time, or is not there
+   */
+  async responsive(timeoutMs: number): Promise<boolean> {
+    const child = this.#child;
+    if (child?.connected !== true) return false;
+    const ping = this.#nextPing++;
+    const message: Ping = { ping, timeoutMs };
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<boolean>((resolve) => {
+        this.#pings.set(ping, resolve);
+        timer = setTimeout(() => resolve(false), timeoutMs);
+        child.send(message, (error) => {
+          if (error !== null) resolve(false);
+        });
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#pings.delete(ping);
+    }
+  }
+
   /** Ends it, by force when that takes too long; resolves when it is gone. Idempotent. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -91,7 +118,12 @@ export class ServingProcess {
     this.#child = child;
     this.#generation++;
     let since: number | undefined;
-    child.on('message', () => {
+    child.on('message', (message) => {
+      const said = message as ServingMessage;
+      if (said !== 'serving') {
+        this.#pings.get(said.pong)?.(said.well);
+        return;
+      }
       since = performance.now();
       this.#everServed = true;
       this.#options.logger.info({ pid: child.pid }, 'serving process serves');

@@ -63,6 +63,11 @@ export class Supervisor {
     await Promise.race([this.#process.whenReady(), this.failed]);
   }
 
+  /** @returns false when the serving process does not answer within the time, or is not there */
+  async responsive(timeoutMs: number): Promise<boolean> {
+    return await this.#process.responsive(timeoutMs);
+  }
+
   /** Drops all front-ends and ends the serving process. Idempotent. */
   async close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -59,7 +59,8 @@ it('a front-end goes on where it was when the serving process was killed', async
   }
   expect(served.size).toBe(KILLS + 1);
   expect(fds()).toBeLessThanOrEqual((before ?? 0) + 1);
-  expect(logger.saying('served again')).toHaveLength(KILLS);
+  // Said once all of it is served, which the answer is quicker than.
+  await expect.poll(() => logger.saying('served again').length, { timeout: 20_000 }).toBe(KILLS);
 });
 
 it('serves every socket, and one front-end after another', async () => {
@@ -83,6 +84,16 @@ it('a serving process that never serves is given up, with how it ended', async (
     code: 'SERVING_PROCESS_FAILED',
     context: { status: 3 },
   });
+});
+
+it('says whether the serving process answers', async () => {
+  const running = await start();
+  const { pid = 0 } = running;
+  expect(await running.responsive(20_000)).toBe(true);
+  process.kill(pid, 'SIGSTOP');
+  expect(await running.responsive(50)).toBe(false);
+  process.kill(pid, 'SIGCONT');
+  expect(await running.responsive(20_000)).toBe(true);
 });
 
 it('leaves no process, socket or directory behind', async () => {
