@@ -39,7 +39,7 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
     if (spec.supervisable !== true) {
       throw new CliError(
         'USAGE',
-        `Cannot use --supervised: a device of type ${device} loses its state`,
+        `Cannot use --supervised: what this ${device} device has would be lost with the serving process`,
       );
     }
     const { supervise } = await import('./supervise.ts');

@@ -153,7 +153,8 @@ export class ServingProcess {
       this.#fail(new VhostSupervisorError('SERVING_PROCESS_FAILED', text, how));
       return;
     }
-    this.#ready = withResolvers();
+    // Who waits for one that never served waits for the next.
+    if (since !== undefined) this.#ready = withResolvers();
     this.#options.logger.warn(how, 'serving process ended, starting it again');
     // The first of a row costs guests no more time than it must; who provokes more of them waits.
     const delay = FIRST_DELAY_MS * 2 ** (this.#quickEnds - 2);

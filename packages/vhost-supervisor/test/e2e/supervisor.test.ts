@@ -63,6 +63,18 @@ it('a front-end goes on where it was when the serving process was killed', async
   await expect.poll(() => logger.saying('served again').length, { timeout: 20_000 }).toBe(KILLS);
 });
 
+it('also when the next one was killed before it served', async () => {
+  const running = await start();
+  await using bench = await connectDevice({ socketPath: path(0) });
+  const queue = bench.queue(0);
+  const first = pidOf((await queue.request([], [64]))[0]);
+  process.kill(first, 'SIGKILL');
+  await expect.poll(() => running.pid ?? first, { timeout: 20_000 }).not.toBe(first);
+  const second = running.pid ?? 0;
+  process.kill(second, 'SIGKILL');
+  expect([first, second]).not.toContain(pidOf((await queue.request([], [64]))[0]));
+});
+
 it('serves every socket, and one front-end after another', async () => {
   const running = await start(2);
   for (const index of [0, 1, 0]) {
