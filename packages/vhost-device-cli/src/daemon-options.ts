@@ -46,7 +46,12 @@ export interface ServingOptions {
   readonly controlSocket?: string;
   /** Directory for what devices keep over a crash: `<stateDir>/<device>.state`; default none. */
   readonly stateDir?: string;
+  /** This process is the one that serves, and a supervisor has started it. */
+  readonly servesSupervisor?: boolean;
 }
 
 /** What every daemon's command line says: see `addDaemonOptions`. */
-export interface DaemonOptions extends SocketOptions, ServingOptions {}
+export interface DaemonOptions extends SocketOptions, ServingOptions {
+  /** Serve from a process that may die while this one holds the front-ends' connections. */
+  readonly supervised?: boolean;
+}

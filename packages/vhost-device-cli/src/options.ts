@@ -28,7 +28,14 @@ export type RawDaemonOptions = Omit<
   readonly fd?: number;
   readonly workers?: number;
   readonly xenMmap?: 'auto' | 'on' | 'off';
+  readonly supervisedBy?: SupervisedSockets;
 };
+
+/** Where a serving process listens for its supervisor. */
+interface SupervisedSockets {
+  readonly socketPath: string;
+  readonly socketCount: number;
+}
 
 /** What management software asks a back-end for: `@VHostUserBackendCapabilities` of QEMU's vhost-user.json. */
 export interface Capabilities {
@@ -72,6 +79,13 @@ function user(text: string): User {
   const found = findUser(text);
   if (found === undefined) throw new InvalidArgumentError('There is no such user.');
   return found;
+}
+
+/** `<count>:<prefix>`, from `supervise`. */
+function supervisedSockets(text: string): SupervisedSockets {
+  const [, socketCount, socketPath] = /^([0-9]+):(.+)$/.exec(text) ?? [];
+  if (socketPath === undefined) throw new InvalidArgumentError('Expected <count>:<prefix>.');
+  return { socketPath, socketCount: Number(socketCount) };
 }
 
 function descriptor(text: string): number {
@@ -134,6 +148,11 @@ export function addDaemonOptions(command: Command, capabilities?: Capabilities):
     )
     .option('--control-socket <path>', 'socket to drive the devices through (see vhost-device-ctl)')
     .option('--state-dir <dir>', 'where devices keep what a crash must not lose')
+    .option(
+      '--supervised',
+      'serve from another process, which is started again when it dies; front-ends see nothing of it',
+    )
+    .addOption(new Option('--supervised-by <sockets>').argParser(supervisedSockets).hideHelp())
     .addOption(
       new Option('--print-capabilities', 'print what the back-end is, as JSON, and end').preset(
         `${JSON.stringify(capabilities ?? { type, features: [] })}\n`,
@@ -153,6 +172,7 @@ export function daemonOptions(
 ): DaemonOptions {
   const { socketMode, socketGroup, xenMmap, queueWorkers, logLevel } = raw;
   const { user: runAs, restartFailed, exitOnFailure, controlSocket, stateDir } = raw;
+  const { supervised, supervisedBy } = raw;
   const { workers = queueWorkers ?? 1 } = raw;
   if ((queueWorkers ?? 1) > workers) {
     throw new CliError(
@@ -163,7 +183,10 @@ export function daemonOptions(
   if (controlSocket === '') throw new CliError('USAGE', 'Cannot use an empty --control-socket');
   if (stateDir === '') throw new CliError('USAGE', 'Cannot use an empty --state-dir');
   return {
-    ...sockets(raw, passedSockets(env, process.pid)),
+    ...(supervisedBy === undefined
+      ? sockets(raw, passedSockets(env, process.pid))
+      : { ...supervisedBy, numberedSockets: true, servesSupervisor: true }),
+    ...(supervised === true && supervisedBy === undefined ? { supervised } : {}),
     ...(socketMode === undefined ? {} : { socketMode }),
     ...(socketGroup === undefined ? {} : { socketGroup }),
     ...(runAs === undefined ? {} : { user: runAs }),

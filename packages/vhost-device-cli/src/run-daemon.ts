@@ -1,4 +1,5 @@
 import type { DaemonOptions } from './daemon-options.ts';
+import { CliError } from './errors.ts';
 import type { Program } from './program.ts';
 import { servePlaced } from './run-devices.ts';
 
@@ -14,6 +15,11 @@ export interface DaemonSpec {
    * Looks at the host; called for each when the sockets have been found to be possible.
    */
   readonly deviceOptions: (index: number) => object;
+  /**
+   * The devices return the requests of each ring in the order in which they took them, and no driver relies
+   * on what they have in their memory alone: what `--supervised` takes. Default false.
+   */
+  readonly supervisable?: boolean;
 }
 
 /**
@@ -30,6 +36,16 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   const { socketPlaces } = await import('./sockets.ts');
   const places = socketPlaces(options);
   (await import('./state-files.ts')).checkStateDirectory(options);
+  if (options.supervised === true) {
+    if (spec.supervisable !== true) {
+      throw new CliError(
+        'USAGE',
+        `Cannot use --supervised: what this ${device} device has would be lost with the serving process`,
+      );
+    }
+    const { supervise } = await import('./supervise.ts');
+    return supervise(program, options, device, places);
+  }
   return servePlaced(
     program,
     options,

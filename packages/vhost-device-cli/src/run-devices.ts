@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { ServingSide } from '@node-vmm/vhost-supervisor/serving-side';
 import type { MapForeign, ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import type { StatusReport } from './control/commands.ts';
@@ -93,10 +94,16 @@ export async function servePlaced(
     },
   });
   const served = new Served(program, daemon, { options, devices }, manager, failure);
+  const supervisor = options.servesSupervisor === true ? await servingSide(daemon) : undefined;
   try {
     using control = await controlOf(options, logger);
-    return await served.run(logger, state, (all) => control?.serve(all, status));
+    const onServed = (all: readonly ServedDevice[]): void => {
+      control?.serve(all, status);
+      supervisor?.started();
+    };
+    return await served.run(logger, state, onServed, supervisor?.supervisorGone);
   } finally {
+    supervisor?.[Symbol.dispose]();
     manager.close();
     await daemon.close();
   }
@@ -115,6 +122,11 @@ async function controlOf(
 async function foreignMapping({ xenMmap }: ServingOptions): Promise<MapForeign | undefined> {
   if (!(xenMmap ?? existsSync(PRIVCMD_PATH))) return undefined;
   return (await import('@node-vmm/vm-memory/xen')).mapForeign;
+}
+
+async function servingSide(daemon: VhostUserDaemon): Promise<ServingSide> {
+  const { ServingSide } = await import('@node-vmm/vhost-supervisor/serving-side');
+  return new ServingSide((timeoutMs) => daemon.responsive(timeoutMs));
 }
 
 /** A daemon's devices from their making to the reason for the end. */
@@ -144,12 +156,14 @@ class Served {
   /**
    * @param state - for people who ask the service manager
    * @param onServed - called when the devices are served
+   * @param supervisorGone - resolves when the process that this one serves for is gone
    * @returns the exit code
    */
   async run(
     logger: Logger,
     state: () => string,
     onServed: (devices: readonly ServedDevice[]) => void,
+    supervisorGone?: Promise<void>,
   ): Promise<number> {
     const { ended } = this.#program.signals;
     const prepared = this.#prepare();
@@ -171,6 +185,9 @@ class Served {
     const reason = await Promise.race([
       ended,
       this.#failure.happened,
+      ...(supervisor === undefined
+        ? []
+        : [supervisor.supervisorGone.then(() => 'supervisor gone')]),
       ...(Array.isArray(first) ? [deserted] : []),
     ]);
     this.#manager.stopping();

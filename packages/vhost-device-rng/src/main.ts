@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Nothing but vhost-device-cli is loaded before the signals are in place: until then SIGUSR1 would open
 // a debugger's port.
+import { statSync } from 'node:fs';
 import { runDaemon, runProgram } from '@node-vmm/vhost-device-cli';
 
 await runProgram('vhost-device-rng', async () => async (argv, program) => {
@@ -15,6 +16,8 @@ await runProgram('vhost-device-rng', async () => async (argv, program) => {
   return runDaemon(program, {
     options: run,
     device: 'rng',
+    // A file's bytes would be given again from its beginning.
+    supervisable: statSync(run.rngSource, { throwIfNoEntry: false })?.isFile() !== true,
     module: deviceModule('./device.js', import.meta.url),
     deviceOptions: () => {
       // Once for all guests: a file that each opened would give all of them the same bytes.

@@ -12,6 +12,7 @@ await runProgram('vhost-device-template', async () => async (argv, program) => {
   return runDaemon(program, {
     options: run,
     device: 'template',
+    supervisable: true,
     module: deviceModule('./device.js', import.meta.url),
     // Looks at the host, if the device has a host side, and says here what is missing.
     deviceOptions: () => ({ maxBytes: run.maxBytes }),

@@ -11,6 +11,8 @@ export const SCALE = {
   sharedTransfers: soak ? 100 : 20,
   /** Guests that come and go. */
   rounds: soak ? 6 : 3,
+  /** Kills of a serving process. */
+  kills: soak ? 100 : 10,
 } as const;
 
 const ready: readonly Bed[] = boxStatus()

@@ -1,0 +1,93 @@
+import { Supervisor } from '@node-vmm/vhost-supervisor';
+import { asFd, errorMessage, UnixListener } from '@node-vmm/vmm-sys-util';
+import type { DaemonOptions } from './daemon-options.ts';
+import { CliError } from './errors.ts';
+import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
+import type { Program } from './program.ts';
+import { forgetServiceManager, notifyOptions } from './service-environment.ts';
+import { ServiceManager } from './service-manager.ts';
+import { type SocketPlace, socketProblem } from './sockets.ts';
+
+/**
+ * Holds the sockets while this same program, started once more with the same arguments, serves them.
+ *
+ * @param device - devices are `<device>0`, `<device>1`, ...
+ * @returns the exit code
+ * @throws {CliError} USAGE when a socket is connected already
+ */
+export async function supervise(
+  program: Program,
+  options: DaemonOptions,
+  device: string,
+  places: readonly SocketPlace[],
+): Promise<number> {
+  const notify = notifyOptions(process.env, process.pid);
+  forgetServiceManager(process.env);
+  let supervisor: Supervisor | undefined;
+  const logger = await program.start({ level: options.logLevel }, () => ({
+    supervised: { sockets: places.length, pid: supervisor?.pid },
+  }));
+  const listeners: UnixListener[] = [];
+  const manager = new ServiceManager(notify, logger);
+  try {
+    for (const place of places) {
+      try {
+        listeners.push(listen(place));
+      } catch (error) {
+        if (CliError.is(error)) throw error;
+        program.complain(socketProblem(error, place.socketPath));
+        return EXIT_FAILURE;
+      }
+    }
+    const [script = '', ...args] = process.argv.slice(1);
+    supervisor = new Supervisor({
+      serve: (prefix) => [
+        ...process.execArgv,
+        script,
+        `--supervised-by=${places.length}:${prefix}`,
+        ...args,
+      ],
+      sockets: listeners.map((listener, index) => ({ name: `${device}${index}`, listener })),
+      logger,
+    });
+    return await watch(program, supervisor, manager);
+  } finally {
+    manager.close();
+    await supervisor?.close();
+    for (const listener of listeners) listener.close();
+  }
+}
+
+/** @returns the exit code */
+async function watch(
+  program: Program,
+  supervisor: Supervisor,
+  manager: ServiceManager,
+): Promise<number> {
+  const { ended } = program.signals;
+  try {
+    const first = await Promise.race([ended, supervisor.whenReady()]);
+    if (first === undefined) {
+      manager.ready('serving process serves');
+      manager.watch((timeoutMs) => supervisor.responsive(timeoutMs));
+      await Promise.race([ended, supervisor.failed]);
+    }
+    manager.stopping();
+    return EXIT_OK;
+  } catch (error) {
+    // The serving process itself has said what is wrong with it.
+    program.complain(errorMessage(error));
+    return EXIT_FAILURE;
+  }
+}
+
+function listen({ socketPath, socketMode, socketGroup, listenFd }: SocketPlace): UnixListener {
+  if (listenFd !== undefined) return UnixListener.fromFd(asFd(listenFd));
+  if (socketPath === undefined) {
+    throw new CliError('USAGE', 'Cannot use --supervised with a socket that is connected already');
+  }
+  return UnixListener.bind(socketPath, {
+    ...(socketMode === undefined ? {} : { mode: socketMode }),
+    ...(socketGroup === undefined ? {} : { group: socketGroup }),
+  });
+}

@@ -1,0 +1,120 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { connectDevice } from '@node-vmm/vhost-user-backend/testing';
+import { UnixListener } from '@node-vmm/vmm-sys-util';
+import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Supervisor } from '../../src/index.ts';
+
+const SERVE = fileURLToPath(new URL('../fixtures/serve.mjs', import.meta.url));
+const KILLS = Number(process.env['NODE_VMM_KILLS'] ?? 5);
+
+let directory: string;
+let logger: MemoryLogger;
+let supervisor: Supervisor | undefined;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'supervisor-test-'));
+  logger = new MemoryLogger();
+});
+afterEach(async () => {
+  await supervisor?.close();
+  supervisor = undefined;
+  rmSync(directory, { recursive: true });
+});
+
+const path = (index: number): string => join(directory, `socket${index}`);
+const fds = (): number => readdirSync('/proc/self/fd').length;
+
+async function start(count = 1, prefix?: string): Promise<Supervisor> {
+  const sockets = Array.from({ length: count }, (_, index) => ({
+    name: `test${index}`,
+    listener: UnixListener.bind(path(index)),
+  }));
+  supervisor = new Supervisor({
+    serve: (own) => [SERVE, prefix ?? own, String(count)],
+    sockets,
+    logger,
+  });
+  await supervisor.whenReady();
+  return supervisor;
+}
+
+const pidOf = (bytes: Uint8Array | undefined): number => Buffer.from(bytes ?? []).readUInt32LE(0);
+
+it('a front-end goes on where it was when the serving process was killed', async () => {
+  const running = await start();
+  await using bench = await connectDevice({ socketPath: path(0) });
+  const queue = bench.queue(0);
+  const served = new Set<number>();
+  let before: number | undefined;
+  for (let i = 0; i < KILLS; i++) {
+    for (let n = 0; n < 20; n++) served.add(pidOf((await queue.request([], [64]))[0]));
+    before ??= fds();
+    process.kill(running.pid ?? 0, 'SIGKILL');
+    // Asked of the dead one, answered by the next.
+    served.add(pidOf((await queue.request([], [64]))[0]));
+  }
+  expect(served.size).toBe(KILLS + 1);
+  expect(fds()).toBeLessThanOrEqual((before ?? 0) + 1);
+  // Said once all of it is served, which the answer is quicker than.
+  await expect.poll(() => logger.saying('served again').length, { timeout: 20_000 }).toBe(KILLS);
+});
+
+it('also when the next one was killed before it served', async () => {
+  const running = await start();
+  await using bench = await connectDevice({ socketPath: path(0) });
+  const queue = bench.queue(0);
+  const first = pidOf((await queue.request([], [64]))[0]);
+  process.kill(first, 'SIGKILL');
+  await expect.poll(() => running.pid ?? first, { timeout: 20_000 }).not.toBe(first);
+  const second = running.pid ?? 0;
+  process.kill(second, 'SIGKILL');
+  expect([first, second]).not.toContain(pidOf((await queue.request([], [64]))[0]));
+});
+
+it('serves every socket, and one front-end after another', async () => {
+  const running = await start(2);
+  for (const index of [0, 1, 0]) {
+    await using bench = await connectDevice({ socketPath: path(index) });
+    expect(pidOf((await bench.queue(0).request([], [8]))[0])).toBe(running.pid);
+  }
+});
+
+it('a front-end that comes while the serving process is away waits for the next', async () => {
+  const running = await start();
+  const { pid = 0 } = running;
+  process.kill(pid, 'SIGKILL');
+  await using bench = await connectDevice({ socketPath: path(0) });
+  expect(pidOf((await bench.queue(0).request([], [8]))[0])).not.toBe(pid);
+});
+
+it('a serving process that never serves is given up, with how it ended', async () => {
+  await expect(start(1, 'broken')).rejects.toMatchObject({
+    code: 'SERVING_PROCESS_FAILED',
+    context: { status: 3 },
+  });
+});
+
+it('says whether the serving process answers', async () => {
+  const running = await start();
+  const { pid = 0 } = running;
+  expect(await running.responsive(20_000)).toBe(true);
+  process.kill(pid, 'SIGSTOP');
+  expect(await running.responsive(50)).toBe(false);
+  process.kill(pid, 'SIGCONT');
+  expect(await running.responsive(20_000)).toBe(true);
+});
+
+it('leaves no process, socket or directory behind', async () => {
+  const before = readdirSync(tmpdir()).filter((name) => name.startsWith('vhost-supervisor-'));
+  const running = await start();
+  const { pid = 0 } = running;
+  await running.close();
+  expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+  expect(readdirSync(directory)).toEqual([]);
+  const after = readdirSync(tmpdir()).filter((name) => name.startsWith('vhost-supervisor-'));
+  expect(after.length).toBeLessThanOrEqual(before.length);
+});
