@@ -65,7 +65,7 @@ export class QemuGuest {
         (options.vhostUser ?? []).map(({ socket }) => socket),
         machine,
       );
-      machine.start(qemuProgram(qemu), qemuArguments(machine, options));
+      machine.start(qemuProgram(qemu), qemuArguments(machine, options), 'reset');
       await within(Promise.race([guest.#agent.waitUp(), machine.gone]), timeoutMs, () =>
         machine.error('TIMEOUT', `Cannot boot the guest: it is not up in ${timeoutMs} ms`),
       );
@@ -105,6 +105,20 @@ export class QemuGuest {
   async sh(command: string, options: { timeoutMs?: number } = {}): Promise<string> {
     const result = await this.exec(command, options);
     return mustSucceed('the guest', command, result, (...args) => this.#machine.error(...args));
+  }
+
+  /**
+   * Reboots the guest at once, without its user space, and waits until it is up again.
+   *
+   * @throws {BoxError} `TIMEOUT`, `MACHINE_EXITED`
+   */
+  async reboot(timeoutMs = 60_000): Promise<void> {
+    // The agent reads nothing behind this command: who answers next is that of the rebooted guest.
+    this.#machine.writeConsole(`X 0 10 ${Buffer.from('reboot -f').toString('base64')}\n`);
+    const up = Promise.race([this.#agent.waitUp(), this.#machine.gone]);
+    await within(up, timeoutMs, () =>
+      this.#machine.error('TIMEOUT', `Cannot reboot the guest: it is not up in ${timeoutMs} ms`),
+    );
   }
 
   /** Ends the machine at once. */
