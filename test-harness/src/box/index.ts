@@ -7,7 +7,7 @@ export { BoxError, type BoxErrorCode } from './errors.ts';
 export { bridgeArguments, type DeviceType } from './guest-devices.ts';
 export { bootI2cBox, type I2cBox, OuterDaemon } from './i2c-setup.ts';
 export { DOM0_PACKAGES, DOM0_ROOT, type Payload } from './payload.ts';
-export { QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
+export { QemuGuest, type QemuGuestOptions, type QemuVhostUser } from './qemu-guest.ts';
 export { type SetupOptions, setupBox } from './setup.ts';
 export {
   type BedStatus,
@@ -17,6 +17,7 @@ export {
   findBed,
   lacking,
   type QemuKind,
+  qemuProgram,
   qemuStatus,
   type Readiness,
   vhostDeviceRngPath,

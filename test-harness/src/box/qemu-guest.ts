@@ -8,6 +8,15 @@ import { BoxError } from './errors.ts';
 import { Machine, waitForSockets } from './machine.ts';
 import { type QemuKind, qemuProgram, qemuStatus } from './status.ts';
 
+/** A `vhost-user-<kind>-pci` of a guest. */
+export interface QemuVhostUser {
+  readonly kind: string;
+  /** Socket of its daemon. */
+  readonly socket: string;
+  /** True where QEMU listens on that socket, and waits for the daemon to connect; default false. */
+  readonly listens?: boolean;
+}
+
 /** How to boot a guest of plain QEMU. */
 export interface QemuGuestOptions {
   /** Part of the name of the run directory. */
@@ -15,8 +24,7 @@ export interface QemuGuestOptions {
   /** MiB; default 256. Its memory is a shared memfd, as vhost-user needs it. */
   readonly memory?: number;
   readonly cpus?: number;
-  /** `vhost-user-<kind>-pci` -> socket of its daemon. */
-  readonly vhostUser?: readonly { readonly kind: string; readonly socket: string }[];
+  readonly vhostUser?: readonly QemuVhostUser[];
   /** Added to the kernel command line. */
   readonly kernelArgs?: string;
   /** Further arguments of QEMU. */
@@ -62,7 +70,7 @@ export class QemuGuest {
     const guest = new QemuGuest(machine);
     try {
       await waitForSockets(
-        (options.vhostUser ?? []).map(({ socket }) => socket),
+        (options.vhostUser ?? []).filter(({ listens }) => !listens).map(({ socket }) => socket),
         machine,
       );
       machine.start(qemuProgram(qemu), qemuArguments(machine, options), 'reset');
@@ -145,8 +153,8 @@ function qemuArguments(machine: Machine, options: QemuGuestOptions): string[] {
     ...['-m', String(memory), '-smp', String(cpus), '-nic', 'none', '-nodefaults'],
     ...['-kernel', artefactFile(KERNELS.x86_64, 'Image'), '-initrd', initrd],
     ...['-append', `console=ttyS0 loglevel=5 ${kernelArgs}`.trim()],
-    ...vhostUser.flatMap(({ kind, socket }, index) => [
-      ...['-chardev', `socket,id=vu${index},path=${socket}`],
+    ...vhostUser.flatMap(({ kind, socket, listens }, index) => [
+      ...['-chardev', `socket,id=vu${index},path=${socket}${listens ? ',server=on' : ''}`],
       ...['-device', `vhost-user-${kind}-pci,chardev=vu${index}`],
     ]),
     ...qemuArgs,
