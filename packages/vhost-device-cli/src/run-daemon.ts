@@ -20,13 +20,13 @@ export interface DaemonSpec {
   /** Module that exports `createDevice`: `deviceModule('./device.js', import.meta.url)`. */
   readonly module: URL;
   /**
-   * For `createDevice`; cloneable, and shown in the first log line. Looks at the host; called when
-   * the sockets have been found to be possible.
+   * For `createDevice` of the n-th device, 0 for the first; cloneable, and shown in the first log line.
+   * Looks at the host; called for each when the sockets have been found to be possible.
    */
-  readonly deviceOptions: () => object;
+  readonly deviceOptions: (index: number) => object;
 }
 
-type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: object };
+type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: readonly object[] };
 
 /**
  * Serves until a signal asks for the end or no device is left: each that fails ends alone, unless the
@@ -42,12 +42,13 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   // Here and not above: who asks for a version needs none of it.
   const { checkSockets } = await import('./sockets.ts');
   checkSockets(options);
-  const deviceOptions = spec.deviceOptions();
+  const deviceOptions = Array.from({ length: socketCount }, (_, i) => spec.deviceOptions(i));
   let daemon: VhostUserDaemon | undefined;
   const logger = await program.start({ level: logLevel }, async () => ({
     devices: (await daemon?.status({ timeoutMs: STATUS_MS })) ?? [],
   }));
-  logger.info({ sockets: socketCount, ...deviceOptions }, 'starting');
+  const { shownOptions } = await import('./shown-options.ts');
+  logger.info({ sockets: socketCount, ...shownOptions(deviceOptions) }, 'starting');
   const backend = await import('@node-vmm/vhost-user-backend');
   const mapForeign = await foreignMapping(options);
   const failure = new FatalFailure(options.exitOnFailure === true, () => daemon?.serving ?? 0);
@@ -117,7 +118,7 @@ async function prepareDevices(
       const prepared = await daemon.prepareDevice({
         name: `${device}${i}`,
         module,
-        options: deviceOptions,
+        options: deviceOptions[i],
         ...socket,
         ...(options.restartFailed === true ? { restart: {} } : {}),
       });
