@@ -1,7 +1,7 @@
 import {
   type ChainBatch,
-  type DeviceContext,
   DeviceCommandError,
+  type DeviceContext,
   type DeviceQueue,
   type VhostUserDevice,
 } from '@node-vmm/vhost-user-backend';

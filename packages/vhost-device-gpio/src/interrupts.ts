@@ -182,7 +182,8 @@ export class Interrupts {
   #checkLevel(line: number): void {
     const held = this.#held.get(line);
     const trigger = this.#states.trigger(line);
-    if (held === undefined || trigger === VIRTIO_GPIO_IRQ_TYPE_NONE || isEdgeTrigger(trigger)) return;
+    if (held === undefined || trigger === VIRTIO_GPIO_IRQ_TYPE_NONE || isEdgeTrigger(trigger))
+      return;
     this.#host.getValue(line, (error, level) => {
       if (!this.#live) return;
       if (error !== undefined) this.#counters.hostErrors++;

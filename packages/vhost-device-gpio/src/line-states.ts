@@ -47,7 +47,9 @@ export function isEdgeTrigger(trigger: GpioTrigger): boolean {
 
 /** True where a line of that level interrupts by itself. */
 export function isActiveLevel(trigger: GpioTrigger, level: GpioLevel): boolean {
-  return trigger === (level === 1 ? VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH : VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW);
+  return (
+    trigger === (level === 1 ? VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH : VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW)
+  );
 }
 
 /**

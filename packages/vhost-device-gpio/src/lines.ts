@@ -100,24 +100,29 @@ export class Lines implements RequestHandler {
   }
 
   handle(type: number, line: number, value: number, done: RequestDone): void {
-    if (line >= this.#parts.states.length) {
-      done(undefined);
-      return;
+    if (line < this.#parts.states.length) {
+      switch (type) {
+        case VIRTIO_GPIO_MSG_GET_DIRECTION:
+          this.#getDirection(line, done);
+          return;
+        case VIRTIO_GPIO_MSG_SET_DIRECTION:
+          if (!isDirection(value)) break;
+          this.#setDirection(line, value, done);
+          return;
+        case VIRTIO_GPIO_MSG_GET_VALUE:
+          this.#parts.host.getValue(line, this.#answer(done));
+          return;
+        case VIRTIO_GPIO_MSG_SET_VALUE:
+          if (value !== 0 && value !== 1) break;
+          this.#setValue(line, value, done);
+          return;
+        case VIRTIO_GPIO_MSG_SET_IRQ_TYPE:
+          if (!isTrigger(value)) break;
+          this.#setTrigger(line, value, done);
+          return;
+      }
     }
-    switch (type) {
-      case VIRTIO_GPIO_MSG_GET_DIRECTION:
-        return this.#getDirection(line, done);
-      case VIRTIO_GPIO_MSG_SET_DIRECTION:
-        return isDirection(value) ? this.#setDirection(line, value, done) : done(undefined);
-      case VIRTIO_GPIO_MSG_GET_VALUE:
-        return this.#parts.host.getValue(line, this.#answer(done));
-      case VIRTIO_GPIO_MSG_SET_VALUE:
-        return value === 0 || value === 1 ? this.#setValue(line, value, done) : done(undefined);
-      case VIRTIO_GPIO_MSG_SET_IRQ_TYPE:
-        return isTrigger(value) ? this.#setTrigger(line, value, done) : done(undefined);
-      default:
-        return done(undefined);
-    }
+    done(undefined);
   }
 
   /** What the driver has not configured is as it is at the host. */
@@ -142,7 +147,8 @@ export class Lines implements RequestHandler {
       done(undefined);
       return;
     } else states.setDirection(line, direction);
-    if (before !== direction) onChange({ event: 'direction', line, direction, value: states.value(line) });
+    if (before !== direction)
+      onChange({ event: 'direction', line, direction, value: states.value(line) });
     const finish = this.#finish(done, () => {
       if (direction !== VIRTIO_GPIO_DIRECTION_NONE) states.setDirection(line, before);
     });
@@ -157,7 +163,11 @@ export class Lines implements RequestHandler {
     // Else it is what the line will drive when it becomes an output (§5.18.6.5).
     if (states.direction(line) !== VIRTIO_GPIO_DIRECTION_OUT) done(0);
     else {
-      host.setValue(line, value, this.#finish(done, () => states.setValue(line, before)));
+      host.setValue(
+        line,
+        value,
+        this.#finish(done, () => states.setValue(line, before)),
+      );
     }
   }
 

@@ -75,7 +75,8 @@ export class SimulatedGpioHost implements GpioHost {
 
   /** Level on a line: what drives it. */
   levelOf(line: number): GpioLevel {
-    if (this.#directions[line] === VIRTIO_GPIO_DIRECTION_OUT) return this.#driven[line] === 1 ? 1 : 0;
+    if (this.#directions[line] === VIRTIO_GPIO_DIRECTION_OUT)
+      return this.#driven[line] === 1 ? 1 : 0;
     if (line === this.#moving) return this.#target;
     return this.#levels.level(line);
   }
