@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FRONTEND_REQUESTS } from '@node-vmm/vhost-user';
-import { closeFd, MainPoller, SysError, UnixListener, UnixStream, type Watch } from '@node-vmm/vmm-sys-util';
+import {
+  closeFd,
+  MainPoller,
+  SysError,
+  UnixListener,
+  UnixStream,
+  type Watch,
+} from '@node-vmm/vmm-sys-util';
 
 const REQUESTS = new Map(
   Object.entries(FRONTEND_REQUESTS).map(([name, { id }]) => [id as number, name]),
