@@ -34,7 +34,7 @@ export function tellableNames(names: readonly string[]): string[] {
  * Reads the names of one device's lines: `a,b,,d`.
  *
  * @param lines - how many lines it has
- * @returns as many names; '' for lines without
+ * @returns of the first lines; '' for lines without
  * @throws {GpioError} USAGE
  */
 export function parseLineNames(list: string, lines: number): string[] {
@@ -50,5 +50,5 @@ export function parseLineNames(list: string, lines: number): string[] {
     if (name !== '' && taken.has(name)) throw refuse(`"${name}" is given twice`);
     taken.add(name);
   }
-  return Array.from({ length: lines }, (_, line) => names[line] ?? '');
+  return names;
 }

@@ -14,7 +14,7 @@ import { GpioError } from './errors.ts';
 export interface GpioOptions extends DaemonOptions {
   /** One for each socket. */
   readonly devices: readonly DeviceListEntry[];
-  /** Names of lines, for each socket that they were given for: `a,b,,d`. */
+  /** Names of the lines, for each socket: `a,b,,d`; '' where none were given. */
   readonly lineNames: readonly string[];
 }
 
@@ -57,15 +57,24 @@ export function parseOptions(argv: readonly string[]): ParsedOptions {
   if (deviceList === undefined) {
     throw new GpioError('USAGE', 'Cannot start without devices: give --device-list');
   }
-  const devices = parseDeviceList(deviceList);
-  if (devices.length !== options.socketCount) {
-    const text = `Cannot serve ${options.socketCount} sockets with ${devices.length} devices: --device-list needs one for each`;
-    throw new GpioError('USAGE', text);
-  }
+  const listed = parseDeviceList(deviceList);
   const names = lineNames === '' ? [] : lineNames.split(':');
-  if (names.length > devices.length) {
-    const text = `Cannot read line names "${lineNames}": ${names.length} devices are named, and there are ${devices.length}`;
+  if (names.length > listed.length) {
+    const text = `Cannot read line names "${lineNames}": they are for ${names.length} devices, and there are ${listed.length}`;
     throw new GpioError('USAGE', text);
   }
-  return { run: { ...options, devices, lineNames: names } };
+  // Simulated lines are as many as anyone wants: one entry will do for all sockets.
+  const [only] = listed;
+  const { socketCount } = options;
+  const shared = listed.length === 1 && only?.kind === 'simulated';
+  if (!shared && listed.length !== socketCount) {
+    const text = `Cannot serve ${socketCount} sockets with ${listed.length} devices: --device-list needs one for each`;
+    throw new GpioError('USAGE', text);
+  }
+  const of = <T>(list: readonly T[], index: number): T | undefined => list[shared ? 0 : index];
+  const devices = Array.from({ length: socketCount }, (_, i) => of(listed, i)).filter(
+    (entry) => entry !== undefined,
+  );
+  const namesOf = devices.map((_, i) => of(names, i) ?? '');
+  return { run: { ...options, devices, lineNames: namesOf } };
 }
