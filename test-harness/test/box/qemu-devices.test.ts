@@ -47,7 +47,9 @@ for (const { qemu, ready, title } of QEMUS) {
     };
 
     beforeAll(async () => {
-      const [i2c, template] = [await start('i2c', BOARD), await start('template')];
+      const i2c = await start('i2c', BOARD);
+      const rng = await start('rng');
+      const template = await start('template');
       const directory = new URL('.', `file://${i2c}`).pathname;
       const gpio = await start('gpio', [
         ...GPIO_LINES,
@@ -61,7 +63,8 @@ for (const { qemu, ready, title } of QEMUS) {
         cpus: 2,
         vhostUser: [
           { kind: 'i2c', ...socketFor('i2c', i2c) },
-          { kind: 'rng', ...socketFor('template', template) },
+          { kind: 'rng', ...socketFor('rng', rng) },
+          { kind: 'rng', socket: template },
           { kind: 'gpio', socket: gpio },
         ],
       });
@@ -79,13 +82,17 @@ for (const { qemu, ready, title } of QEMUS) {
     // Programs start slower in the newest.
     describe('i2c', () => i2cCases(() => guest, qemu === 'installed' ? 1000 : 200));
 
-    describe('entropy of the template', () =>
+    describe.each([
+      ['rng', 0],
+      ['template', 1],
+    ])('entropy of %s', (name, index) =>
       entropyCases(
         () => guest,
-        () => daemon('template'),
-        'template',
-        0,
-      ));
+        () => daemon(name),
+        name,
+        index,
+      ),
+    );
 
     describe('gpio', () => {
       gpioCases(
@@ -133,7 +140,7 @@ for (const { qemu, ready, title } of QEMUS) {
       await expectServed();
     });
 
-    it.skipIf(!listens).each(['i2c', 'template'])(
+    it.skipIf(!listens).each(['i2c', 'rng'])(
       `serves on when the back-end of %s returns${listens ? '' : ' (skipped, unavailable: QEMU 8.2 and later abort)'}`,
       async (name) => {
         const args = name === 'i2c' ? BOARD : [];

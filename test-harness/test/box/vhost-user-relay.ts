@@ -14,8 +14,8 @@ const REQUESTS = new Map(
 );
 /** Request, flags and size of the payload, 4 bytes each. */
 const HEADER_SIZE = 12;
-/** More than what a socket holds. */
-const BUFFER_SIZE = 1 << 20;
+/** More than any message has. */
+const MESSAGE_SIZE = 65_536;
 const RETRY_MS = 20;
 
 /**
@@ -29,7 +29,6 @@ export class VhostUserRelay implements Disposable {
   readonly #poller = new MainPoller();
   readonly #listener: UnixListener | undefined;
   #end = (): void => undefined;
-  #unread = Buffer.alloc(0);
   #closed = false;
 
   /**
@@ -78,9 +77,10 @@ export class VhostUserRelay implements Disposable {
     }
     this.disconnect();
     this.requests.length = 0;
-    this.#unread = Buffer.alloc(0);
     const watches = [
-      this.#pass(front, back, (bytes) => this.#note(bytes)),
+      this.#pass(front, back, (id) => {
+        this.requests.push(REQUESTS.get(id) ?? `request ${id}`);
+      }),
       this.#pass(back, front, () => undefined),
     ];
     this.#end = () => {
@@ -91,24 +91,36 @@ export class VhostUserRelay implements Disposable {
     };
   }
 
-  #pass(from: UnixStream, to: UnixStream, note: (bytes: Uint8Array) => void): Watch {
-    const buffer = new Uint8Array(BUFFER_SIZE);
+  /** Passes on whole messages, as a receive may bring the end of one and the descriptors of the next. */
+  #pass(from: UnixStream, to: UnixStream, note: (request: number) => void): Watch {
+    const message = Buffer.alloc(MESSAGE_SIZE);
+    const fds: Fd[] = [];
+    let filled = 0;
+    const receive = (): boolean => {
+      const end = filled < HEADER_SIZE ? HEADER_SIZE : HEADER_SIZE + message.readUInt32LE(8);
+      if (filled < end) {
+        const received = from.receive(message.subarray(filled, end));
+        if (received === undefined) return true;
+        if (received.bytes === 0) return false;
+        fds.push(...received.fds);
+        filled += received.bytes;
+      }
+      if (filled < HEADER_SIZE || filled < HEADER_SIZE + message.readUInt32LE(8)) return true;
+      note(message.readUInt32LE(0));
+      // Messages are far smaller than what a socket takes.
+      to.send(message.subarray(0, filled), fds);
+      for (const fd of fds.splice(0)) closeFd(fd);
+      filled = 0;
+      return true;
+    };
     return this.#poller.watch(from.fd, { readable: true }, () => {
       try {
-        const received = from.receive(buffer);
-        if (received === undefined) return;
-        const bytes = buffer.subarray(0, received.bytes);
-        if (bytes.length > 0) {
-          note(bytes);
-          // Messages are far smaller than what a socket takes.
-          to.send(bytes, received.fds);
-        }
-        for (const fd of received.fds) closeFd(fd);
-        if (bytes.length > 0) return;
+        if (receive()) return;
       } catch (error) {
         if (!(error instanceof SysError)) throw error;
       }
       // One of the two has ended it.
+      for (const fd of fds.splice(0)) closeFd(fd);
       this.#end();
     });
   }
@@ -124,16 +136,5 @@ export class VhostUserRelay implements Disposable {
       }
     }
     return undefined;
-  }
-
-  #note(bytes: Uint8Array): void {
-    this.#unread = Buffer.concat([this.#unread, bytes]);
-    while (this.#unread.length >= HEADER_SIZE) {
-      const end = HEADER_SIZE + this.#unread.readUInt32LE(8);
-      if (this.#unread.length < end) return;
-      const id = this.#unread.readUInt32LE(0);
-      this.requests.push(REQUESTS.get(id) ?? `request ${id}`);
-      this.#unread = this.#unread.subarray(end);
-    }
   }
 }
