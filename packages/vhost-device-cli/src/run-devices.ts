@@ -185,9 +185,7 @@ class Served {
     const reason = await Promise.race([
       ended,
       this.#failure.happened,
-      ...(supervisor === undefined
-        ? []
-        : [supervisor.supervisorGone.then(() => 'supervisor gone')]),
+      ...(supervisorGone === undefined ? [] : [supervisorGone.then(() => 'supervisor gone')]),
       ...(Array.isArray(first) ? [deserted] : []),
     ]);
     this.#manager.stopping();

@@ -8,7 +8,7 @@ export { bridgeArguments, type DeviceType } from './guest-devices.ts';
 export { bootI2cBox, type I2cBox, OuterDaemon } from './i2c-setup.ts';
 export { nodeArchives } from './node-archives.ts';
 export { DOM0_PACKAGES, DOM0_ROOT, type Payload } from './payload.ts';
-export { QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
+export { QemuGuest, type QemuGuestOptions, type QemuVhostUser } from './qemu-guest.ts';
 export { type SetupOptions, setupBox } from './setup.ts';
 export {
   type BedStatus,
@@ -19,6 +19,7 @@ export {
   lacking,
   type QemuKind,
   qemuNodeStatus,
+  qemuProgram,
   qemuStatus,
   type Readiness,
   vhostDeviceRngPath,

@@ -90,8 +90,12 @@ export class Machine {
     return createWriteStream(path, { flags: 'a' });
   }
 
-  /** Starts QEMU with a console (chardev `console`) added to `args`. */
-  start(program: string, args: readonly string[]): void {
+  /**
+   * Starts QEMU with a console (chardev `console`) added to `args`.
+   *
+   * @param onReboot - what a reboot of the guest does; default `exit`
+   */
+  start(program: string, args: readonly string[], onReboot: 'exit' | 'reset' = 'exit'): void {
     const consoleLog = this.openLog('console.log');
     const qemuLog = this.openLog('qemu.log');
     const argv = [
@@ -99,7 +103,8 @@ export class Machine {
       ...['--pdeathsig', 'KILL', program],
       ...args,
       ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
-      ...['-display', 'none', '-monitor', 'none', '-no-reboot'],
+      ...['-display', 'none', '-monitor', 'none'],
+      ...(onReboot === 'exit' ? ['-no-reboot'] : []),
     ];
     qemuLog.write(`$ setpriv ${argv.join(' ')}\n`);
     const child = spawn('setpriv', argv, { stdio: 'pipe' });

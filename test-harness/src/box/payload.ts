@@ -11,7 +11,9 @@ import { dependencyClosure, type PlacedPackage, readManifest } from './workspace
 /** Packages of the workspace that dom0 gets by default, with their commands. */
 export const DOM0_PACKAGES: readonly string[] = [
   'apps/xen-vhost-master',
+  'packages/vhost-device-gpio',
   'packages/vhost-device-i2c',
+  'packages/vhost-device-rng',
 ];
 
 /** Where the code under test is in dom0. */

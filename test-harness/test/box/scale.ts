@@ -9,6 +9,8 @@ export const SCALE = {
   transfers: soak ? 1000 : 100,
   /** The same, of each of two guests at once. */
   sharedTransfers: soak ? 100 : 20,
+  /** Edges of a GPIO line, none lost. */
+  edges: soak ? 10_000 : 1000,
   /** Guests that come and go. */
   rounds: soak ? 6 : 3,
   /** Kills of a serving process. */

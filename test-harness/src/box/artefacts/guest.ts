@@ -6,9 +6,10 @@ import { run as runCommand } from '../run-command.ts';
 import { scriptInputs, writeRootFileSystem } from './root-file-system.ts';
 import { TRIXIE } from './suites.ts';
 
-const PACKAGES = ['busybox-static', 'i2c-tools', 'libc6', 'libi2c0'];
+const PACKAGES = ['busybox-static', 'gpiod', 'i2c-tools', 'libc6', 'libgpiod3', 'libi2c0'];
 const PROGRAMS = [
   'usr/bin/busybox',
+  ...['detect', 'get', 'info', 'mon', 'set'].map((name) => `usr/bin/gpio${name}`),
   ...['detect', 'dump', 'get', 'set', 'transfer'].map((name) => `usr/sbin/i2c${name}`),
 ];
 const SCRIPTS = {
