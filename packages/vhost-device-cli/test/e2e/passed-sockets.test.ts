@@ -70,6 +70,14 @@ describe('--fd', () => {
   });
 });
 
+it('--queue-workers serves the queues of one device in several threads', async () => {
+  await using daemon = new SupervisedDaemon(['-s', path('s'), '--queue-workers', '2']);
+  await expect.poll(() => daemon.stderr, PATIENCE).toContain('device ready');
+  const threads = [...daemon.stderr.matchAll(/"threadId":(\d+)/g)].map(([, id]) => id);
+  expect(threads).toHaveLength(2);
+  expect(new Set(threads).size).toBe(2);
+});
+
 describe('a service manager', () => {
   const heard = (receiver: UnixDatagram): string[] => {
     const messages: string[] = [];
