@@ -140,7 +140,7 @@ describe('vhost-device-ctl', () => {
       '{"words":["-5","--help"]}\n',
     );
     expect(JSON.parse(ctl(control, 'status').stdout).devices).toHaveLength(2);
-  });
+  }, 60_000);
 
   it('has the exit codes of all programs, and one line on standard error', async () => {
     await daemon();
@@ -161,7 +161,8 @@ describe('vhost-device-ctl', () => {
     });
     expect(ctl('--version')).toMatchObject({ status: 0, stderr: '' });
     expect(ctl('--help').stdout).toContain('<socket>');
-  });
+    // A dozen processes, one after the other, on a machine that has other things to do.
+  }, 120_000);
 
   it('watches until it is told to end', async () => {
     await daemon();
