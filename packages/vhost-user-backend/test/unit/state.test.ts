@@ -191,7 +191,7 @@ describe('The state of a device', () => {
   });
 });
 
-describe('A daemon with a state file', () => {
+describe('A daemon with a state file', { timeout: 60_000 }, () => {
   const sockets = new Sockets();
   const statePath = join(sockets.directory, 'x.state');
   const children: ChildProcess[] = [];
