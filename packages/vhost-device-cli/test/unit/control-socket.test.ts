@@ -13,7 +13,7 @@ const BUTTON = new URL('../fixtures/button-device.mjs', import.meta.url);
 /** For what other processes of a loaded machine have to get done. */
 const SOON = { timeout: 15_000 };
 
-describe('The control socket of a daemon', () => {
+describe('The control socket of a daemon', { timeout: 60_000 }, () => {
   let before: number;
   let sockets: Sockets;
   let daemon: VhostUserDaemon;
