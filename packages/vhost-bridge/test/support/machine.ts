@@ -14,6 +14,10 @@ const SHUFFLE_DAEMON = fileURLToPath(new URL('shuffle-daemon.mjs', import.meta.u
 const require = createRequire(import.meta.url);
 const MANIFEST = require.resolve('@node-vmm/vhost-device-i2c/package.json');
 const DAEMON = join(dirname(MANIFEST), 'dist/main.js');
+const FRAMEWORK = join(
+  dirname(require.resolve('@node-vmm/vhost-user-backend/package.json')),
+  'dist/index.js',
+);
 
 /** An I2C adapter of guest 1, or of another. */
 export function i2cDevice(devid = 0, guest = 1): DeviceDescription {
@@ -100,7 +104,7 @@ export function shuffleGuest(vm: SimulatedVm, device: DeviceDescription): GuestP
 
 /** A device that returns requests in any order. @param losesState - it does not offer INFLIGHT_SHMFD */
 export function shuffleDaemon(path: string, losesState = false): Daemon {
-  return new Daemon(path, [SHUFFLE_DAEMON, path, String(losesState)]);
+  return new Daemon(path, [SHUFFLE_DAEMON, FRAMEWORK, path, String(losesState)]);
 }
 
 /** Simulated machines by guest; the bridge attaches to them. */

@@ -1,8 +1,8 @@
-// Serves a shuffling device: socket path, and whether it loses its state.
+// Serves a shuffling device: built framework, socket path, and whether the device loses its state.
 import process from 'node:process';
-import { VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 
-const [, , socketPath, losesState] = process.argv;
+const [, , framework, socketPath, losesState] = process.argv;
+const { VhostUserDaemon } = await import(framework);
 const daemon = new VhostUserDaemon();
 const module = new URL('shuffle-device.mjs', import.meta.url);
 const options = { losesState: losesState === 'true' };

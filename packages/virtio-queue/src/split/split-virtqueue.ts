@@ -18,7 +18,7 @@ import { SplitBatch } from './split-batch.ts';
 import { CHAIN_COMPLETED, CHAIN_OPEN, SplitChain } from './split-chain.ts';
 import { SplitInflight } from './split-inflight.ts';
 import { AVAIL_RING_WORD, FLAGS_WORD, IDX_WORD, isSplitPosition, SplitRing } from './split-ring.ts';
-import { MALFORMED, NOT_YET, TAKEN } from './take-result.ts';
+import { MALFORMED, NOT_YET, TAKEN, type TakeResult } from './take-result.ts';
 
 /** The device side of a split virtqueue: VIRTIO 1.3 §2.7. */
 export class SplitVirtqueue implements Virtqueue {
@@ -172,7 +172,12 @@ export class SplitVirtqueue implements Virtqueue {
         this.#break('BAD_HEAD', head);
         break;
       }
-      if (!this.#take(head, record)) break;
+      const chain = batch.next();
+      const result = reader.take(chain, head);
+      if (result === TAKEN) {
+        if (record !== undefined) record.taken(head);
+        batch.length++;
+      } else if (!this.#turnDown(chain, result, record)) break;
       next = (next + 1) & 0xffff;
     }
     this.#nextAvail = next;
@@ -302,25 +307,16 @@ export class SplitVirtqueue implements Virtqueue {
     return record;
   }
 
-  /** Reads the chain at `head` into the batch. @returns false when it stays in the ring for now */
-  #take(head: number, record: SplitInflight | undefined): boolean {
-    const batch = this.#batch;
-    const reader = this.#reader;
-    const chain = batch.next();
-    const result = reader.take(chain, head);
-    if (result === TAKEN) {
-      if (record !== undefined) record.taken(head);
-      batch.length++;
-      return true;
-    }
-    reader.undo(chain);
+  /** A chain does not get into the batch. @returns false when it stays in the ring for now */
+  #turnDown(chain: SplitChain, result: TakeResult, record: SplitInflight | undefined): boolean {
+    this.#reader.undo(chain);
     if (result !== MALFORMED) {
       if (result === NOT_YET) this.#park();
       return false;
     }
-    if (record !== undefined) record.taken(head);
+    if (record !== undefined) record.taken(chain.head);
     this.counters.malformedChains++;
-    this.#use(head, 0);
+    this.#use(chain.head, 0);
     return true;
   }
 
@@ -331,18 +327,19 @@ export class SplitVirtqueue implements Virtqueue {
    */
   #resubmit(unfinished: Uint16Array, max: number): boolean {
     const batch = this.#batch;
-    while (this.#resubmitted < unfinished.length) {
-      if (
-        batch.length >= max ||
-        this.#reader.steps <= 0 ||
-        !this.#take(unfinished[this.#resubmitted] as number, undefined)
-      ) {
-        this.#count(batch.length);
-        return false;
-      }
-      this.#resubmitted++;
+    const reader = this.#reader;
+    let going = true;
+    while (going && this.#resubmitted < unfinished.length) {
+      going = batch.length < max && reader.steps > 0;
+      if (!going) break;
+      const chain = batch.next();
+      const result = reader.take(chain, unfinished[this.#resubmitted] as number);
+      if (result === TAKEN) batch.length++;
+      else going = this.#turnDown(chain, result, undefined);
+      if (going) this.#resubmitted++;
     }
-    return true;
+    if (!going) this.#count(batch.length);
+    return going;
   }
 
   #count(taken: number): void {
