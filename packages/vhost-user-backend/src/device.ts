@@ -124,7 +124,10 @@ export interface VhostUserDevice extends Disposable {
   queueStopping?(queue: DeviceQueue, done: () => void): void;
   /** The queue has stopped. To complete chains of it has no effect any more. */
   queueStopped?(queue: number): void;
-  /** Back to the state after power-on: the driver reset the device, or the front-end is gone. */
+  /**
+   * Back to the state after power-on: the driver reset the device, or the front-end is gone. A device that
+   * is closed is not reset: it is disposed of, and its state is for the next process.
+   */
   reset?(): void;
 
   /**

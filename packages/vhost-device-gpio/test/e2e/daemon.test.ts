@@ -168,31 +168,34 @@ describe('vhost-device-gpio', () => {
     expect(await event(bench, 1)).toEqual(VALID);
   });
 
-  it('has its lines as they were after it was killed', async () => {
-    {
+  it.each(['SIGKILL', 'SIGTERM'] as const)(
+    'has its lines as they were after %s',
+    async (signal) => {
+      {
+        await using daemon = await start('s3');
+        await using bench = await connectDevice({ socketPath: daemon.socketPath() });
+        using client = await ControlClient.connect(control());
+        await ask(bench, request(SET_VALUE, 0, 1));
+        await ask(bench, request(SET_DIRECTION, 0, OUT));
+        await ask(bench, request(SET_DIRECTION, 1, IN));
+        await ask(bench, irqType(1, RISING));
+        await client.command(['line', '1', 'pulse']);
+        await client.command(['line', '2', '1']);
+        await daemon.stop(signal);
+      }
       await using daemon = await start('s3');
-      await using bench = await connectDevice({ socketPath: daemon.socketPath() });
       using client = await ControlClient.connect(control());
-      await ask(bench, request(SET_VALUE, 0, 1));
-      await ask(bench, request(SET_DIRECTION, 0, OUT));
-      await ask(bench, request(SET_DIRECTION, 1, IN));
-      await ask(bench, irqType(1, RISING));
-      await client.command(['line', '1', 'pulse']);
-      await client.command(['line', '2', '1']);
-      await daemon.stop('SIGKILL');
-    }
-    await using daemon = await start('s3');
-    using client = await ControlClient.connect(control());
-    expect((await client.command(['state'])).lines).toMatchObject([
-      { direction: 'out', value: 1 },
-      { direction: 'in', value: 0, trigger: 'rising', latched: true },
-      { direction: 'none', value: 1 },
-    ]);
-    await using bench = await connectDevice({ socketPath: daemon.socketPath() });
-    expect(await ask(bench, request(GET_DIRECTION, 0))).toEqual([0, OUT]);
-    expect(await ask(bench, request(GET_VALUE, 0))).toEqual([0, 1]);
-    expect(await event(bench, 1)).toEqual(VALID);
-  });
+      expect((await client.command(['state'])).lines).toMatchObject([
+        { direction: 'out', value: 1 },
+        { direction: 'in', value: 0, trigger: 'rising', latched: true },
+        { direction: 'none', value: 1 },
+      ]);
+      await using bench = await connectDevice({ socketPath: daemon.socketPath() });
+      expect(await ask(bench, request(GET_DIRECTION, 0))).toEqual([0, OUT]);
+      expect(await ask(bench, request(GET_VALUE, 0))).toEqual([0, 1]);
+      expect(await event(bench, 1)).toEqual(VALID);
+    },
+  );
 
   it('says what is wrong with a command line', async () => {
     const { code, stderr } = await DaemonProgram.run(main, [

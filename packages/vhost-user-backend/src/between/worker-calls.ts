@@ -98,7 +98,8 @@ export interface WorkerCalls {
   dispose(params: Nothing): void;
   negotiated(params: { features: bigint }): void;
   /** Stops all rings; then the device is as after power-on. */
-  reset(params: Nothing): void;
+  /** @param params - `closing`: the device is about to be disposed of, and only its rings stop */
+  reset(params: { closing: boolean }): void;
   readConfig(params: { offset: number; length: number }): Uint8Array;
   writeConfig(params: { offset: number; data: Uint8Array }): void;
   /** Has the device do what somebody outside asks for. */

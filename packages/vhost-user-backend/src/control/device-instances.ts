@@ -44,6 +44,7 @@ export class DeviceInstances implements DeviceLink {
   /** How the events of each flow. */
   readonly #flows: Int32Array[] = [];
   #listening = false;
+  #closing = false;
   /** How many instances have let go of a generation of memory, where some have not. */
   readonly #released = new Map<number, number>();
   #stopTimeout: number;
@@ -73,6 +74,11 @@ export class DeviceInstances implements DeviceLink {
     return first;
   }
 
+  /** The device is about to be disposed of: a front-end that goes now resets nothing. */
+  closing(): void {
+    this.#closing = true;
+  }
+
   command(words: readonly string[]): Promise<CommandAnswer> {
     return this.#seat(0).call('command', { words });
   }
@@ -88,7 +94,7 @@ export class DeviceInstances implements DeviceLink {
   }
 
   async reset(): Promise<void> {
-    await this.#each((seat) => this.#patiently(seat, seat.call('reset', {})));
+    await this.#each((seat) => this.#patiently(seat, seat.call('reset', { closing: false })));
   }
 
   readConfig(offset: number, length: number): Promise<Uint8Array> {
@@ -139,7 +145,8 @@ export class DeviceInstances implements DeviceLink {
     // An instance that cannot be asked has failed or is gone, and has let go of everything.
     await Promise.allSettled(
       this.#seats.map(async (seat) => {
-        await this.#patiently(seat, seat.call('reset', {}), GONE_TIMEOUT_MS);
+        const reset = seat.call('reset', { closing: this.#closing });
+        await this.#patiently(seat, reset, GONE_TIMEOUT_MS);
         await seat.call('attachMemory', { generation, mappings: [] });
         await seat.call('useMemory', { generation, moves: [] });
       }),

@@ -188,6 +188,7 @@ export class DeviceLife implements WorkerTenant {
 
   async #end(): Promise<void> {
     const { logger } = this.#options;
+    this.#instances.closing();
     await this.#server?.close();
     try {
       // The worker makes devices between other requests: one that asks for the end must not overtake.

@@ -124,11 +124,12 @@ export class DeviceInstance implements VringOwner {
     this.#code.guard('negotiated', () => this.#device.negotiated?.(features));
   }
 
-  reset(answer: Answer<void>): void {
+  reset(closing: boolean, answer: Answer<void>): void {
     this.#code.checkAlive();
     this.#stop([...this.#rings.values()], answer, () => {
       this.#muted = false;
-      this.#code.guard('reset', () => this.#device.reset?.());
+      // One that is closed keeps what it has of state for the next process.
+      if (!closing) this.#code.guard('reset', () => this.#device.reset?.());
       answer.resolve();
     });
   }

@@ -34,7 +34,7 @@ const QUICK: QuickCalls = {
 
 /** Calls that stop rings: answered when the device has let go of them. */
 const SLOW: SlowCalls = {
-  reset: (instance, _, answer) => instance.reset(answer),
+  reset: (instance, { closing }, answer) => instance.reset(closing, answer),
   stopRing: (instance, { ring }, answer) => instance.stopRing(ring, answer),
   useMemory: (instance, { generation, moves }, answer) =>
     instance.useMemory(generation, moves, answer),
