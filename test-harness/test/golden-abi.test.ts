@@ -15,10 +15,16 @@ const NO_HEADER = /^(VhostUser\w+|u64)$/;
 
 /** Names that come from headers, so that a new constant cannot escape the comparison ... */
 const FROM_HEADERS =
-  /^(XEN|IOREQ_|STATE_IO|HVM_|XS_|DOMID_|__HYPERVISOR_|GUEST_|PRIVCMD_|IOCTL_|VIRTIO_|VIRTQ_|VRING_|VHOST_(?!USER_)|I2C_|E[A-Z0-9]+$|EFD_|EPOLL|F_|MFD_|MAP_|PROT_|MSG_|SCM_|SOL_|O_)/;
+  /^(XEN|IOREQ_|STATE_IO|HVM_|XS_|DOMID_|__HYPERVISOR_|GUEST_|PRIVCMD_|IOCTL_|VIRTIO_|VIRTQ_|VRING_|VHOST_(?!USER_)|I2C_|GPIO_|E[A-Z0-9]+$|EFD_|EPOLL|F_|MFD_|MAP_|PROT_|MSG_|SCM_|SOL_|O_)/;
 
 /** ... except these, which are ours or in no installed header. */
 const OWN = new Set([
+  'GPIO_CONSUMER',
+  'GPIO_EDGE_FALLING',
+  'GPIO_EDGE_RISING',
+  'GPIO_LINES_MAX',
+  'GPIO_QUEUE_SIZE',
+  'GPIO_STATE_LAYOUT',
   'GUEST_ADDRESS_LIMIT',
   'I2C_ADDRESS_MAX',
   'I2C_MESSAGE_MAX',
@@ -31,6 +37,9 @@ const OWN = new Set([
   // Module parameters, private to the driver.
   'PRIVCMD_DM_OP_BUF_MAX_SIZE',
   'PRIVCMD_DM_OP_MAX_NR_BUFS',
+  // Linux calls them otherwise than the specification.
+  'VIRTIO_GPIO_MSG_GET_LINE_NAMES',
+  'VIRTIO_GPIO_MSG_SET_IRQ_TYPE',
   // Newer than the box's Linux.
   'VIRTIO_ID_SPI',
   // Registers that the uapi header does not name.

@@ -148,9 +148,11 @@ export const ABI: readonly AbiGroup[] = [
       'linux/virtio_mmio.h',
       'linux/virtio_config.h',
       'linux/virtio_i2c.h',
+      'linux/virtio_gpio.h',
       'linux/vhost_types.h',
       'linux/i2c.h',
       'linux/i2c-dev.h',
+      'linux/gpio.h',
     ),
     structs: {
       ...plain({
@@ -162,6 +164,11 @@ export const ABI: readonly AbiGroup[] = [
         vring_packed_desc_event: 'off_wrap flags',
         virtio_i2c_out_hdr: 'addr padding flags',
         virtio_i2c_in_hdr: 'status',
+        virtio_gpio_config: 'ngpio gpio_names_size',
+        virtio_gpio_request: 'type gpio value',
+        virtio_gpio_response: 'status value',
+        virtio_gpio_irq_request: 'gpio',
+        virtio_gpio_irq_response: 'status',
         vhost_vring_state: 'index num',
         vhost_vring_addr:
           'index flags desc_user_addr used_user_addr avail_user_addr log_guest_addr',
@@ -169,6 +176,14 @@ export const ABI: readonly AbiGroup[] = [
         i2c_msg: 'addr flags len buf',
         i2c_rdwr_ioctl_data: 'msgs nmsgs',
         i2c_smbus_ioctl_data: 'read_write command size data',
+        gpiochip_info: 'name label lines',
+        gpio_v2_line_values: 'bits mask',
+        gpio_v2_line_attribute: 'id padding flags',
+        gpio_v2_line_config_attribute: 'attr mask',
+        gpio_v2_line_config: 'flags num_attrs padding attrs',
+        gpio_v2_line_request: 'offsets consumer config num_lines event_buffer_size padding fd',
+        gpio_v2_line_info: 'name consumer offset num_attrs flags attrs padding',
+        gpio_v2_line_event: 'timestamp_ns id offset seqno line_seqno padding',
       }),
       i2c_smbus_data: ['union i2c_smbus_data', 'byte word block'],
     },
@@ -178,6 +193,13 @@ export const ABI: readonly AbiGroup[] = [
       VIRTIO_ID_I2C_ADAPTER VIRTIO_ID_CAN VIRTIO_ID_GPIO
       VIRTIO_I2C_F_ZERO_LENGTH_REQUEST VIRTIO_I2C_FLAGS_FAIL_NEXT
       VIRTIO_I2C_FLAGS_M_RD VIRTIO_I2C_MSG_OK VIRTIO_I2C_MSG_ERR
+      VIRTIO_GPIO_F_IRQ VIRTIO_GPIO_MSG_GET_DIRECTION VIRTIO_GPIO_MSG_SET_DIRECTION
+      VIRTIO_GPIO_MSG_GET_VALUE VIRTIO_GPIO_MSG_SET_VALUE VIRTIO_GPIO_STATUS_OK
+      VIRTIO_GPIO_STATUS_ERR VIRTIO_GPIO_DIRECTION_NONE VIRTIO_GPIO_DIRECTION_OUT
+      VIRTIO_GPIO_DIRECTION_IN VIRTIO_GPIO_IRQ_TYPE_NONE VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING
+      VIRTIO_GPIO_IRQ_TYPE_EDGE_FALLING VIRTIO_GPIO_IRQ_TYPE_EDGE_BOTH
+      VIRTIO_GPIO_IRQ_TYPE_LEVEL_HIGH VIRTIO_GPIO_IRQ_TYPE_LEVEL_LOW
+      VIRTIO_GPIO_IRQ_STATUS_INVALID VIRTIO_GPIO_IRQ_STATUS_VALID
       VRING_DESC_F_NEXT VRING_DESC_F_WRITE VRING_DESC_F_INDIRECT VRING_AVAIL_F_NO_INTERRUPT
       VRING_USED_F_NO_NOTIFY VRING_DESC_ALIGN_SIZE VRING_AVAIL_ALIGN_SIZE VRING_USED_ALIGN_SIZE
       VIRTIO_RING_F_INDIRECT_DESC VIRTIO_RING_F_EVENT_IDX VIRTIO_F_VERSION_1
@@ -202,7 +224,14 @@ export const ABI: readonly AbiGroup[] = [
       I2C_FUNC_SMBUS_READ_I2C_BLOCK I2C_FUNC_SMBUS_WRITE_I2C_BLOCK I2C_SMBUS_BLOCK_MAX
       I2C_SMBUS_WRITE I2C_SMBUS_READ I2C_SMBUS_QUICK I2C_SMBUS_BYTE I2C_SMBUS_BYTE_DATA
       I2C_SMBUS_WORD_DATA I2C_SMBUS_PROC_CALL I2C_SMBUS_I2C_BLOCK_DATA
-      I2C_SLAVE I2C_FUNCS I2C_RDWR I2C_SMBUS I2C_RDWR_IOCTL_MAX_MSGS`,
+      I2C_SLAVE I2C_FUNCS I2C_RDWR I2C_SMBUS I2C_RDWR_IOCTL_MAX_MSGS
+      GPIO_MAX_NAME_SIZE GPIO_V2_LINES_MAX GPIO_V2_LINE_NUM_ATTRS_MAX
+      GPIO_V2_LINE_FLAG_USED GPIO_V2_LINE_FLAG_ACTIVE_LOW GPIO_V2_LINE_FLAG_INPUT
+      GPIO_V2_LINE_FLAG_OUTPUT GPIO_V2_LINE_FLAG_EDGE_RISING GPIO_V2_LINE_FLAG_EDGE_FALLING
+      GPIO_V2_LINE_ATTR_ID_FLAGS GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES GPIO_V2_LINE_ATTR_ID_DEBOUNCE
+      GPIO_V2_LINE_EVENT_RISING_EDGE GPIO_V2_LINE_EVENT_FALLING_EDGE
+      GPIO_GET_CHIPINFO_IOCTL GPIO_V2_GET_LINEINFO_IOCTL GPIO_V2_GET_LINE_IOCTL
+      GPIO_V2_LINE_SET_CONFIG_IOCTL GPIO_V2_LINE_GET_VALUES_IOCTL GPIO_V2_LINE_SET_VALUES_IOCTL`,
   },
   {
     name: 'libc',

@@ -8,6 +8,7 @@ import { EVENT_BUFFER_SIZE } from '../../src/linux/gpio-chip-file.ts';
 import { GPIO_CONSUMER, GpioLines } from '../../src/linux/gpio-lines.ts';
 import { LinuxGpioHost } from '../../src/linux/linux-gpio-host.ts';
 import { serveGpioLines } from '../../src/linux/serve-gpio-lines.ts';
+import { SimulatedGpioHost } from '../../src/simulated/simulated-gpio-host.ts';
 import { gpioHostComplianceCases } from '../../src/testing/index.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { hostThread } from '../support/host-thread.ts';
@@ -54,6 +55,26 @@ describe('GpioHost: Linux, on a kernel of ours', () => {
       subject[Symbol.dispose]();
       await expect.poll(() => kernel.open).toBe(0);
       expect(kernel.poller.watched.size).toBe(0);
+    },
+  );
+});
+
+describe('GpioHost: simulated', () => {
+  it.each(gpioHostComplianceCases.map((rule) => [rule.section, rule.name, rule] as const))(
+    '%s: %s',
+    async (_section, _name, { run }) => {
+      using subject = new SimulatedGpioHost(['', '', '', '']);
+      await run({
+        host: subject,
+        pull: (line, level) => {
+          // What drives a line from both sides is refused.
+          subject.getDirection(line, (_error, direction) => {
+            if (direction !== OUT) subject.move(line, level);
+          });
+        },
+        level: (line) => subject.levelOf(line),
+        turn: () => sleep(0),
+      });
     },
   );
 });

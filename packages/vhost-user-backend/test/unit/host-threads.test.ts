@@ -186,6 +186,17 @@ describe('a host thread', () => {
     ).rejects.toMatchObject({ code: 'INVALID_DEVICE' });
   });
 
+  it('closes what a system call opened without a warning of Node', async () => {
+    const device = await bench().addDevice(
+      { key: 'descriptors', module: './descriptor-host.mjs' },
+      { name: 'descriptors', module: HOST },
+    );
+    const { frontEnd, ring } = await guestOf(device);
+    ring.submit([ECHO, 1]);
+    // Nothing, if it was refused.
+    expect(await ring.collect(frontEnd.poller, 1)).toEqual([2]);
+  });
+
   it('that blocks holds up neither the end of its device nor that of the daemon', async () => {
     const device = await add('host', 'a');
     const { ring } = await guestOf(device);

@@ -16,7 +16,9 @@ import {
   serveGpioLines,
 } from '@node-vmm/vhost-device-gpio';
 import { type GpioHostSubject, gpioHostComplianceCases } from '@node-vmm/vhost-device-gpio/testing';
+import { type HostThread, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import { EventFd, EventLoop, silentLogger } from '@node-vmm/vmm-sys-util';
+import { SEEN, SEEN_LENGTH, type SeenOptions } from './gpio-device.ts';
 
 const [label = ''] = process.argv.slice(2);
 const chip = findChip({ name: label });
@@ -48,8 +50,6 @@ function requests(): number {
     }
   }).length;
 }
-
-type HostThread = ConstructorParameters<typeof LinuxGpioHost>[2];
 
 /** What the host asks is done at once and answered at the next turn. */
 function directThread(lines: GpioLines, later: (() => void)[]): HostThread {
@@ -259,6 +259,35 @@ await report('gpio-sim', 'fails for a line that another has, and for that alone'
     assert.deepEqual(direction, [undefined, 1]);
   }),
 );
+await report(
+  'gpio-sim',
+  'tells edges to a device of a daemon, and gives its lines back',
+  async () => {
+    pull(0, 0);
+    const seen = new Int32Array(new SharedArrayBuffer(4 * SEEN_LENGTH));
+    await using daemon = new VhostUserDaemon();
+    const module = new URL('./gpio-device.js', import.meta.url);
+    const options: SeenOptions = { chip, line: 0, seen };
+    await daemon.addDevice({ name: 'gpio', module, socketPath: '/tmp/gpio.sock', options });
+    const settled = async (what: string, condition: () => boolean): Promise<void> => {
+      const end = performance.now() + 60_000;
+      while (!condition()) {
+        assert.ok(performance.now() < end, `not in time: ${what}`);
+        await sleep(1);
+      }
+    };
+    await settled('the line', () => Atomics.load(seen, SEEN.ARMED) === 1);
+    for (let i = 1; i <= 200; i++) {
+      pull(0, i % 2);
+      await settled(`edge ${i}`, () => Atomics.load(seen, SEEN.EDGES) >= i);
+    }
+    assert.equal(Atomics.load(seen, SEEN.EDGES), 200);
+    assert.equal(requests(), 2);
+    await daemon.close();
+    assert.equal(requests(), 1);
+  },
+);
+
 held[Symbol.dispose]();
 other[Symbol.dispose]();
 process.stdout.write('{"done":true}\n');
