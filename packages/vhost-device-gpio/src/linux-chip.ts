@@ -3,10 +3,13 @@ import type { CreateHost, Host } from '@node-vmm/vhost-user-backend';
 import { type ChipIdentity, GpioLines } from './linux/gpio-lines.ts';
 import { serveGpioLines } from './linux/serve-gpio-lines.ts';
 
+/** Options of the thread of a chip. */
+export type LinuxChipOptions = ChipIdentity;
+
 /**
  * Opens the chip, in the thread that its device asks.
  *
  * @throws Node's own error with `code`, {SysError} or {GpioError} when the chip cannot be opened
  */
-export const createHost: CreateHost<ChipIdentity> = (identity): Host =>
+export const createHost: CreateHost<LinuxChipOptions> = (identity): Host =>
   serveGpioLines(new GpioLines(identity));

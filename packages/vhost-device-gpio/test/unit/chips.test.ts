@@ -156,7 +156,7 @@ describe('findHosts', () => {
   it('finds the chip of each socket, and simulated lines', () => {
     expect(hosts('2:s2:expander', 'a', 'b,c')).toEqual([
       { kind: 'linux', number: 2, label: 'twin', names: ['a', '', '', ''] },
-      { kind: 'simulated', names: ['b', 'c'] },
+      { kind: 'simulated', lines: 2, names: ['b', 'c'] },
       { kind: 'linux', number: 10, label: 'expander', names: ['power', ...Array(7).fill('')] },
     ]);
   });
