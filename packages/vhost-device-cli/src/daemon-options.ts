@@ -21,4 +21,8 @@ export interface DaemonOptions {
   /** Threads that serve the devices. */
   readonly workers: number;
   readonly logLevel: LogLevel;
+  /** Socket through which the devices are driven from outside; default none. */
+  readonly controlSocket?: string;
+  /** Directory for what devices keep over a crash: `<stateDir>/<device>.state`; default none. */
+  readonly stateDir?: string;
 }

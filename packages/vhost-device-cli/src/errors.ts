@@ -2,10 +2,11 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * - `USAGE`: the command line makes no sense.
- * - `BAD_DIRECTORY`: there is no directory for the sockets.
+ * - `BAD_DIRECTORY`: there is no directory for the sockets, or for the devices' state.
+ * - `CONTROL_SOCKET`: the control socket cannot be opened.
  * - `NOT_PERMITTED`: the process may not become the user that it is to be.
  */
-export type CliErrorCode = 'USAGE' | 'BAD_DIRECTORY' | 'NOT_PERMITTED';
+export type CliErrorCode = 'USAGE' | 'BAD_DIRECTORY' | 'CONTROL_SOCKET' | 'NOT_PERMITTED';
 
 /** What the error is about. */
 export interface CliErrorContext {

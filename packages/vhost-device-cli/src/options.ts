@@ -83,7 +83,9 @@ export function addDaemonOptions(command: Command): Command {
       new Option('--log-level <level>', 'least severe log lines to write')
         .choices(LOG_LEVELS)
         .default('info'),
-    );
+    )
+    .option('--control-socket <path>', 'socket to drive the devices through (see vhost-device-ctl)')
+    .option('--state-dir <dir>', 'where devices keep what a crash must not lose');
 }
 
 /**
@@ -93,11 +95,13 @@ export function addDaemonOptions(command: Command): Command {
  */
 export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
   const { socketPath, socketCount, socketMode, socketGroup, xenMmap, workers, logLevel } = raw;
-  const { user: runAs, restartFailed, exitOnFailure } = raw;
+  const { user: runAs, restartFailed, exitOnFailure, controlSocket, stateDir } = raw;
   // Not Commander's to require: it would say so before it names an option that does not exist.
   if (socketPath === undefined) {
     throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
   }
+  if (controlSocket === '') throw new CliError('USAGE', 'Cannot use an empty --control-socket');
+  if (stateDir === '') throw new CliError('USAGE', 'Cannot use an empty --state-dir');
   if (socketPath === '') throw new CliError('USAGE', 'Cannot use an empty --socket-path');
   return {
     socketPath,
@@ -110,6 +114,8 @@ export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
     ...(exitOnFailure === undefined ? {} : { exitOnFailure }),
     workers,
     logLevel,
+    ...(controlSocket === undefined ? {} : { controlSocket }),
+    ...(stateDir === undefined ? {} : { stateDir }),
   };
 }
 

@@ -67,6 +67,15 @@ export class Program {
    * @returns the exit code: a reader who has seen enough is content, a full disk is a failure
    */
   print(text: string): number {
+    return this.printOn(text) ?? EXIT_OK;
+  }
+
+  /**
+   * As `print`, with more to follow.
+   *
+   * @returns the exit code when there is nobody to print for any more
+   */
+  printOn(text: string): number | undefined {
     try {
       writeAll(STDOUT, text);
     } catch (error) {
@@ -75,7 +84,7 @@ export class Program {
       this.complain(`Cannot write to standard output: ${code}`);
       return EXIT_FAILURE;
     }
-    return EXIT_OK;
+    return undefined;
   }
 
   /**

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { MapForeign, ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
+import type { StatusReport } from './control/commands.ts';
+import type { OpenControl } from './control/open.ts';
 import type { DaemonOptions } from './daemon-options.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
 import { FatalFailure } from './fatal-failure.ts';
@@ -20,20 +22,20 @@ export interface DaemonSpec {
   /** Module that exports `createDevice`: `deviceModule('./device.js', import.meta.url)`. */
   readonly module: URL;
   /**
-   * For `createDevice`; cloneable, and shown in the first log line. Looks at the host; called when
-   * the sockets have been found to be possible.
+   * For `createDevice` of the n-th device, 0 for the first; cloneable, and shown in the first log line.
+   * Looks at the host; called for each when the sockets have been found to be possible.
    */
-  readonly deviceOptions: () => object;
+  readonly deviceOptions: (index: number) => object;
 }
 
-type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: object };
+type Found = Omit<DaemonSpec, 'deviceOptions'> & { readonly deviceOptions: readonly object[] };
 
 /**
  * Serves until a signal asks for the end or no device is left: each that fails ends alone, unless the
  * options say otherwise.
  *
  * @returns the exit code
- * @throws {CliError} USAGE, BAD_DIRECTORY
+ * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET
  * @throws what `deviceOptions` throws
  */
 export async function runDaemon(program: Program, spec: DaemonSpec): Promise<number> {
@@ -42,12 +44,15 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   // Here and not above: who asks for a version needs none of it.
   const { checkSockets } = await import('./sockets.ts');
   checkSockets(options);
-  const deviceOptions = spec.deviceOptions();
+  (await import('./state-files.ts')).checkStateDirectory(options);
+  const deviceOptions = Array.from({ length: socketCount }, (_, i) => spec.deviceOptions(i));
   let daemon: VhostUserDaemon | undefined;
-  const logger = await program.start({ level: logLevel }, async () => ({
+  const status: StatusReport = async () => ({
     devices: (await daemon?.status({ timeoutMs: STATUS_MS })) ?? [],
-  }));
-  logger.info({ sockets: socketCount, ...deviceOptions }, 'starting');
+  });
+  const logger = await program.start({ level: logLevel }, status);
+  const { shownOptions } = await import('./shown-options.ts');
+  logger.info({ sockets: socketCount, ...shownOptions(deviceOptions) }, 'starting');
   const backend = await import('@node-vmm/vhost-user-backend');
   const mapForeign = await foreignMapping(options);
   const failure = new FatalFailure(options.exitOnFailure === true, () => daemon?.serving ?? 0);
@@ -58,7 +63,9 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
     onDeviceFailed: (_device, error) => failure.add(error),
   });
   try {
-    return await serve(program, daemon, { ...spec, deviceOptions }, logger, failure);
+    using control = await controlOf(options, logger);
+    const serving = (devices: ServedDevice[]): void => control?.serve(devices, status);
+    return await serve(program, daemon, { ...spec, deviceOptions }, logger, failure, serving);
   } finally {
     await daemon.close();
   }
@@ -70,6 +77,7 @@ async function serve(
   spec: Found,
   logger: Logger,
   failure: FatalFailure,
+  serving: (devices: ServedDevice[]) => void,
 ): Promise<number> {
   const { ended } = program.signals;
   const prepared = prepareDevices(program, daemon, spec);
@@ -81,6 +89,7 @@ async function serve(
     const { user } = spec.options;
     if (user !== undefined) (await import('./drop-privileges.ts')).dropPrivileges(user);
     for (const device of first) device.serve();
+    serving(first);
   }
   failure.complete();
   const reason = await Promise.race([ended, failure.happened]);
@@ -91,6 +100,15 @@ async function serve(
   // A supervisor can start us anew; a daemon that looks alive and serves nobody helps nobody.
   program.complain(reason.message);
   return EXIT_FAILURE;
+}
+
+/** Opens what the daemon is driven through. @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET */
+async function controlOf(
+  { controlSocket }: DaemonOptions,
+  logger: Logger,
+): Promise<OpenControl | undefined> {
+  if (controlSocket === undefined) return undefined;
+  return (await import('./control/open.ts')).openControl(controlSocket, logger);
 }
 
 /** Loads what maps memory of Xen domains, where it is wanted: nothing else of Xen is loaded. */
@@ -110,6 +128,7 @@ async function prepareDevices(
   { options, device, module, deviceOptions }: Found,
 ): Promise<ServedDevice[] | undefined> {
   const { socketOf, socketProblem } = await import('./sockets.ts');
+  const { stateOf } = await import('./state-files.ts');
   const devices: ServedDevice[] = [];
   for (let i = 0; i < options.socketCount && !program.signals.ending; i++) {
     const socket = socketOf(options, i);
@@ -117,8 +136,9 @@ async function prepareDevices(
       const prepared = await daemon.prepareDevice({
         name: `${device}${i}`,
         module,
-        options: deviceOptions,
+        options: deviceOptions[i],
         ...socket,
+        ...stateOf(options, `${device}${i}`),
         ...(options.restartFailed === true ? { restart: {} } : {}),
       });
       devices.push(prepared);

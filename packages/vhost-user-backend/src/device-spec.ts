@@ -14,6 +14,12 @@ export interface RestartOptions {
   readonly maxLostWorkers?: number;
 }
 
+/** Who is to own a file: numeric ids, 0..4294967294. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** A device to serve. */
 export interface DeviceSpec {
   /** For logs and errors. */
@@ -43,4 +49,15 @@ export interface DeviceSpec {
    * in the backlog meanwhile. Default: a device that has failed stays so, and its socket is removed.
    */
   readonly restart?: RestartOptions;
+  /**
+   * File for `DeviceContext.state`, in a directory that exists; made with mode 0600 where there is none,
+   * locked for as long as the device exists, and kept after its end. Default: the device has no state
+   * that outlives it.
+   */
+  readonly statePath?: string;
+  /**
+   * Whose the state file is to be, for a process that will start as that user the next time. Default:
+   * as it is, or the process's.
+   */
+  readonly stateOwner?: FileOwner;
 }

@@ -17,6 +17,17 @@ export interface DeviceQueue {
   flush(): void;
 }
 
+/** Memory of a device that outlives its process: see `DeviceContext.state`. */
+export interface DeviceState {
+  /**
+   * A shared mapping of a file: what is stored here is there after a SIGKILL at any moment, in the order
+   * of the stores. Valid until the device has been disposed of; begins at a multiple of 64 bytes.
+   */
+  readonly bytes: Uint8Array;
+  /** True when nothing of before was there: the bytes are zeros. */
+  readonly fresh: boolean;
+}
+
 /** What the framework lends to a device, or to one of its instances. */
 export interface DeviceContext {
   readonly logger: Logger;
@@ -44,6 +55,27 @@ export interface DeviceContext {
    * @throws {DataCloneError} when the options are not cloneable
    */
   hostThread(options: HostThreadOptions): HostThread;
+  /**
+   * Memory that outlives the process, in the file that `DeviceSpec.statePath` names. With the same
+   * layout and size as before it is as the device left it; else it is zeros, so let zeros mean the
+   * state after power-on. The same memory at each call, so that both may be asked for once.
+   *
+   * @param layout - what the bytes mean, a short name with a version: `gpio-1`; 1..64 ASCII characters
+   * @param size - bytes, 1..1048576
+   * @returns undefined where no file was given, and in instances other than 0
+   * @throws {RangeError} for another layout or size than those above
+   * @throws Node's own error with `code` when the file cannot be written: ENOSPC ...
+   */
+  state(layout: string, size: number): DeviceState | undefined;
+  /**
+   * Tells who watches the device from outside: `ServedDevice.onEvent`, `watch` of a control socket.
+   * Never waits, and is next to nothing where nobody watches. Events that are not taken in time are
+   * dropped, and the next one tells as `lost` how many.
+   *
+   * @param event - a plain object of JSON, up to 64 KiB of text; `device` and `lost` are not its names
+   * @throws {TypeError} when it is none
+   */
+  emit(event: object): void;
 }
 
 /**
@@ -94,6 +126,22 @@ export interface VhostUserDevice extends Disposable {
   queueStopped?(queue: number): void;
   /** Back to the state after power-on: the driver reset the device, or the front-end is gone. */
   reset?(): void;
+
+  /**
+   * A command from outside, in words: `['line', '3', 'pulse']`. It comes to instance 0, between two
+   * batches. Whoever may send commands is trusted as the daemon's user is; what they say is not.
+   *
+   * @returns a plain object of JSON, up to 1 MiB of text: the answer; undefined for one that says
+   * no more than that it is done
+   * @throws {DeviceCommandError} for what cannot be done, which is an answer, too. What else it throws
+   * is the device's failure
+   */
+  command?(words: readonly string[]): object | undefined;
+  /**
+   * True when what a front-end relies on is lost with the process, as where there is no `state`: such a
+   * device cannot go on with requests that a predecessor had begun.
+   */
+  readonly losesState?: boolean;
 }
 
 /**

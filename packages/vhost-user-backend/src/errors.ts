@@ -12,6 +12,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `INVALID_REQUEST`: a request that is wrong by itself (index, size, descriptor)
  * - `INVALID_STATE`: a request that is wrong now (not negotiated, ring not configured)
  * - `RING_FAULT`: what the guest chose for a ring cannot be; that ring alone is not served
+ * - `STATE_FILE`: a device's state file cannot be had: another process has it, or it is no file of ours
  * - `INVALID_MEMORY`: a memory region that cannot be mapped, or an address outside all of them
  */
 export type VhostUserBackendErrorCode =
@@ -25,6 +26,7 @@ export type VhostUserBackendErrorCode =
   | 'INVALID_REQUEST'
   | 'INVALID_STATE'
   | 'RING_FAULT'
+  | 'STATE_FILE'
   | 'INVALID_MEMORY';
 
 /** Names and numbers that go with an error. */
@@ -32,6 +34,7 @@ export interface VhostUserBackendErrorContext {
   readonly device?: string;
   readonly ring?: number;
   readonly request?: string;
+  readonly path?: string;
 }
 
 /** An error of the daemon framework: `code` says which. */
@@ -40,4 +43,24 @@ export class VhostUserBackendError extends CodedError<
   VhostUserBackendErrorContext
 > {
   static override readonly brand = '@node-vmm/vhost-user-backend/VhostUserBackendError';
+}
+
+/**
+ * Why a device does not do what it was asked for from outside:
+ * - `USAGE`: the words make no sense to it; the message says what does
+ * - `REFUSED`: they do, but it cannot be done, now or at all
+ */
+export type DeviceCommandErrorCode = 'USAGE' | 'REFUSED';
+
+/** The device, where that is known. */
+export interface DeviceCommandErrorContext {
+  readonly device?: string;
+}
+
+/** What a device answers a command with that it does not do: see `VhostUserDevice.command`. */
+export class DeviceCommandError extends CodedError<
+  DeviceCommandErrorCode,
+  DeviceCommandErrorContext
+> {
+  static override readonly brand = '@node-vmm/vhost-user-backend/DeviceCommandError';
 }

@@ -8,6 +8,7 @@
 export * from './device-status.ts';
 export * from './device-types.ts';
 export * from './feature-bits.ts';
+export * from './gpio.ts';
 export * from './i2c.ts';
 export * from './mmio.ts';
 export * from './reserved-feature-bits.ts';

@@ -1,12 +1,10 @@
 import { constants, openSync } from 'node:fs';
 import { asFd, type Fd } from './brand.ts';
 import { EAGAIN } from './errno.ts';
+import { SysError } from './errors.ts';
 import { closeFd } from './fd.ts';
-import { check, errno, retry, sys } from './libc.ts';
+import { tryLockFile } from './file-lock.ts';
 
-/** sys/file.h. */
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 const PAUSE_MS = 5;
 
 /**
@@ -33,9 +31,10 @@ export class DirectoryLock implements Disposable {
     try {
       const clock = new Int32Array(new SharedArrayBuffer(4));
       for (let waited = 0; ; waited += PAUSE_MS) {
-        const result = retry(() => sys.flock(fd, LOCK_EX | LOCK_NB));
-        if (result >= 0) return new DirectoryLock(fd);
-        if (errno() !== EAGAIN || waited >= patience) check(result, 'flock', path);
+        if (tryLockFile(fd, path)) return new DirectoryLock(fd);
+        if (waited >= patience) {
+          throw new SysError({ syscall: 'flock', errno: EAGAIN, subject: path });
+        }
         Atomics.wait(clock, 0, 0, PAUSE_MS);
       }
     } catch (error) {

@@ -15,6 +15,7 @@ export * from './event-loop.ts';
 export * from './eventfd.ts';
 export * from './exit-now.ts';
 export * from './fd.ts';
+export * from './file-lock.ts';
 export * from './int.ts';
 export * from './interrupt-timer.ts';
 export * from './ioctl.ts';

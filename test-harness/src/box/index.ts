@@ -6,6 +6,7 @@ export { Dom0Process } from './dom0-process.ts';
 export { BoxError, type BoxErrorCode } from './errors.ts';
 export { bridgeArguments, type DeviceType } from './guest-devices.ts';
 export { bootI2cBox, type I2cBox, OuterDaemon } from './i2c-setup.ts';
+export { nodeArchives } from './node-archives.ts';
 export { DOM0_PACKAGES, DOM0_ROOT, type Payload } from './payload.ts';
 export { QemuGuest, type QemuGuestOptions } from './qemu-guest.ts';
 export { type SetupOptions, setupBox } from './setup.ts';
@@ -17,6 +18,7 @@ export {
   findBed,
   lacking,
   type QemuKind,
+  qemuNodeStatus,
   qemuStatus,
   type Readiness,
   vhostDeviceRngPath,

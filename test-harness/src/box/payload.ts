@@ -42,12 +42,17 @@ function addCommands(archive: CpioWriter, { manifest, path }: PlacedPackage): vo
 }
 
 /**
- * Adds the agent, the code under test with its dependencies and commands, and other files.
+ * Adds the harness's programs, and packages with their dependencies and commands.
  *
- * @returns names of the workspace packages that were left out because they are not built
+ * @param directories - of workspace packages, which are built
+ * @param node - Node.js and koffi's native code for the architecture
  * @throws {BoxError} `MISSING_ARTEFACT` when the harness itself is not built
  */
-export function writePayload(archive: CpioWriter, bed: Bed, payload: Payload): string[] {
+export function writePackages(
+  archive: CpioWriter,
+  directories: readonly string[],
+  { architecture, node }: Pick<Bed, 'architecture' | 'node'>,
+): void {
   const agent = join(HARNESS_ROOT, 'dist/box/agent');
   if (!existsSync(join(agent, 'dom0-agent.js'))) {
     throw new BoxError(
@@ -57,17 +62,26 @@ export function writePayload(archive: CpioWriter, bed: Bed, payload: Payload): s
   }
   archive.file(`${DOM0_ROOT}/package.json`, '{ "private": true, "type": "module" }\n');
   archive.copy(`${DOM0_ROOT}/box`, agent, (path) => path === '' || path.endsWith('.js'));
-
-  const { packages = DOM0_PACKAGES, files = {} } = payload;
-  const built = packages.filter(isBuilt);
-  for (const item of dependencyClosure(built.map((name) => join(WORKSPACE_ROOT, name)))) {
+  for (const item of dependencyClosure(directories.map((name) => join(WORKSPACE_ROOT, name)))) {
     archive.copy(`${DOM0_ROOT}/${item.path}`, item.directory, (path) => !UNUSED.test(path));
     addCommands(archive, item);
     if (item.manifest.name === 'koffi') {
-      const native = KOFFI_NATIVE[bed.architecture];
-      archive.copy(`${DOM0_ROOT}/node_modules/@koromix/${native}`, artefactFile(bed.node, native));
+      const native = KOFFI_NATIVE[architecture];
+      archive.copy(`${DOM0_ROOT}/node_modules/@koromix/${native}`, artefactFile(node, native));
     }
   }
+}
+
+/**
+ * Adds the agent, the code under test with its dependencies and commands, and other files.
+ *
+ * @returns names of the workspace packages that were left out because they are not built
+ * @throws {BoxError} `MISSING_ARTEFACT` when the harness itself is not built
+ */
+export function writePayload(archive: CpioWriter, bed: Bed, payload: Payload): string[] {
+  const { packages = DOM0_PACKAGES, files = {} } = payload;
+  const built = packages.filter(isBuilt);
+  writePackages(archive, built, bed);
   for (const [path, source] of Object.entries(files)) archive.copy(path, source);
   return packages
     .filter((name) => !isBuilt(name))

@@ -3,6 +3,7 @@ import type { Artefact } from './artefact.ts';
 import {
   ABI_HEADERS,
   DEVICE_MODELS,
+  GUEST_NODE,
   NEWEST_QEMU,
   vhostDeviceRng,
   vhostDeviceScmi,
@@ -34,6 +35,7 @@ export interface SetupOptions {
 const OTHERS: readonly Artefact[] = [
   ...Object.values(ABI_HEADERS),
   ...Object.values(DEVICE_MODELS),
+  GUEST_NODE,
   NEWEST_QEMU,
   vhostDeviceRng,
   vhostDeviceScmi,

@@ -1,5 +1,5 @@
 import { type Artefact, artefactFile, isBuilt } from './artefact.ts';
-import { GUESTS, KERNELS, NEWEST_QEMU, vhostDeviceRng } from './artefacts/index.ts';
+import { GUEST_NODE, GUESTS, KERNELS, NEWEST_QEMU, vhostDeviceRng } from './artefacts/index.ts';
 import { artefactsOf, type Bed, type BedFeature, isNewer } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { BoxError } from './errors.ts';
@@ -71,6 +71,11 @@ export type QemuKind = 'installed' | 'newest';
 export function qemuStatus(kind: QemuKind = 'installed'): Readiness {
   const artefacts = [KERNELS.x86_64, GUESTS.x86_64];
   return readiness(kind === 'newest' ? [...artefacts, NEWEST_QEMU] : artefacts, qemuProgram(kind));
+}
+
+/** Whether such a guest can have Node.js, in this machine's QEMU: see `nodeArchives`. */
+export function qemuNodeStatus(): Readiness {
+  return readiness([KERNELS.x86_64, GUESTS.x86_64, GUEST_NODE], qemuProgram('installed'));
 }
 
 /** The program of a QEMU, a path or a name in the search path. */

@@ -28,6 +28,7 @@ export const DEVICE_CALLS = [
   'reset',
   'config',
   'writeConfig',
+  'command',
   'queueStopping',
   'queueStopped',
   'a callback of its poller',

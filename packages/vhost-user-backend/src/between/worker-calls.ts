@@ -1,9 +1,10 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { RegionMapping } from '@node-vmm/vm-memory';
 import type { LogLevel } from '@node-vmm/vmm-sys-util';
-import type { VhostUserBackendErrorCode } from '../errors.ts';
+import type { DeviceCommandErrorCode, VhostUserBackendErrorCode } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
 import type { ConnectHost, HostErrorRecord } from './host-protocol.ts';
+import type { StateMemory } from './state-memory.ts';
 
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
 // numbers whose owner is the main thread, which closes one only after the worker has let go of it.
@@ -68,6 +69,11 @@ export interface StoppedRing {
 /** Where a ring's descriptor tells: the driver kicked, chains are used, the ring is broken. */
 export type RingFdKind = 'kick' | 'call' | 'err';
 
+/** What a device says to a command: JSON, nothing, or why not. */
+export type CommandAnswer =
+  | { readonly text: string | undefined }
+  | { readonly refusal: { readonly code: DeviceCommandErrorCode; readonly message: string } };
+
 /**
  * The calls that the main thread makes of a device's instance in a worker, by name: what each takes and
  * what it is answered with. The worker answers between two batches, so that each finds the rings at
@@ -84,6 +90,10 @@ export interface WorkerCalls {
     instances: number;
     /** From the first instance's description, undefined for the first. */
     shared: SharedArrayBuffer | undefined;
+    /** Of this instance: see `EVENT_FLOW`. */
+    events: Int32Array;
+    /** For the first instance, where there is a file. */
+    state: StateMemory | undefined;
   }): DeviceDescription;
   dispose(params: Nothing): void;
   negotiated(params: { features: bigint }): void;
@@ -91,6 +101,8 @@ export interface WorkerCalls {
   reset(params: Nothing): void;
   readConfig(params: { offset: number; length: number }): Uint8Array;
   writeConfig(params: { offset: number; data: Uint8Array }): void;
+  /** Has the device do what somebody outside asks for. */
+  command(params: { words: readonly string[] }): CommandAnswer;
   /** Makes memory visible that `useMemory` or `dropMemory` follows for: all of it that can fail. */
   attachMemory(params: { generation: number; mappings: readonly RegionMapping[] }): void;
   /** Puts attached memory in place of the old. Results in the rings that had to stop. */
@@ -138,6 +150,8 @@ export type InstanceEvent =
   | { readonly type: 'notifyStalled' }
   /** Nobody looks at the memory of a generation any more. */
   | { readonly type: 'memoryReleased'; readonly generation: number }
+  /** For those who listen from outside: JSON. */
+  | { readonly type: 'emitted'; readonly text: string }
   | { readonly type: 'failed'; readonly error: ErrorRecord };
 
 /** What a worker sends: answers to calls, events of instances, log lines. */

@@ -1,5 +1,8 @@
 import type { RegionMapping } from '@node-vmm/vm-memory';
+import { countEvent, createEventFlow, EVENT_FLOW } from '../between/event-flow.ts';
+import type { StateMemory } from '../between/state-memory.ts';
 import type {
+  CommandAnswer,
   DeviceDescription,
   RingConfig,
   RingFdKind,
@@ -25,6 +28,8 @@ export interface DeviceInstancesOptions {
   readonly pool: WorkerPool;
   /** Milliseconds that a device has to let go of a ring. */
   readonly stopTimeout: number;
+  /** The file of the device's state. */
+  readonly state: StateMemory | undefined;
   /** Told what the device, or a worker, says. */
   readonly tenant: WorkerTenant;
 }
@@ -36,6 +41,9 @@ export interface DeviceInstancesOptions {
 export class DeviceInstances implements DeviceLink {
   readonly #options: DeviceInstancesOptions;
   readonly #seats: WorkerSeat[] = [];
+  /** How the events of each flow. */
+  readonly #flows: Int32Array[] = [];
+  #listening = false;
   /** How many instances have let go of a generation of memory, where some have not. */
   readonly #released = new Map<number, number>();
   #stopTimeout: number;
@@ -63,6 +71,16 @@ export class DeviceInstances implements DeviceLink {
       if (!sameDevice(first, next)) throw notAlike(spec.name, i);
     }
     return first;
+  }
+
+  command(words: readonly string[]): Promise<CommandAnswer> {
+    return this.#seat(0).call('command', { words });
+  }
+
+  /** Somebody outside wants to hear events, or nobody any more. */
+  listen(on: boolean): void {
+    this.#listening = on;
+    for (const flow of this.#flows) Atomics.store(flow, EVENT_FLOW.LISTENING, on ? 1 : 0);
   }
 
   async negotiated(features: bigint): Promise<void> {
@@ -159,16 +177,27 @@ export class DeviceInstances implements DeviceLink {
     shared: SharedArrayBuffer | undefined,
   ): Promise<DeviceDescription> {
     const { name, module, options } = this.#options.spec;
-    const params = { name, module: module.href, options, instance, instances, shared };
-    return this.#seat(instance).call('make', params);
+    const state = instance === 0 ? this.#options.state : undefined;
+    const events = this.#flows[instance] as Int32Array;
+    return this.#seat(instance).call('make', {
+      ...{ name, module: module.href, options, instance, instances, shared },
+      ...{ events, state },
+    });
   }
 
   #takeSeat(): void {
     const { pool, tenant } = this.#options;
+    const flow = createEventFlow();
+    this.#flows.push(flow);
+    this.listen(this.#listening);
     const own: WorkerTenant = {
       name: tenant.name,
       configChanged: () => tenant.configChanged(),
       memoryReleased: (generation) => this.#onReleased(generation),
+      emitted: (text) => {
+        countEvent(flow, text, -1);
+        tenant.emitted(text);
+      },
       notifyStalled: () => tenant.notifyStalled(),
       waits: (call) => tenant.waits(call),
       failed: (record) => tenant.failed(record),

@@ -1,6 +1,7 @@
 import type { Logger, Poller, UnixListener } from '@node-vmm/vmm-sys-util';
 import type { DeviceCall } from '../between/pulse.ts';
-import type { DeviceDescription, ErrorRecord } from '../between/worker-calls.ts';
+import type { StateMemory } from '../between/state-memory.ts';
+import type { CommandAnswer, DeviceDescription, ErrorRecord } from '../between/worker-calls.ts';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
@@ -19,12 +20,16 @@ export interface DeviceLifeOptions {
   readonly mapForeign: MapForeign | undefined;
   /** Milliseconds that the device has to let go of a ring. */
   readonly stopTimeout: number;
+  /** The file of the device's state. */
+  readonly state: StateMemory | undefined;
   /**
    * The device failed after it was made.
    *
    * @param guilty - by its own doing, as far as one can tell
    */
   onFailed(error: VhostUserBackendError, guilty: boolean): void;
+  /** The device tells those who listen outside: JSON. */
+  onEvent(text: string): void;
   /** A worker thread ended by its doing, in whatever part of its life. */
   onWorkerLost(): void;
 }
@@ -45,8 +50,8 @@ export class DeviceLife implements WorkerTenant {
   /** @throws {SysError} EMFILE ... when it takes a new thread and there can be none */
   constructor(options: DeviceLifeOptions) {
     this.#options = options;
-    const { spec, pool, stopTimeout } = options;
-    this.#instances = new DeviceInstances({ spec, pool, stopTimeout, tenant: this });
+    const { spec, pool, stopTimeout, state } = options;
+    this.#instances = new DeviceInstances({ spec, pool, stopTimeout, state, tenant: this });
   }
 
   get name(): string {
@@ -108,6 +113,16 @@ export class DeviceLife implements WorkerTenant {
     return this.#instances.counters();
   }
 
+  /** @throws {VhostUserBackendError} when the device has failed or is gone */
+  command(words: readonly string[]): Promise<CommandAnswer> {
+    return this.#instances.command(words);
+  }
+
+  /** Somebody wants to hear the device's events, or nobody any more. */
+  listen(on: boolean): void {
+    this.#instances.listen(on);
+  }
+
   /** Waits for no request of the device's any more. */
   hurry(): void {
     this.#instances.hurry();
@@ -128,6 +143,10 @@ export class DeviceLife implements WorkerTenant {
 
   memoryReleased(generation: number): void {
     this.#server?.memoryReleased(generation);
+  }
+
+  emitted(text: string): void {
+    this.#options.onEvent(text);
   }
 
   notifyStalled(): void {

@@ -67,6 +67,8 @@ export class HostThreadControl {
       workerData: data,
       execArgv: FROM_SOURCE ? [] : execArgv,
       resourceLimits: RESOURCE_LIMITS,
+      // Descriptors are closed by their owners: Node would warn of those that a system call gave.
+      trackUnmanagedFds: false,
     });
     this.#worker = worker;
     let cause: unknown;

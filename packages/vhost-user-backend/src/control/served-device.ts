@@ -2,9 +2,12 @@ import { errorMessage, type Logger, type Poller, type UnixListener } from '@node
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, RingCounters, StatusOptions } from '../status.ts';
+import { checkWords, DeviceCommands } from './device-commands.ts';
+import { DeviceEvents } from './device-events.ts';
 import { DeviceLife } from './device-life.ts';
 import type { MapForeign } from './map-region.ts';
 import { RestartSchedule } from './restart-schedule.ts';
+import { StateFile } from './state-file.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 /** What a served device needs of its daemon. */
@@ -29,6 +32,9 @@ export class ServedDevice {
   readonly #schedule: RestartSchedule | undefined;
   /** Lives whose end is not complete. */
   readonly #ending = new Map<DeviceLife, Promise<void>>();
+  readonly #commands: DeviceCommands;
+  readonly #events = new DeviceEvents((on) => this.#life?.listen(on));
+  #state: StateFile | undefined;
   #listener: UnixListener | undefined;
   #life: DeviceLife | undefined;
   /** When it began to be served, while it is. */
@@ -48,6 +54,7 @@ export class ServedDevice {
     this.name = name;
     this.socketPath = socketPath;
     this.#options = options;
+    this.#commands = new DeviceCommands(name);
     this.#logger = options.logger.child({ device: name });
     this.#schedule = restart === undefined ? undefined : new RestartSchedule(restart);
   }
@@ -65,6 +72,7 @@ export class ServedDevice {
   /** @internal Makes the device in its workers. `listener` becomes the device's. */
   async prepare(listener: UnixListener): Promise<void> {
     this.#listener = listener;
+    this.#state = StateFile.of(this.#options.spec);
     await this.#make();
   }
 
@@ -93,6 +101,36 @@ export class ServedDevice {
     };
   }
 
+  /**
+   * Has the device do what somebody outside asks for, in words: `['line', '3', 'pulse']`.
+   *
+   * @returns its answer, a plain object of JSON; undefined when it has nothing to say
+   * @throws {DeviceCommandError} USAGE, REFUSED: the device's own refusal
+   * @throws {VhostUserBackendError} UNSUPPORTED when it knows no commands; DEVICE_FAILED, also while it is
+   * made again; DEVICE_HANGS, WORKER_FAILED, CLOSED
+   * @throws {TypeError} when `words` is no array of one or more strings
+   */
+  async command(words: readonly string[]): Promise<unknown> {
+    checkWords(words);
+    const life = this.#life;
+    if (this.#closing !== undefined) throw notAsked(this.name, 'CLOSED', 'it has been closed');
+    if (this.#failure !== undefined || life === undefined) {
+      const why = this.#restarting ? 'it has failed and is made again; ask later' : 'it has failed';
+      throw notAsked(this.name, 'DEVICE_FAILED', why);
+    }
+    return this.#commands.wait(life.command(words));
+  }
+
+  /**
+   * Calls back for each event that the device tells, on the main thread, also when it has been made again.
+   * What is dropped because nobody took it in time is counted: the next event has `lost`.
+   *
+   * @returns closes
+   */
+  onEvent(listener: (event: object) => void): Disposable {
+    return this.#events.add(listener);
+  }
+
   /** Stops serving the device and disposes of it. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -113,10 +151,13 @@ export class ServedDevice {
       logger: this.#logger,
       mapForeign,
       stopTimeout,
+      state: this.#state?.memory,
+      onEvent: (text) => this.#events.tell(text),
       onFailed: (error, guilty) => this.#fail(error, guilty),
       onWorkerLost: () => this.#schedule?.workerLost(),
     });
     this.#life = life;
+    life.listen(this.#events.listening);
     await life.make();
     this.#since = performance.now();
     if (this.#serving && this.#listener !== undefined) life.serve(this.#listener);
@@ -132,6 +173,7 @@ export class ServedDevice {
     this.#since = undefined;
     const delay = guilty ? this.#schedule?.next(served) : this.#schedule && 0;
     this.#failure = error;
+    this.#commands.gone(error);
     this.#restarting = delay !== undefined;
     this.#logger.error(
       { err: error, ...(delay === undefined ? {} : { restartMs: delay }) },
@@ -185,12 +227,14 @@ export class ServedDevice {
 
   async #close(): Promise<void> {
     this.#stopWaiting();
+    this.#commands.gone(notAsked(this.name, 'CLOSED', 'it is being closed'));
     void this.#endLife();
     this.#listener?.close();
     await this.#restart;
     // A life that has begun meanwhile.
     void this.#endLife();
     await Promise.all(this.#ending.values());
+    this.#state?.close();
     this.#options.onClosed(this);
   }
 }
@@ -212,6 +256,14 @@ async function countersOf(
   } finally {
     clearTimeout(timer);
   }
+}
+
+function notAsked(
+  device: string,
+  code: 'CLOSED' | 'DEVICE_FAILED',
+  why: string,
+): VhostUserBackendError {
+  return new VhostUserBackendError(code, `Cannot ask device ${device}: ${why}`, { device });
 }
 
 function notMade(device: string, error: unknown): VhostUserBackendError {

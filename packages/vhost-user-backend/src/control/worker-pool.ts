@@ -13,6 +13,8 @@ export interface WorkerTenant {
   readonly name: string;
   configChanged(): void;
   memoryReleased(generation: number): void;
+  /** It tells those who listen outside: JSON. */
+  emitted(text: string): void;
   /** Its front-end's eventfd blocked the worker. */
   notifyStalled(): void;
   /** Its code has been waiting for long. */
@@ -191,6 +193,7 @@ export class WorkerPool {
     if (event.type === 'failed') tenant.failed(event.error);
     else if (event.type === 'configChanged') tenant.configChanged();
     else if (event.type === 'memoryReleased') tenant.memoryReleased(event.generation);
+    else if (event.type === 'emitted') tenant.emitted(event.text);
     else {
       this.#alertUntil = performance.now() + ALERT_MS;
       tenant.notifyStalled();

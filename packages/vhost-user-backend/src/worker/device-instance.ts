@@ -8,7 +8,9 @@ import {
   type Watch,
 } from '@node-vmm/vmm-sys-util';
 import type { HostErrorRecord } from '../between/host-protocol.ts';
+import type { StateMemory } from '../between/state-memory.ts';
 import type {
+  CommandAnswer,
   DeviceDescription,
   InstanceEvent,
   RingConfig,
@@ -21,9 +23,12 @@ import { VhostUserBackendError } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
 import type { Answer } from './answer.ts';
 import { DeviceCode } from './device-code.ts';
+import { runCommand } from './device-command.ts';
 import { describeDevice } from './device-description.ts';
+import { EventOutlet } from './event-outlet.ts';
 import type { HostLinksEnvironment } from './host-links.ts';
 import { InstanceMemory } from './instance-memory.ts';
+import { InstanceState } from './instance-state.ts';
 import { noCounters } from './ring-counters.ts';
 import { RingStops } from './ring-stops.ts';
 import { Vring, type VringOwner } from './vring.ts';
@@ -36,6 +41,9 @@ export interface DeviceInstanceOptions {
   readonly instance: number;
   readonly instances: number;
   readonly shared: SharedArrayBuffer | undefined;
+  /** See `EVENT_FLOW`. */
+  readonly events: Int32Array;
+  readonly state: StateMemory | undefined;
   readonly logger: Logger;
   readonly loop: EventLoop;
   readonly pulse: WorkerPulse;
@@ -67,6 +75,8 @@ export class DeviceInstance implements VringOwner {
     this.#options = own;
     const { name, logger, instance, instances, shared } = own;
     const code = new DeviceCode({ ...own, onFailed: (error) => this.#onFailed(error) });
+    const state = new InstanceState(own.state);
+    const events = new EventOutlet(own.events, (text) => own.say({ type: 'emitted', text }));
     const context: DeviceContext = {
       logger,
       poller: code.poller,
@@ -75,6 +85,8 @@ export class DeviceInstance implements VringOwner {
       shared,
       configChanged: () => own.say({ type: 'configChanged' }),
       hostThread: (host) => code.hosts.open(host),
+      state: (layout, size) => state.get(layout, size),
+      emit: (event) => events.emit(event),
     };
     let device: VhostUserDevice | undefined;
     try {
@@ -128,6 +140,10 @@ export class DeviceInstance implements VringOwner {
 
   writeConfig(offset: number, data: Uint8Array): void {
     this.#code.guard('writeConfig', () => this.#device.writeConfig?.(offset, data));
+  }
+
+  command(words: readonly string[]): CommandAnswer {
+    return runCommand(this.#options.name, this.#device, this.#code, words);
   }
 
   /**

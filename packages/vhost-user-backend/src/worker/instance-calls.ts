@@ -21,6 +21,7 @@ const QUICK: QuickCalls = {
   negotiated: (instance, { features }) => instance.negotiated(features),
   readConfig: (instance, { offset, length }) => instance.readConfig(offset, length),
   writeConfig: (instance, { offset, data }) => instance.writeConfig(offset, data),
+  command: (instance, { words }) => instance.command(words),
   attachMemory: (instance, { generation, mappings }) => instance.attachMemory(generation, mappings),
   dropMemory: (instance, { generation }) => instance.dropMemory(generation),
   startRing: (instance, { ring, config }) => instance.startRing(ring, config),

@@ -136,7 +136,7 @@ export class WorkerLoop {
   }
 
   #create({ seat, params }: WorkerRequest<'make'>, create: unknown): DeviceInstance {
-    const { name, module, options, instance, instances, shared } = params;
+    const { name, module, options, instance, instances, shared, events, state } = params;
     if (typeof create !== 'function') {
       const text = `Cannot serve device ${name}: ${module} exports no function createDevice`;
       throw new VhostUserBackendError('INVALID_DEVICE', text, { device: name });
@@ -148,6 +148,8 @@ export class WorkerLoop {
       instance,
       instances,
       shared,
+      events,
+      state,
       logger: rateLimited(new PortLogger(this.#port, { device: name })),
       loop: this.#loop,
       pulse: this.#pulse,

@@ -23,7 +23,9 @@ it('a device whose end is asked for before it is made is disposed of all the sam
     logger,
     mapForeign: undefined,
     stopTimeout: 1000,
+    state: undefined,
     onFailed: () => undefined,
+    onEvent: () => undefined,
     onWorkerLost: () => undefined,
   });
   const started = life.make();

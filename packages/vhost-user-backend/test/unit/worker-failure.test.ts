@@ -1,5 +1,6 @@
 import { ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
+import { createEventFlow } from '../../src/between/event-flow.ts';
 import { WorkerThread } from '../../src/control/worker-thread.ts';
 import { VhostUserBackendError, VhostUserDaemon } from '../../src/index.ts';
 import {
@@ -59,7 +60,8 @@ it('a thread that is being ended refuses only when it has ended: memory is unmap
   const told = (what: string) => () => void order.push(what);
   void thread.ended.then(told('ended'));
   const one = { instance: 0, instances: 1, shared: undefined };
-  const params = { ...one, name: 'loops', module, options };
+  const outside = { events: createEventFlow(), state: undefined };
+  const params = { ...one, ...outside, name: 'loops', module, options };
   const made = thread.call(3, 'make', params).catch(told('not made'));
   await until(() => thread.running === 3);
   thread.terminate(new VhostUserBackendError('DEVICE_HANGS', 'it loops'));

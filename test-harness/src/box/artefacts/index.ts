@@ -2,6 +2,7 @@ export { ABI_HEADERS } from './abi-headers.ts';
 export { DEVICE_MODELS } from './device-model.ts';
 export { DOM0, debianTools, dom0RootFileSystem, type ToolsOrigin } from './dom0.ts';
 export { GUESTS } from './guest.ts';
+export { GUEST_NODE } from './guest-node.ts';
 export { hvmBoot } from './hvm-boot.ts';
 export { KERNELS } from './kernel.ts';
 export { KOFFI_NATIVE, NPM_NODE } from './npm-node.ts';
