@@ -42,17 +42,19 @@ export class DaemonProcess {
   }
 }
 
-/** rust-vmm's `vhost-device-rng`, when it is on this machine. */
-export function findRustRng(): string | undefined {
-  const given = process.env['VHOST_DEVICE_RNG'];
+/**
+ * A daemon of rust-vmm's, when it is on this machine: what its variable names (`VHOST_DEVICE_RNG`), or
+ * what the box has built.
+ *
+ * @param name - `vhost-device-rng`
+ */
+export function findRustDaemon(name: string): string | undefined {
+  const given = process.env[name.toUpperCase().replaceAll('-', '_')];
   if (given !== undefined && given !== '') return given;
   const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'node-vmm');
   if (!existsSync(cache)) return undefined;
   return readdirSync(cache)
-    .filter((entry) => entry.startsWith('vhost-device-rng-'))
-    .flatMap((entry) => [
-      join(cache, entry, 'bin', 'vhost-device-rng'),
-      join(cache, entry, 'vhost-device-rng'),
-    ])
+    .filter((entry) => entry.startsWith(`${name}-`))
+    .flatMap((entry) => [join(cache, entry, 'bin', name), join(cache, entry, name)])
     .find((path) => existsSync(path));
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { DaemonProcess, findRustRng } from './daemon-process.ts';
+import { DaemonProcess, findRustDaemon } from './daemon-process.ts';
 import type { Measured, Scenario } from './entropy-load.ts';
 import { type Placement, placed, placements } from './placement.ts';
 import { formatNumber, formatRatio, printTable, spread } from './stats.ts';
@@ -34,7 +34,7 @@ interface Contestant {
 function contestants(): Contestant[] {
   const main = new URL('./main.js', import.meta.resolve('@node-vmm/vhost-device-rng'));
   const ours = { name: 'node-vmm', command: [process.execPath, fileURLToPath(main)] };
-  const rust = findRustRng();
+  const rust = findRustDaemon('vhost-device-rng');
   if (rust !== undefined) return [ours, { name: 'rust-vmm', command: [rust] }];
   console.log(
     '  vhost-device-rng is not here, so there is no ratio. To get it:\n' +

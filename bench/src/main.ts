@@ -2,6 +2,7 @@
 import { box } from './box.ts';
 import { entropy } from './entropy.ts';
 import { eventfd } from './eventfd.ts';
+import { gpio } from './gpio.ts';
 import { packageBench } from './package-bench.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
@@ -10,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,
+  gpio,
   box,
 };
 
