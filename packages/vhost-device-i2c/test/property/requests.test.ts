@@ -45,7 +45,15 @@ const request = fc
     return { readable, writable: read ? n + 1 : 1 };
   });
 
-const batches = fc.array(fc.array(request, { maxLength: 60 }), { minLength: 1, maxLength: 4 });
+/** Linked to the next, and right: groups about as long as the limit. */
+const linked = fc
+  .constantFrom(0x50 << 1, 0x50f2)
+  .map((a) => ({ readable: header(a, VIRTIO_I2C_FLAGS_FAIL_NEXT), writable: 1 }));
+const batch = fc.oneof(
+  { weight: 3, arbitrary: fc.array(request, { maxLength: 60 }) },
+  { weight: 1, arbitrary: fc.array(linked, { minLength: 38, maxLength: 46 }) },
+);
+const batches = fc.array(batch, { minLength: 1, maxLength: 4 });
 const rules = fc.record({ splitGroups: fc.boolean(), allowNoZeroLength: fc.boolean() });
 
 /** More of them for a long run; each has up to 240 requests. */
@@ -77,67 +85,78 @@ class LaterBus implements I2cHost {
 }
 
 describe('any sequence of requests', () => {
-  it('throws nothing, answers each once and in order, and fails all of a group after a failure', () => {
-    const stop = EventFd.create();
-    const loop = new EventLoop(stop);
-    fc.assert(
-      fc.property(batches, fc.boolean(), rules, fc.boolean(), (plan, slow, allowed, negotiated) => {
-        const board = [
-          { chip: '24c02', address: 0x50 },
-          { chip: 'ds1338', address: 0x68 },
-          { chip: 'tmp105', address: 0xa150 },
-        ];
-        const host = slow ? new LaterBus(makeBoard(board, loop)) : makeBoard(board, loop);
-        const context = {
-          logger: silentLogger,
-          poller: loop,
-          emit: (event: object) => {
-            if (JSON.stringify(event).length > 16_384) throw new Error('an event without bounds');
-          },
-        };
-        const attachments = [{ host, addresses: [0x50, 0x68, 0xa150] }];
-        const device = new I2cDevice(attachments, context, allowed);
-        device.negotiated(negotiated ? device.features : 0n);
-        const queue = new FakeQueue();
-        const all: FakeChain[] = [];
-        for (const shapes of plan) {
-          const chains = shapes.map(({ readable, writable }) => rawChain(readable, writable));
-          all.push(...chains);
-          const batch = batchOf(chains);
-          device.process(queue, batch);
-          batch.end();
-          // Some of it between two batches.
-          if (host instanceof LaterBus) host.land();
-        }
-        // A group still open ends with an untagged request.
-        const last = rawChain(header(0x50 << 1, 0), 1);
-        const end = batchOf([last]);
-        device.process(queue, end);
-        end.end();
-        all.push(last);
-        if (host instanceof LaterBus) while (host.land());
-        device[Symbol.dispose]();
+  it(
+    'throws nothing, answers each once and in order, and fails all of a group after a failure',
+    () => {
+      const stop = EventFd.create();
+      const loop = new EventLoop(stop);
+      fc.assert(
+        fc.property(
+          batches,
+          fc.boolean(),
+          rules,
+          fc.boolean(),
+          (plan, slow, allowed, negotiated) => {
+            const board = [
+              { chip: '24c02', address: 0x50 },
+              { chip: 'ds1338', address: 0x68 },
+              { chip: 'tmp105', address: 0xa150 },
+            ];
+            const host = slow ? new LaterBus(makeBoard(board, loop)) : makeBoard(board, loop);
+            const context = {
+              logger: silentLogger,
+              poller: loop,
+              emit: (event: object) => {
+                if (JSON.stringify(event).length > 16_384)
+                  throw new Error('an event without bounds');
+              },
+            };
+            const attachments = [{ host, addresses: [0x50, 0x68, 0xa150] }];
+            const device = new I2cDevice(attachments, context, allowed);
+            device.negotiated(negotiated ? device.features : 0n);
+            const queue = new FakeQueue();
+            const all: FakeChain[] = [];
+            for (const shapes of plan) {
+              const chains = shapes.map(({ readable, writable }) => rawChain(readable, writable));
+              all.push(...chains);
+              const part = batchOf(chains);
+              device.process(queue, part);
+              part.end();
+              // Some of it between two batches.
+              if (host instanceof LaterBus) host.land();
+            }
+            // A group still open ends with an untagged request.
+            const last = rawChain(header(0x50 << 1, 0), 1);
+            const end = batchOf([last]);
+            device.process(queue, end);
+            end.end();
+            all.push(last);
+            if (host instanceof LaterBus) while (host.land());
+            device[Symbol.dispose]();
 
-        expect(queue.completions.map(({ head }) => head)).toEqual(all.map(({ head }) => head));
-        expect(device.counters.requests).toBe(all.length);
-        let failed = false;
-        let errors = 0;
-        for (const chain of all) {
-          const status = statusOf(chain);
-          if (status !== VIRTIO_I2C_MSG_OK) errors++;
-          if (status !== undefined)
-            expect([VIRTIO_I2C_MSG_OK, VIRTIO_I2C_MSG_ERR]).toContain(status);
-          if (failed) expect(status).not.toBe(VIRTIO_I2C_MSG_OK);
-          const tagged =
-            chain.readable.length >= 8 &&
-            ((chain.readable[4] ?? 0) & VIRTIO_I2C_FLAGS_FAIL_NEXT) !== 0;
-          failed = tagged && (failed || status !== VIRTIO_I2C_MSG_OK);
-        }
-        expect(device.counters.errors).toBe(errors);
-      }),
-      { numRuns: RUNS },
-    );
-    loop.close();
-    stop.close();
-  });
+            expect(queue.completions.map(({ head }) => head)).toEqual(all.map(({ head }) => head));
+            expect(device.counters.requests).toBe(all.length);
+            let failed = false;
+            let errors = 0;
+            for (const chain of all) {
+              const status = statusOf(chain);
+              if (status !== VIRTIO_I2C_MSG_OK) errors++;
+              if (status !== undefined)
+                expect([VIRTIO_I2C_MSG_OK, VIRTIO_I2C_MSG_ERR]).toContain(status);
+              if (failed) expect(status).not.toBe(VIRTIO_I2C_MSG_OK);
+              const tagged =
+                chain.readable.length >= 8 &&
+                ((chain.readable[4] ?? 0) & VIRTIO_I2C_FLAGS_FAIL_NEXT) !== 0;
+              failed = tagged && (failed || status !== VIRTIO_I2C_MSG_OK);
+            }
+            expect(device.counters.errors).toBe(errors);
+          },
+        ),
+        { numRuns: RUNS },
+      );
+      loop.close();
+      stop.close();
+    },
+    60_000 + RUNS * 200,
+  );
 });
