@@ -136,11 +136,17 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
 
   it('serves an I2C adapter, lines of a GPIO chip and entropy to one guest', async () => {
     const sim = await gpioSim(box, ['button', 'led']);
-    start('i2c', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
-    start('gpio', `vhost-device-gpio -s /run/vhost/gpio.sock -c 1 -l ${sim.chip}`);
-    start('rng', 'vhost-device-rng -s /run/vhost/rng.sock -c 1');
     const devices = ['i2c', 'gpio', 'rng'] as const;
+    // One after the other: an emulated processor starts one program in the time of one.
     await bridgeFor({ trio: devices });
+    for (const [name, options] of [
+      ['i2c', i2c.chips('0x50')],
+      ['gpio', `-l ${sim.chip}`],
+      ['rng', ''],
+    ] as const) {
+      const daemon = start(name, `vhost-device-${name} -s /run/vhost/${name}.sock -c 1 ${options}`);
+      await daemon.waitFor(/device ready/);
+    }
     const domain = await box.createDomain({ name: 'trio', devices });
 
     // One after the other, while the others are there.
