@@ -61,6 +61,7 @@ for (const { qemu, ready, title } of QEMUS) {
         name: `qemu-devices-${qemu}`,
         qemu,
         cpus: 2,
+        timeoutMs: 120_000,
         vhostUser: [
           { kind: 'i2c', ...socketFor('i2c', i2c) },
           { kind: 'rng', ...socketFor('rng', rng) },
@@ -135,7 +136,7 @@ for (const { qemu, ready, title } of QEMUS) {
         '(while :; do head -c 4096 /dev/hwrng; i2cget -y 0 0x50 0x10; gpioget button; done) >/dev/null 2>&1 &',
       );
       await guest.sh('sleep 1');
-      await guest.reboot();
+      await guest.reboot(120_000);
       expect(await guest.sh('cut -d. -f1 /proc/uptime')).toMatch(/^\d{1,2}\n$/);
       await expectServed();
     });

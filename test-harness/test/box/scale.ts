@@ -1,7 +1,7 @@
 import { type Bed, boxStatus } from '../../src/box/index.ts';
 
 /** True in `npm run box:soak`. */
-const soak = process.env['NODE_VMM_SOAK'] === '1';
+export const soak: boolean = process.env['NODE_VMM_SOAK'] === '1';
 
 /** How often loops go round: a core in CI, long in `npm run box:soak`. */
 export const SCALE = {
@@ -24,7 +24,8 @@ const ready: readonly Bed[] = boxStatus()
 const newest = (architecture: Bed['architecture']): Bed | undefined =>
   ready.filter((bed) => bed.architecture === architecture).at(-1);
 
-const LATER = ' (skipped, unavailable: not in the core set, see npm run box:soak)';
+/** End of a test's title that runs in `npm run box:soak` only. */
+export const LATER = ' (skipped, unavailable: not in the core set, see npm run box:soak)';
 
 /**
  * Why a test that is no part of the core set is left out on a bed; empty when it is not. CI has such
