@@ -60,7 +60,7 @@ export interface DeviceContext {
    * layout and size as before it is as the device left it; else it is zeros, so let zeros mean the
    * state after power-on. The same memory at each call, so that both may be asked for once.
    *
-   * @param layout - what the bytes mean, a short name with a version: `gpio-1`; 1..64 ASCII characters
+   * @param layout - what the bytes mean, a short name with a version: `gpio-1`; 1..64 ASCII characters, no blanks
    * @param size - bytes, 1..1048576
    * @returns undefined where no file was given, and in instances other than 0
    * @throws {RangeError} for another layout or size than those above

@@ -12,6 +12,9 @@ const DAEMON = fileURLToPath(new URL('../fixtures/button-daemon.mjs', import.met
 const CTL = fileURLToPath(new URL('../../dist/ctl-main.js', import.meta.url));
 const ROOT = geteuid?.() === 0;
 
+/** Processes of a loaded machine take their time. */
+const PATIENT = { timeout: 60_000 };
+
 let directory: string;
 let control: string;
 let stateDir: string;
@@ -41,7 +44,7 @@ async function daemon(...args: string[]): Promise<FixtureProcess> {
   return process;
 }
 
-describe('A daemon with a control socket and a directory for state', () => {
+describe('A daemon with a control socket and a directory for state', PATIENT, () => {
   it('is driven, keeps its state over SIGKILL, and removes its socket at its end', async () => {
     const first = await daemon();
     {
@@ -124,7 +127,7 @@ describe('A daemon with a control socket and a directory for state', () => {
   });
 });
 
-describe('vhost-device-ctl', () => {
+describe('vhost-device-ctl', PATIENT, () => {
   const ctl = (...args: string[]) => {
     const { status, stdout, stderr } = spawnSync(execPath, [CTL, ...args], { encoding: 'utf8' });
     return { status, stdout, stderr };
@@ -161,7 +164,8 @@ describe('vhost-device-ctl', () => {
     });
     expect(ctl('--version')).toMatchObject({ status: 0, stderr: '' });
     expect(ctl('--help').stdout).toContain('<socket>');
-  });
+    // A dozen processes, one after the other, on a machine that has other things to do.
+  }, 120_000);
 
   it('watches until it is told to end', async () => {
     await daemon();

@@ -13,7 +13,7 @@ const BUTTON = new URL('../fixtures/button-device.mjs', import.meta.url);
 /** For what other processes of a loaded machine have to get done. */
 const SOON = { timeout: 15_000 };
 
-describe('The control socket of a daemon', () => {
+describe('The control socket of a daemon', { timeout: 60_000 }, () => {
   let before: number;
   let sockets: Sockets;
   let daemon: VhostUserDaemon;
@@ -153,6 +153,7 @@ describe('The control socket of a daemon', () => {
     await second?.command(['press']);
     const next = async (watch: AsyncIterable<unknown>): Promise<unknown> => {
       for await (const event of watch) return event;
+      return undefined;
     };
     expect(await next(one)).toEqual({
       device: 'button1',

@@ -130,7 +130,8 @@ export class ServedDevice {
 
   /**
    * Calls back for each event that the device tells, on the main thread, also when it has been made again.
-   * What is dropped because nobody took it in time is counted: the next event has `lost`.
+   * What is dropped because nobody took it in time is counted: the next event has `lost`. What the
+   * listener throws is an uncaught exception.
    *
    * @returns closes
    */

@@ -1,3 +1,4 @@
+import { commandCases } from './compliance/commands.ts';
 import { configSpaceCases } from './compliance/config-space.ts';
 import { connectionCases } from './compliance/connections.ts';
 import { featureCases } from './compliance/features.ts';
@@ -29,6 +30,7 @@ export const deviceComplianceCases: readonly DeviceCase[] = [
   ...memoryCases,
   ...messageCases,
   ...hostileRingCases,
+  ...commandCases,
 ];
 
 /** What every program of a daemon does that is made with vhost-device-cli, likewise. */

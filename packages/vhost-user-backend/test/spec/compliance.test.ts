@@ -2,7 +2,12 @@
 import { deepEqual } from 'node:assert/strict';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ServedDevice, VhostUserDaemon } from '../../src/index.ts';
-import { type DeviceProfile, deviceComplianceCases, Sockets } from '../../src/testing/index.ts';
+import {
+  type DeviceProfile,
+  type DeviceSubject,
+  deviceComplianceCases,
+  Sockets,
+} from '../../src/testing/index.ts';
 import { OfferingRelay } from '../support/offering-relay.ts';
 
 const FLAWED = new URL('../fixtures/flawed-device.mjs', import.meta.url);
@@ -32,6 +37,11 @@ async function serve(flaw: string): Promise<string> {
   return socketPath;
 }
 
+function commanded(socketPath: string): DeviceSubject {
+  const command = (words: readonly string[]): Promise<unknown> => device.command(words);
+  return { ...profile, socketPath, pid: process.pid, command, commandWords: ['byte'] };
+}
+
 async function end(): Promise<void> {
   await daemon.close();
   sockets.close();
@@ -45,8 +55,14 @@ describe('A device that keeps the rules', () => {
   afterAll(end);
 
   it.each(deviceComplianceCases)('$section: $name', async ({ run }) => {
-    await run({ ...profile, socketPath, pid: process.pid });
+    await run(commanded(socketPath));
     expect(device.failure).toBeUndefined();
+  });
+
+  it('need not have commands', async () => {
+    for (const { run } of deviceComplianceCases.filter(({ section }) => section === 'Commands')) {
+      await run({ ...profile, socketPath, pid: process.pid });
+    }
   });
 });
 
@@ -59,6 +75,8 @@ describe('A device that breaks one', () => {
     ['config', 'is read as a whole and in parts', /0 !== 8/],
     ['content', 'requests of any content and shape', /./],
     ['leak', 'front-ends that come and go one after', /descriptors open, \d+ before/],
+    ['command', 'words that make no sense', /^no-such-command: /],
+    ['argument', 'commands of any words', /^byte .*: /],
     ['holds', 'GET_VRING_BASE stops a ring', /taken and not returned/],
   ])('%s: %s ... says so', async (flaw, name, reason) => {
     const found = deviceComplianceCases.filter((one) => one.name.includes(name));
@@ -66,9 +84,7 @@ describe('A device that breaks one', () => {
     const socketPath = await serve(flaw);
     const { probe } = profile;
     const subject = {
-      ...profile,
-      socketPath,
-      pid: process.pid,
+      ...commanded(socketPath),
       probe: { ...probe, queue: flaw === 'queues' ? 0 : 1, check: () => undefined },
     };
     await expect(found[0]?.run(subject)).rejects.toThrow(reason);

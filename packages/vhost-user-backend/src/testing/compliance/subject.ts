@@ -31,6 +31,13 @@ export interface DeviceSubject extends DeviceProfile {
   readonly socketPath: string;
   /** Process that serves it; its open descriptors are counted. */
   readonly pid: number;
+  /**
+   * Says words to the device from outside: `ServedDevice.command`, or `ControlClient.command` of
+   * vhost-device-cli. Default: there is no way to.
+   */
+  command?(words: readonly string[]): Promise<unknown>;
+  /** Words that are in the device's commands; the suite says them in any order. */
+  readonly commandWords?: readonly string[];
 }
 
 /** A daemon's program: what a case of the suite for programs works on. */
