@@ -2,12 +2,12 @@
 // bits. For an I2C device:
 //
 //   vhost-device-i2c --socket-path /tmp/i2c.sock --simulate &
-//   node examples/dist/device-features.js /tmp/i2c.sock0 I2C
+//   node examples/dist/device-features.js /tmp/i2c.sock I2C
 import { VhostUserFrontend } from '@node-vmm/vhost-user-master';
 import * as bindings from '@node-vmm/virtio-bindings';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 
-const [path = '/tmp/i2c.sock0', device = 'I2C'] = process.argv.slice(2);
+const [path = '/tmp/i2c.sock', device = 'I2C'] = process.argv.slice(2);
 
 // `VIRTIO_F_*` and `VIRTIO_RING_F_*` are every device's, `VIRTIO_I2C_F_*` those of one type.
 const ours = new RegExp(`^VIRTIO_(RING_|${device}_)?F_`);

@@ -45,7 +45,7 @@ function createCommand(): Command {
     )
     .option(
       '--spawn <name=command>',
-      'start this back-end for each device of a type, with\n--socket-path appended; repeatable',
+      'start this back-end for each device of a type, with\n--socket-path and --socket-count 1 appended; repeatable',
       collect,
       [],
     )

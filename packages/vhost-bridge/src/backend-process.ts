@@ -16,7 +16,7 @@ export class Backend {
 
   /**
    * @param command - for a shell
-   * @param base - for `--socket-path`
+   * @param base - for `--socket-path`; the back-end is to listen on `<base>0`
    */
   constructor(command: string, base: string, logger: Logger) {
     this.#command = command;
@@ -40,7 +40,8 @@ export class Backend {
   #start(): void {
     const command = this.#command;
     // `exec` makes the back-end itself our child, so that signals reach it and not a shell.
-    const child = spawn('/bin/sh', ['-c', `exec ${command} --socket-path "$1"`, 'sh', this.#base], {
+    const run = `exec ${command} --socket-path "$1" --socket-count 1`;
+    const child = spawn('/bin/sh', ['-c', run, 'sh', this.#base], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     this.#child = child;

@@ -16,8 +16,8 @@ export interface BackendStatus {
 
 /**
  * Starts a back-end of our own for each device and starts it again when it dies. The command gets
- * `--socket-path BASE` appended and is expected to listen on `BASE0`, as rust-vmm's daemons and ours
- * do.
+ * `--socket-path BASE --socket-count 1` appended and is expected to listen on `BASE0`, as rust-vmm's
+ * daemons and ours do.
  */
 export class SpawnedBackends implements SocketProvider {
   readonly #commands: ReadonlyMap<string, string>;

@@ -3,10 +3,18 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 /**
  * - `USAGE`: the command line makes no sense.
  * - `BAD_DIRECTORY`: there is no directory for the sockets, or for the devices' state.
+ * - `BAD_ENVIRONMENT`: what the service manager says in the environment makes no sense.
+ * - `SOCKET_COUNT`: there are not as many sockets as devices.
  * - `CONTROL_SOCKET`: the control socket cannot be opened.
  * - `NOT_PERMITTED`: the process may not become the user that it is to be.
  */
-export type CliErrorCode = 'USAGE' | 'BAD_DIRECTORY' | 'CONTROL_SOCKET' | 'NOT_PERMITTED';
+export type CliErrorCode =
+  | 'USAGE'
+  | 'BAD_DIRECTORY'
+  | 'BAD_ENVIRONMENT'
+  | 'SOCKET_COUNT'
+  | 'CONTROL_SOCKET'
+  | 'NOT_PERMITTED';
 
 /** What the error is about. */
 export interface CliErrorContext {

@@ -14,5 +14,6 @@ export * from './log-levels.ts';
 export * from './program.ts';
 export type { LoggerOptions, ProgramLogger } from './program-logger.ts';
 export * from './run-daemon.ts';
+export { type DaemonDevice, type DevicesSpec, runDevices } from './run-devices.ts';
 export * from './run-program.ts';
 export * from './signals.ts';

@@ -1,23 +1,42 @@
 // What a command line needs before anything else of the program is loaded: Commander and no more.
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { DaemonOptions } from './daemon-options.ts';
+import type { DaemonOptions, PassedSocket, SocketOptions } from './daemon-options.ts';
 import { findUser, type User } from './drop-privileges.ts';
 import { CliError } from './errors.ts';
 import { findGroup } from './group.ts';
 import { LOG_LEVELS } from './log-levels.ts';
+import { passedSockets } from './service-environment.ts';
 
 /** Most sockets of one daemon: each is a guest with its own device. */
 export const SOCKET_COUNT_MAX = 256;
 const WORKERS_MAX = 64;
 const MODE_MAX = 0o777;
+/** Those below are standard input, output and error. */
+const FIRST_FD = 3;
+const FD_MAX = 1 << 20;
 
 /** What reading the command line came to: options, or text to print on standard output. */
 export type ParsedCommand<T> = { readonly options: T } | { readonly print: string };
 
-/** Options of `addDaemonOptions` as Commander gives them: the socket path may be missing. */
-export type RawDaemonOptions = Partial<Pick<DaemonOptions, 'socketPath'>> &
-  Omit<DaemonOptions, 'socketPath' | 'xenMmap'> & { readonly xenMmap?: 'auto' | 'on' | 'off' };
+/** Options of `addDaemonOptions` as Commander gives them. */
+export type RawDaemonOptions = Omit<
+  DaemonOptions,
+  'socketCount' | 'numberedSockets' | 'passedSockets' | 'workers' | 'xenMmap'
+> & {
+  readonly socketCount?: number;
+  readonly fd?: number;
+  readonly workers?: number;
+  readonly xenMmap?: 'auto' | 'on' | 'off';
+};
+
+/** What management software asks a back-end for: `@VHostUserBackendCapabilities` of QEMU's vhost-user.json. */
+export interface Capabilities {
+  /** Kind of device, as the schema names it: `rng`. */
+  readonly type: string;
+  /** Options of this kind of device that the schema has names for. */
+  readonly features: readonly string[];
+}
 
 /** The version of a package. @param manifest - URL of its package.json */
 export function packageVersion(manifest: URL): string {
@@ -55,11 +74,31 @@ function user(text: string): User {
   return found;
 }
 
-/** Adds what every daemon has: sockets, who may use them, threads, log. */
-export function addDaemonOptions(command: Command): Command {
+function descriptor(text: string): number {
+  const fd = Number(text);
+  if (!/^[0-9]+$/.test(text) || fd < FIRST_FD || fd > FD_MAX) {
+    throw new InvalidArgumentError(`Expected a descriptor of ${FIRST_FD} or more.`);
+  }
+  return fd;
+}
+
+/**
+ * Adds what every daemon has: sockets, who may use them, threads, log.
+ *
+ * @param command - named as the program is: `vhost-device-rng`
+ * @param capabilities - what `--print-capabilities` prints; default the type that the name ends in, and no
+ * features
+ */
+export function addDaemonOptions(command: Command, capabilities?: Capabilities): Command {
+  const type = command.name().replace(/^vhost-device-/, '');
   return command
-    .option('-s, --socket-path <path>', 'sockets are <path>0, <path>1, ...')
-    .option('-c, --socket-count <n>', 'number of guests (sockets)', count(SOCKET_COUNT_MAX), 1)
+    .option('-s, --socket-path <path>', 'the socket; with --socket-count <path>0, <path>1, ...')
+    .option('-c, --socket-count <n>', 'number of guests (sockets)', count(SOCKET_COUNT_MAX))
+    .addOption(
+      new Option('--fd <n>', 'socket that is open already: it listens, or is connected')
+        .argParser(descriptor)
+        .conflicts(['socketPath', 'socketCount', 'socketMode', 'socketGroup']),
+    )
     .option('--socket-mode <octal>', 'permissions of the sockets (default: by umask)', mode)
     .option('--socket-group <name|gid>', 'group that owns the sockets', group)
     .option('--user <name|uid>', 'become this user once sockets and devices are open', user)
@@ -78,34 +117,53 @@ export function addDaemonOptions(command: Command): Command {
         'end with the first device that fails (default: with the last)',
       ).conflicts('restartFailed'),
     )
-    .option('--workers <n>', 'threads that serve the guests', count(WORKERS_MAX), 1)
+    .option(
+      '--workers <n>',
+      'threads that serve the guests (default: 1, or as --queue-workers)',
+      count(WORKERS_MAX),
+    )
+    .option(
+      '--queue-workers <n>',
+      'most threads that serve the queues of one guest (default: 1)',
+      count(WORKERS_MAX),
+    )
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write')
         .choices(LOG_LEVELS)
         .default('info'),
     )
     .option('--control-socket <path>', 'socket to drive the devices through (see vhost-device-ctl)')
-    .option('--state-dir <dir>', 'where devices keep what a crash must not lose');
+    .option('--state-dir <dir>', 'where devices keep what a crash must not lose')
+    .addOption(
+      new Option('--print-capabilities', 'print what the back-end is, as JSON, and end').preset(
+        `${JSON.stringify(capabilities ?? { type, features: [] })}\n`,
+      ),
+    );
 }
 
 /**
- * Takes the daemon's own options out of all of them.
+ * Takes the daemon's own options out of all of them. Where no socket is named it is the service manager
+ * that passes them.
  *
- * @throws {CliError} USAGE without a socket path
+ * @throws {CliError} USAGE without a socket, BAD_ENVIRONMENT
  */
-export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
-  const { socketPath, socketCount, socketMode, socketGroup, xenMmap, workers, logLevel } = raw;
+export function daemonOptions(
+  raw: RawDaemonOptions,
+  env: NodeJS.ProcessEnv = process.env,
+): DaemonOptions {
+  const { socketMode, socketGroup, xenMmap, queueWorkers, logLevel } = raw;
   const { user: runAs, restartFailed, exitOnFailure, controlSocket, stateDir } = raw;
-  // Not Commander's to require: it would say so before it names an option that does not exist.
-  if (socketPath === undefined) {
-    throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
+  const { workers = queueWorkers ?? 1 } = raw;
+  if ((queueWorkers ?? 1) > workers) {
+    throw new CliError(
+      'USAGE',
+      `Cannot use ${queueWorkers} --queue-workers of ${workers} --workers`,
+    );
   }
   if (controlSocket === '') throw new CliError('USAGE', 'Cannot use an empty --control-socket');
   if (stateDir === '') throw new CliError('USAGE', 'Cannot use an empty --state-dir');
-  if (socketPath === '') throw new CliError('USAGE', 'Cannot use an empty --socket-path');
   return {
-    socketPath,
-    socketCount,
+    ...sockets(raw, passedSockets(env, process.pid)),
     ...(socketMode === undefined ? {} : { socketMode }),
     ...(socketGroup === undefined ? {} : { socketGroup }),
     ...(runAs === undefined ? {} : { user: runAs }),
@@ -113,10 +171,58 @@ export function daemonOptions(raw: RawDaemonOptions): DaemonOptions {
     ...(restartFailed === undefined ? {} : { restartFailed }),
     ...(exitOnFailure === undefined ? {} : { exitOnFailure }),
     workers,
+    ...(queueWorkers === undefined ? {} : { queueWorkers }),
     logLevel,
     ...(controlSocket === undefined ? {} : { controlSocket }),
     ...(stateDir === undefined ? {} : { stateDir }),
   };
+}
+
+function sockets(raw: RawDaemonOptions, passed: readonly PassedSocket[]): SocketOptions {
+  const { socketPath, socketCount, socketMode, socketGroup, fd } = raw;
+  if (fd !== undefined) {
+    return { socketCount: 1, passedSockets: [{ fd, name: `--fd ${fd}` }] };
+  }
+  if (passed.length > 0) {
+    const given =
+      (socketPath !== undefined && '--socket-path') ||
+      (socketMode !== undefined && '--socket-mode') ||
+      (socketGroup !== undefined && '--socket-group');
+    if (given) {
+      throw new CliError(
+        'USAGE',
+        `Cannot use ${given}: the service manager has opened the sockets`,
+      );
+    }
+    if (socketCount !== undefined && socketCount !== passed.length) {
+      throw new CliError(
+        'USAGE',
+        `Cannot serve --socket-count ${socketCount}: the service manager has opened ${passed.length} sockets`,
+      );
+    }
+    if (passed.length > SOCKET_COUNT_MAX) {
+      throw new CliError('USAGE', `Cannot serve over ${SOCKET_COUNT_MAX} sockets`);
+    }
+    return { socketCount: passed.length, passedSockets: passed };
+  }
+  // Not Commander's to require: it would say so before it names an option that does not exist.
+  if (socketPath === undefined) {
+    throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
+  }
+  if (socketPath === '') throw new CliError('USAGE', 'Cannot use an empty --socket-path');
+  if (socketCount === undefined) return { socketPath, socketCount: 1 };
+  return { socketPath, socketCount, numberedSockets: true };
+}
+
+/**
+ * What `--print-capabilities` prints, which is all that a command does that is told so.
+ *
+ * @returns undefined when the command line does not have it
+ */
+function capabilitiesOf(command: Command, argv: readonly string[]): string | undefined {
+  if (!argv.includes('--print-capabilities')) return undefined;
+  const option = command.options.find(({ long }) => long === '--print-capabilities');
+  return typeof option?.presetArg === 'string' ? option.presetArg : undefined;
 }
 
 /**
@@ -129,6 +235,8 @@ export function parseCommandLine<T extends object>(
   command: Command,
   argv: readonly string[],
 ): ParsedCommand<T> {
+  const capabilities = capabilitiesOf(command, argv);
+  if (capabilities !== undefined) return { print: capabilities };
   let printed = '';
   command
     .allowExcessArguments(false)

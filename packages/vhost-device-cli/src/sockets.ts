@@ -1,45 +1,73 @@
-import { lstatSync, statSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errorCode, errorMessage, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
-import type { DaemonOptions } from './daemon-options.ts';
+import type { DeviceSpec } from '@node-vmm/vhost-user-backend';
+import {
+  asFd,
+  errorCode,
+  errorMessage,
+  socketListens,
+  UNIX_PATH_MAX,
+} from '@node-vmm/vmm-sys-util';
+import type { SocketOptions } from './daemon-options.ts';
+import { checkDirectory } from './directories.ts';
 import { CliError } from './errors.ts';
 
+/** Where a device is served: its part of a `DeviceSpec`. */
+export type SocketPlace = Pick<
+  DeviceSpec,
+  'socketPath' | 'socketMode' | 'socketGroup' | 'listenFd' | 'connectedFd'
+>;
+
 /**
- * Checks that the sockets have usable names and a directory.
+ * Where the devices of a daemon are to be served, one for each, in their order. Nothing is opened.
  *
- * @throws {CliError} USAGE, BAD_DIRECTORY
+ * @throws {CliError} USAGE for a path that is too long, BAD_DIRECTORY
+ * @throws {DescriptorError} when a socket that was passed is none
  */
-export function checkSockets({
-  socketPath,
-  socketCount,
-}: Pick<DaemonOptions, 'socketPath' | 'socketCount'>): void {
-  const longest = `${socketPath}${socketCount - 1}`;
-  if (Buffer.byteLength(longest) > UNIX_PATH_MAX) {
-    throw new CliError(
-      'USAGE',
-      `Cannot use socket path "${longest}": it must have 1 to ${UNIX_PATH_MAX} bytes, number included`,
-    );
-  }
-  const directory = dirname(resolve(socketPath));
-  const refuse = (state: string): CliError =>
-    new CliError('BAD_DIRECTORY', `Cannot create sockets in ${directory}: ${state}`, {
-      path: directory,
-    });
-  const stat = statSync(directory, { throwIfNoEntry: false });
-  if (stat === undefined) throw refuse(`it does not exist; create it (mkdir -p ${directory})`);
-  if (!stat.isDirectory()) throw refuse('it is no directory; choose another --socket-path');
+export function socketPlaces(options: SocketOptions): readonly SocketPlace[] {
+  const { passedSockets, socketPath, socketCount } = options;
+  if (passedSockets !== undefined) return passedSockets.map(({ fd }) => passedPlace(fd));
+  if (socketPath === undefined) return [];
+  const last = pathOf(options, socketCount - 1);
+  checkPath(last);
+  return Array.from({ length: socketCount }, (_, i) => placeAt(pathOf(options, i), options));
 }
 
-/** The socket of a daemon's n-th device: its part of a `DeviceSpec`. */
-export function socketOf(
-  { socketPath, socketMode, socketGroup }: DaemonOptions,
-  index: number,
-): Pick<DaemonOptions, 'socketPath' | 'socketMode' | 'socketGroup'> {
+/** @returns the place of one socket, with the permissions that all have */
+export function placeAt(
+  socketPath: string,
+  { socketMode, socketGroup }: Pick<SocketOptions, 'socketMode' | 'socketGroup'>,
+): SocketPlace {
   return {
-    socketPath: `${socketPath}${index}`,
+    socketPath,
     ...(socketMode === undefined ? {} : { socketMode }),
     ...(socketGroup === undefined ? {} : { socketGroup }),
   };
+}
+
+/**
+ * Checks that a socket has a usable name and a directory.
+ *
+ * @throws {CliError} USAGE, BAD_DIRECTORY
+ */
+export function checkPath(path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes === 0 || bytes > UNIX_PATH_MAX) {
+    throw new CliError(
+      'USAGE',
+      `Cannot use socket path "${path}": it must have 1 to ${UNIX_PATH_MAX} bytes, number included`,
+    );
+  }
+  checkDirectory(dirname(resolve(path)), 'create sockets in', '--socket-path');
+}
+
+function pathOf({ socketPath = '', numberedSockets }: SocketOptions, index: number): string {
+  return numberedSockets === true ? `${socketPath}${index}` : socketPath;
+}
+
+/** Whoever passes a socket may have connected it: QEMU's programs take such, virtiofsd one that listens. */
+function passedPlace(fd: number): SocketPlace {
+  return socketListens(asFd(fd)) ? { listenFd: fd } : { connectedFd: fd };
 }
 
 /**
@@ -47,7 +75,8 @@ export function socketOf(
  *
  * @param error - what listening on `path` threw
  */
-export function socketProblem(error: unknown, path: string): string {
+export function socketProblem(error: unknown, path: string | undefined): string {
+  if (path === undefined) return errorMessage(error);
   switch (errorCode(error)) {
     case 'EADDRINUSE':
       return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.isSocket() === false

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { DeviceSpec } from '@node-vmm/vhost-user-backend';
-import type { DaemonOptions } from './daemon-options.ts';
+import type { ServingOptions } from './daemon-options.ts';
 import { checkDirectory } from './directories.ts';
 
 /**
@@ -8,13 +8,13 @@ import { checkDirectory } from './directories.ts';
  *
  * @throws {CliError} BAD_DIRECTORY
  */
-export function checkStateDirectory({ stateDir }: Pick<DaemonOptions, 'stateDir'>): void {
+export function checkStateDirectory({ stateDir }: Pick<ServingOptions, 'stateDir'>): void {
   if (stateDir !== undefined) checkDirectory(stateDir, 'keep state in', '--state-dir');
 }
 
 /** Where a device's state is, and whose: its part of a `DeviceSpec`. */
 export function stateOf(
-  { stateDir, user }: Pick<DaemonOptions, 'stateDir' | 'user'>,
+  { stateDir, user }: Pick<ServingOptions, 'stateDir' | 'user'>,
   device: string,
 ): Pick<DeviceSpec, 'statePath' | 'stateOwner'> {
   if (stateDir === undefined) return {};

@@ -45,6 +45,11 @@ export interface DeviceSpec {
   /** Instead of `socketPath`: a listening Unix socket that a supervisor passed. */
   readonly listenFd?: number;
   /**
+   * Instead of `socketPath`: a connected Unix socket that a supervisor passed. Its front-end is the only
+   * one: `ServedDevice.deserted` tells when it has gone.
+   */
+  readonly connectedFd?: number;
+  /**
    * Make the device again when it has failed, with the same options. Its socket stays: front-ends wait
    * in the backlog meanwhile. Default: a device that has failed stays so, and its socket is removed.
    */

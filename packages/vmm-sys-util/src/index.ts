@@ -31,5 +31,6 @@ export * from './struct.ts';
 export * from './thread-interrupt.ts';
 export * from './timerfd.ts';
 export * from './token-bucket.ts';
+export * from './unix-datagram.ts';
 export * from './unix-socket.ts';
-export { UNIX_PATH_MAX } from './unix-socket-fd.ts';
+export { socketListens, UNIX_PATH_MAX } from './unix-socket-fd.ts';

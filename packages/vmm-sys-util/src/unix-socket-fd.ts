@@ -4,7 +4,7 @@ import { closeFd } from './fd.ts';
 import { check, retry, sys } from './libc.ts';
 import { SOCKADDR_UN, SOL_SOCKET } from './sock-ctrl-msg.ts';
 
-const AF_UNIX = 1;
+export const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
@@ -63,6 +63,16 @@ export function connectSocket(path: string): Fd {
   }
 }
 
+/**
+ * Whether a Unix stream socket that somebody passed listens, or is connected.
+ *
+ * @throws {DescriptorError} when it is no Unix stream socket
+ */
+export function socketListens(fd: Fd): boolean {
+  checkStream(fd, 'use', 'a Unix stream socket');
+  return option(fd, SO_ACCEPTCONN) !== 0;
+}
+
 function option(fd: Fd, name: number): number {
   const value = new Int32Array(1);
   const length = Uint32Array.of(4);
@@ -78,19 +88,32 @@ function option(fd: Fd, name: number): number {
  * @throws {DescriptorError} when it is anything but such a Unix stream socket
  */
 export function checkUnixStream(fd: Fd, use: string, listening: boolean): void {
-  const refuse = (state: string, options?: ErrorOptions): never => {
-    const wanted = `a Unix stream socket that ${listening ? 'listens' : 'is connected'}`;
-    const text = `Cannot ${use} descriptor ${fd}: ${state} (pass ${wanted})`;
-    throw new DescriptorError('INVALID_DESCRIPTOR', text, { fd }, options);
-  };
-  try {
-    if (option(fd, SO_DOMAIN) !== AF_UNIX) refuse('it is no Unix socket');
-  } catch (error) {
-    if (DescriptorError.is(error)) throw error;
-    refuse(errorCode(error) === 'EBADF' ? 'it is not open' : 'it is no socket', { cause: error });
-  }
-  if (option(fd, SO_TYPE) !== SOCK_STREAM) refuse('it is no stream socket');
+  const wanted = `a Unix stream socket that ${listening ? 'listens' : 'is connected'}`;
+  checkStream(fd, use, wanted);
   if ((option(fd, SO_ACCEPTCONN) !== 0) !== listening) {
-    refuse(listening ? 'it does not listen' : 'it listens');
+    throw refusal(fd, use, listening ? 'it does not listen' : 'it listens', wanted);
   }
+}
+
+function checkStream(fd: Fd, use: string, wanted: string): void {
+  let domain: number;
+  try {
+    domain = option(fd, SO_DOMAIN);
+  } catch (cause) {
+    const state = errorCode(cause) === 'EBADF' ? 'it is not open' : 'it is no socket';
+    throw refusal(fd, use, state, wanted, { cause });
+  }
+  if (domain !== AF_UNIX) throw refusal(fd, use, 'it is no Unix socket', wanted);
+  if (option(fd, SO_TYPE) !== SOCK_STREAM) throw refusal(fd, use, 'it is no stream socket', wanted);
+}
+
+function refusal(
+  fd: Fd,
+  use: string,
+  state: string,
+  wanted: string,
+  options?: ErrorOptions,
+): DescriptorError {
+  const text = `Cannot ${use} descriptor ${fd}: ${state} (pass ${wanted})`;
+  return new DescriptorError('INVALID_DESCRIPTOR', text, { fd }, options);
 }

@@ -17,8 +17,8 @@ export class OuterDaemon {
 
   private constructor(dir: string, board: string) {
     this.#dir = dir;
-    this.socket = join(dir, 'vi2c.sock0');
-    const args = ['-s', join(dir, 'vi2c.sock'), `--simulate=${board}`, '--log-level', 'warn'];
+    this.socket = join(dir, 'vi2c.sock');
+    const args = ['-s', this.socket, `--simulate=${board}`, '--log-level', 'warn'];
     this.#process = spawn(process.execPath, [DAEMON, ...args], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });

@@ -34,7 +34,7 @@ onEveryBed(
         xenArgs: 'guest_loglvl=all',
       });
       const chips = '--simulate=ds1338@0x20,24c02@0x50';
-      box.spawn('daemon', `vhost-device-i2c -s /root/vi2c.sock ${chips}`);
+      box.spawn('daemon', `vhost-device-i2c -s /root/vi2c.sock -c 1 ${chips}`);
       const told = bridgeArguments(bed, { hvm: ['i2c'] });
       bridge = box.spawn('bridge', `xen-vhost-master -s /root/vi2c.sock0 --name i2c ${told}`);
       await bridgeReady(bridge);

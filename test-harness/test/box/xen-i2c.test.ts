@@ -91,7 +91,10 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     'serves every kind of transfer with %s notification',
     async (mode, logged) => {
       const stubToo = i2c.fullBus ? `,${stub}:0x30` : '';
-      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock ${i2c.chips('0x50')}${stubToo}`);
+      start(
+        'daemon',
+        `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}${stubToo}`,
+      );
       const options = `-s /run/vhost --notification ${mode}`;
       const bridge = await bridgeFor([`i2c-${mode}`], options);
       const domain = await guest(`i2c-${mode}`);
@@ -137,7 +140,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   });
 
   it('leaves nothing behind when guests come and go', async () => {
-    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock ${i2c.chips('0x50')}`);
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
     await bridgeFor(['round']);
     const counts: string[] = [];
     for (let round = 0; round < SCALE.rounds; round++) {
@@ -146,7 +149,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
       await domain.destroy();
       await expectNoResidue(box);
       const fds = [await openFds(box, 'xen-vhost-master/dist/main.js .*-s /run/vhost')];
-      fds.push(await openFds(box, `i2c.sock ${i2c.chips('0x50')}`));
+      fds.push(await openFds(box, `i2c.sock -c 1 ${i2c.chips('0x50')}`));
       counts.push(fds.join(' '));
     }
     // The first guest may leave what is opened once; the next five must not add to it.
@@ -154,7 +157,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   });
 
   it.skipIf(later !== '')(`gives a guest that reboots its device again${later}`, async () => {
-    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock ${i2c.chips('0x50')}`);
+    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
     await bridgeFor(['reboots']);
     const domain = await guest('reboots');
     await domain.sh('i2cset -y 0 0x50 5 0x77');
@@ -163,7 +166,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   });
 
   it('survives a back-end that is killed and comes back', async () => {
-    const command = `vhost-device-i2c -s /run/vhost/i2c.sock ${i2c.chips('0x50')}`;
+    const command = `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`;
     const daemon = start('daemon', command);
     const bridge = await bridgeFor(['survivor']);
     const domain = await guest('survivor');
@@ -192,7 +195,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   it.skipIf(later !== '')(
     `keeps serving others while a device has no back-end, and says so${later}`,
     async () => {
-      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock ${i2c.chips('0x50')}`);
+      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
       const bridge = await bridgeFor({ unserved: ['gpio'], served: ['i2c'] }, '-s /run/vhost', '');
       const unserved = await box.createDomain({ name: 'unserved', devices: ['gpio'] });
       await bridge.waitFor(/waiting for back-end/);

@@ -55,10 +55,9 @@ export class Daemon {
   readonly #args: string[];
   #child: ChildProcess | undefined;
 
-  /** @param path - of its socket, which ends in 0 */
+  /** @param path - of its socket */
   constructor(path: string) {
-    const base = path.slice(0, -1);
-    this.#args = [DAEMON, '--socket-path', base, '--simulate', '24c02@0x50', '--log-level', 'warn'];
+    this.#args = [DAEMON, '--socket-path', path, '--simulate', '24c02@0x50', '--log-level', 'warn'];
   }
 
   start(): void {

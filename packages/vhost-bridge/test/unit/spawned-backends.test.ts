@@ -52,10 +52,11 @@ async function started(count: number): Promise<{ pid: number; args: string[] }> 
 }
 
 describe('SpawnedBackends', () => {
-  it('starts a back-end with --socket-path and stops it by SIGTERM, leaving no zombie', async () => {
+  it('starts a back-end with its socket and stops it by SIGTERM, leaving no zombie', async () => {
     const lease = backends.lease(I2C, '3/0');
     const { pid, args } = await started(1);
-    expect(args).toEqual(['--more', '--socket-path', lease.path.slice(0, -1)]);
+    const base = lease.path.slice(0, -1);
+    expect(args).toEqual(['--more', '--socket-path', base, '--socket-count', '1']);
     expect(lease.path).toMatch(/\/i2c-3-0-0\.sock0$/);
     lease.release();
     lease.release();
@@ -84,7 +85,7 @@ describe('SpawnedBackends', () => {
     await until(() => book.saying('starting it again').length === 1);
     lease.release();
     const other = backends.lease(I2C, '4/0');
-    expect((await started(2)).args.at(-1)).toBe(other.path.slice(0, -1));
+    expect((await started(2)).args).toContain(other.path.slice(0, -1));
   });
 
   it('never gives a socket twice: its last back-end may still be ending', async () => {

@@ -91,7 +91,7 @@ describe('vhost-device-gpio', () => {
     expect(await event(bench, 2)).toEqual(VALID);
     const next = event(bench, 2);
     await expect
-      .poll(async () => (await client.command(['line', '2'])).masked, { timeout: 20_000 })
+      .poll(async () => (await client.command(['line', '2']))['masked'], { timeout: 20_000 })
       .toBe(false);
     expect(await client.command(['line', '2', 'pulse'])).toMatchObject({
       edges: [
@@ -159,7 +159,7 @@ describe('vhost-device-gpio', () => {
     await ask(bench, irqType(1, RISING));
     const held = event(bench, 1);
     await expect
-      .poll(async () => (await client.command(['line', '1'])).masked, { timeout: 20_000 })
+      .poll(async () => (await client.command(['line', '1']))['masked'], { timeout: 20_000 })
       .toBe(false);
     const base = await bench.queue(1).stop();
     expect(await held).toEqual(INVALID);
@@ -185,7 +185,7 @@ describe('vhost-device-gpio', () => {
       }
       await using daemon = await start('s3');
       using client = await ControlClient.connect(control());
-      expect((await client.command(['state'])).lines).toMatchObject([
+      expect((await client.command(['state']))['lines']).toMatchObject([
         { direction: 'out', value: 1 },
         { direction: 'in', value: 0, trigger: 'rising', latched: true },
         { direction: 'none', value: 1 },

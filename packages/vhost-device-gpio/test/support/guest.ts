@@ -12,13 +12,11 @@ export class GuestOfDevice implements Disposable {
   readonly requestq = new FakeQueue(0);
   readonly eventq = new FakeQueue(1);
   readonly events: object[] = [];
+  readonly bytes: Uint8Array;
 
   /** @param bytes - state of before; not copied */
-  constructor(
-    make: (states: LineStates) => GpioHost,
-    readonly bytes: Uint8Array,
-    features = 1n,
-  ) {
+  constructor(make: (states: LineStates) => GpioHost, bytes: Uint8Array, features = 1n) {
+    this.bytes = bytes;
     const states = new LineStates(bytes);
     const host = make(states);
     this.device = new GpioDevice(

@@ -101,8 +101,8 @@ describe('commands', () => {
     for (let next: unknown = 0; next !== undefined; ) {
       const answer = guest.tell('state', `${next}`);
       expect(JSON.stringify(answer).length).toBeLessThan(1024 * 1024);
-      seen.push(...(answer.lines as { line: number }[]).map(({ line }) => line));
-      next = answer.next;
+      seen.push(...(answer['lines'] as { line: number }[]).map(({ line }) => line));
+      next = answer['next'];
     }
     expect(seen).toEqual(Array.from({ length: 2500 }, (_, line) => line));
   });

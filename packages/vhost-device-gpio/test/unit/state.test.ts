@@ -92,7 +92,7 @@ describe('a device that is made again', () => {
       ...['setDirection 0 1 1', 'setDirection 1 2 0', 'arm 1 1', 'getValue 1'],
       ...['arm 2 1', 'getValue 2'],
     ]);
-    expect(guest.tell('state').lines).toMatchObject([
+    expect(guest.tell('state')['lines']).toMatchObject([
       { direction: 'out', value: 1, trigger: 'none' },
       { direction: 'in', value: 0, trigger: 'rising', latched: true },
       { direction: 'none', trigger: 'high', latched: false },
@@ -193,7 +193,7 @@ describe('a process that is killed', () => {
     }
     using guest = simulated(bytes);
     expect(guest.send(...requests)).toEqual([OK, OK, OK, OK]);
-    expect(guest.tell('state').lines).toMatchObject([
+    expect(guest.tell('state')['lines']).toMatchObject([
       { direction: 'out', value: 1 },
       { direction: 'in', value: 1, trigger: 'rising', latched: true },
     ]);

@@ -49,7 +49,7 @@ describe("the daemon's log", () => {
     const daemon = new DaemonProcess('-s', socket, '--simulate');
     await daemon.logged('device ready');
     const visits = 300;
-    for (let i = 0; i < visits; i++) await visit(`${socket}0`);
+    for (let i = 0; i < visits; i++) await visit(socket);
     daemon.kill('SIGUSR1');
     await daemon.logged('status');
     const [status] = daemon.log.filter(({ msg }) => msg === 'status');
@@ -71,8 +71,8 @@ describe("the daemon's log", () => {
       stdio: ['ignore', 'ignore', stderr],
     });
     closeSync(stderr);
-    while (!existsSync(`${socket}0`)) await delay(20);
-    const guest = await SocketGuest.connect(`${socket}0`);
+    while (!existsSync(socket)) await delay(20);
+    const guest = await SocketGuest.connect(socket);
     expect(await guest.read(0x50, 0, 1)).toEqual([255]);
     guest.close();
     child.kill('SIGTERM');

@@ -23,6 +23,7 @@ describe('parseArgs', () => {
     const expected = {
       socketPath: '/root/vi2c.sock',
       socketCount: 1,
+      numberedSockets: true,
       workers: 1,
       logLevel: 'info',
       board: undefined,
@@ -94,7 +95,7 @@ describe('the program', () => {
       ...['-s', socket, '--simulate', '--socket-mode', '660', '--socket-group', `${group}`],
     );
     await daemon.logged('device ready');
-    const { mode, gid } = statSync(`${socket}0`, { bigint: true });
+    const { mode, gid } = statSync(socket, { bigint: true });
     expect({ mode: Number(mode) & 0o777, gid: Number(gid) }).toEqual({ mode: 0o660, gid: group });
     daemon.kill('SIGTERM');
     expect(await daemon.exit).toEqual({ code: 0, signal: null });
@@ -116,7 +117,7 @@ describe('the program', () => {
     expect(daemon.stderr).toMatch(
       /^vhost-device-i2c: Cannot read device list "0:200": address 200 is over 127.*; see vhost-device-i2c --help\n$/,
     );
-    const long = new DaemonProcess('-s', `/${'x'.repeat(106)}`, '--simulate');
+    const long = new DaemonProcess('-s', `/${'x'.repeat(107)}`, '--simulate');
     expect(await long.exit).toEqual({ code: 2, signal: null });
     expect(long.stderr).toMatch(/must have 1 to 107 bytes.*--help\n$/);
     const mistyped = new DaemonProcess('--socket-pth', 'x');
@@ -144,7 +145,7 @@ describe('the program', () => {
     [
       'a file in the place of the socket',
       () => {
-        writeFileSync(`${socket}0`, '');
+        writeFileSync(socket, '');
         return ['-s', socket, '--simulate'];
       },
       /a file that is no socket is there; remove it/,
@@ -152,7 +153,7 @@ describe('the program', () => {
     [
       'a directory in the place of the socket',
       () => {
-        mkdirSync(`${socket}0`);
+        mkdirSync(socket);
         return ['-s', socket, '--simulate'];
       },
       /a file that is no socket is there; remove it/,
@@ -182,10 +183,10 @@ describe('the program', () => {
     const second = new DaemonProcess('-s', socket, '--simulate');
     expect(await second.exit).toEqual({ code: 1, signal: null });
     expect(second.stderr).toContain('another process does; stop it');
-    expect(existsSync(`${socket}0`)).toBe(true);
+    expect(existsSync(socket)).toBe(true);
     first.kill('SIGKILL');
     expect(await first.exit).toEqual({ code: null, signal: 'SIGKILL' });
-    expect(existsSync(`${socket}0`)).toBe(true);
+    expect(existsSync(socket)).toBe(true);
     const third = new DaemonProcess('-s', socket, '--simulate');
     await third.logged('device ready');
     third.kill('SIGTERM');

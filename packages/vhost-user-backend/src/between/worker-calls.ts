@@ -119,6 +119,8 @@ export interface WorkerCalls {
   setRingFd(params: { ring: number; kind: RingFdKind; fd: number | undefined }): void;
   /** A host thread has ended. Answered once the instance has let go of that connection's eventfd. */
   hostLost(params: { link: number; error: HostErrorRecord }): void;
+  /** Of the thread, whatever the seat: it is there. */
+  ping(params: Nothing): void;
   /** By ring; zeros for those of other instances. */
   counters(params: Nothing): RingCounters[];
 }

@@ -1,6 +1,5 @@
 import process from 'node:process';
 import {
-  asFd,
   checkInteger,
   exitNow,
   exitWithin,
@@ -10,11 +9,11 @@ import {
   type RateLimitedLogger,
   rateLimited,
   silentLogger,
-  UnixListener,
 } from '@node-vmm/vmm-sys-util';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
+import { openSource } from './front-end-source.ts';
 import type { MapForeign } from './map-region.ts';
 import { printFailure } from './print-failure.ts';
 import { ServedDevice } from './served-device.ts';
@@ -139,7 +138,8 @@ export class VhostUserDaemon {
    * @throws {VhostUserBackendError} INVALID_DEVICE; whatever loading the module or making the device
    * threw, as `cause`; DEVICE_HANGS, WORKER_FAILED, CLOSED
    * @throws {SysError} when the socket cannot be bound: EADDRINUSE, EACCES ...
-   * @throws {DescriptorError} when `listenFd` is no Unix stream socket that listens
+   * @throws {DescriptorError} when `listenFd` is no Unix stream socket that listens, or `connectedFd` none
+   * that is connected
    * @throws {RangeError} when `socketMode`, `socketGroup` or one of `restart` is out of range
    */
   async prepareDevice(spec: DeviceSpec): Promise<ServedDevice> {
@@ -154,10 +154,10 @@ export class VhostUserDaemon {
       onFailed: (failed, error) => this.#onFailed(failed, error),
       onClosed: () => this.#devices.delete(device),
     });
-    const listener = listen(spec);
+    const source = openSource(spec);
     this.#devices.add(device);
     try {
-      await device.prepare(listener);
+      await device.prepare(source);
       if (this.#closing !== undefined) throw closed(spec.name);
       return device;
     } catch (error) {
@@ -169,6 +169,18 @@ export class VhostUserDaemon {
   /** State and counters of every device, as plain data. */
   async status(options: StatusOptions = {}): Promise<DeviceStatus[]> {
     return Promise.all([...this.#devices].map((device) => device.status(options)));
+  }
+
+  /**
+   * Asks every worker thread whether it is there: it answers between two batches, so that device code
+   * that does not come back makes it late.
+   *
+   * @param timeoutMs - milliseconds that all of them have, >= 1
+   * @returns false when one of them did not answer in time
+   */
+  async responsive(timeoutMs: number): Promise<boolean> {
+    checkInteger('timeoutMs', timeoutMs, 1, MAX_TIMEOUT_MS);
+    return inTime(this.#pool.ping(), timeoutMs);
   }
 
   /**
@@ -227,23 +239,21 @@ export class VhostUserDaemon {
   }
 }
 
-function works({ failure, restarting }: ServedDevice): boolean {
-  return failure === undefined || restarting;
+/** @returns whether it settled within so many milliseconds */
+async function inTime(answer: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  try {
+    return await Promise.race([answer.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
-function listen(spec: DeviceSpec): UnixListener {
-  const { name, socketPath, socketMode: mode, socketGroup: group, listenFd } = spec;
-  if (socketPath !== undefined && listenFd === undefined) {
-    return UnixListener.bind(socketPath, {
-      ...(mode === undefined ? {} : { mode }),
-      ...(group === undefined ? {} : { group }),
-    });
-  }
-  if (socketPath === undefined && listenFd !== undefined) {
-    if (mode === undefined && group === undefined) return UnixListener.fromFd(asFd(listenFd));
-    throw new TypeError(`Cannot serve device ${name}: socketMode and socketGroup need socketPath`);
-  }
-  throw new TypeError(`Cannot serve device ${name}: give either socketPath or listenFd`);
+function works({ failure, restarting }: ServedDevice): boolean {
+  return failure === undefined || restarting;
 }
 
 function closed(device: string): VhostUserBackendError {

@@ -1,4 +1,4 @@
-import type { Logger, Poller, UnixListener } from '@node-vmm/vmm-sys-util';
+import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
 import type { DeviceCall } from '../between/pulse.ts';
 import type { StateMemory } from '../between/state-memory.ts';
 import type { CommandAnswer, DeviceDescription, ErrorRecord } from '../between/worker-calls.ts';
@@ -7,6 +7,7 @@ import { VhostUserBackendError } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
 import { DeviceInstances } from './device-instances.ts';
 import { FrontEndListener } from './front-end-listener.ts';
+import type { FrontEndSource } from './front-end-source.ts';
 import type { MapForeign } from './map-region.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import { errorOf } from './worker-thread.ts';
@@ -28,6 +29,8 @@ export interface DeviceLifeOptions {
    * @param guilty - by its own doing, as far as one can tell
    */
   onFailed(error: VhostUserBackendError, guilty: boolean): void;
+  /** The last front-end that could come has gone. */
+  onDeserted(): void;
   /** The device tells those who listen outside: JSON. */
   onEvent(text: string): void;
   /** A worker thread ended by its doing, in whatever part of its life. */
@@ -88,22 +91,23 @@ export class DeviceLife implements WorkerTenant {
   /**
    * Serves the device, which has been made; nothing when it has failed since.
    *
-   * @param listener - stays the caller's, who closes it after `end` was called
+   * @param source - stays the caller's, who closes it after `end` was called
    */
-  serve(listener: UnixListener): void {
+  serve(source: FrontEndSource): void {
     const description = this.#description;
     if (description === undefined || this.#failure !== undefined || this.#ending !== undefined) {
       return;
     }
-    const { spec, poller, logger, mapForeign } = this.#options;
+    const { spec, poller, logger, mapForeign, onDeserted } = this.#options;
     const device = this.#instances;
     this.#server = new FrontEndListener({
-      listener,
+      source,
       description,
       device,
       poller,
       logger,
       mapForeign,
+      onDeserted,
     });
     const queues = description.queueMaxSizes.length;
     logger.info({ socket: spec.socketPath, queues }, 'device ready');

@@ -1,13 +1,8 @@
-import {
-  errorMessage,
-  type Logger,
-  type Poller,
-  type UnixListener,
-  type Watch,
-} from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger, type Poller, type Watch } from '@node-vmm/vmm-sys-util';
 import type { DeviceDescription } from '../between/worker-calls.ts';
 import type { DeviceLink } from './device-link.ts';
 import { FrontEndConnection } from './front-end-connection.ts';
+import type { FrontEndSource } from './front-end-source.ts';
 import type { MapForeign } from './map-region.ts';
 
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
@@ -19,12 +14,14 @@ const HOSTILE_PAUSE_MAX_MS = 60_000;
 
 export interface FrontEndListenerOptions {
   /** Stays the caller's; `close` comes first. */
-  readonly listener: UnixListener;
+  readonly source: FrontEndSource;
   readonly description: DeviceDescription;
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
+  /** The last front-end that could come has gone. */
+  onDeserted(): void;
 }
 
 /**
@@ -88,8 +85,9 @@ export class FrontEndListener {
 
   #listen(): void {
     if (!this.#live) return;
-    const { poller, listener } = this.#options;
-    this.#watch = poller.watch(listener.fd, { readable: true }, () => this.#accept());
+    const { poller, source, onDeserted } = this.#options;
+    if (source.fd === undefined) onDeserted();
+    else this.#watch = poller.watch(source.fd, { readable: true }, () => this.#accept());
   }
 
   #unwatch(): void {
@@ -98,10 +96,12 @@ export class FrontEndListener {
   }
 
   #accept(): void {
-    const { listener, logger, description, device, poller, mapForeign } = this.#options;
+    const { source, logger, description, device, poller, mapForeign } = this.#options;
     try {
-      const stream = listener.accept();
+      const stream = source.accept();
       if (stream === undefined) return;
+      // Before it is watched again: it may be the connection itself that was passed.
+      this.#unwatch();
       const connection = new FrontEndConnection(stream, {
         description,
         device,
@@ -110,7 +110,6 @@ export class FrontEndListener {
         mapForeign,
         nextGeneration: () => ++this.#generation,
       });
-      this.#unwatch();
       this.#connections++;
       this.#connection = connection;
       logger.info({}, 'front-end connected');

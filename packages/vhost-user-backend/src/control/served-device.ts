@@ -1,10 +1,11 @@
-import { errorMessage, type Logger, type Poller, type UnixListener } from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, RingCounters, StatusOptions } from '../status.ts';
 import { checkWords, DeviceCommands } from './device-commands.ts';
 import { DeviceEvents } from './device-events.ts';
 import { DeviceLife } from './device-life.ts';
+import type { FrontEndSource } from './front-end-source.ts';
 import type { MapForeign } from './map-region.ts';
 import { RestartSchedule } from './restart-schedule.ts';
 import { StateFile } from './state-file.ts';
@@ -27,6 +28,8 @@ export interface ServedDeviceOptions {
 export class ServedDevice {
   readonly name: string;
   readonly socketPath: string | undefined;
+  /** Resolves when no front-end can come any more: that of `connectedFd` has gone. */
+  readonly deserted: Promise<void>;
   readonly #options: ServedDeviceOptions;
   readonly #logger: Logger;
   readonly #schedule: RestartSchedule | undefined;
@@ -35,7 +38,7 @@ export class ServedDevice {
   readonly #commands: DeviceCommands;
   readonly #events = new DeviceEvents((on) => this.#life?.listen(on));
   #state: StateFile | undefined;
-  #listener: UnixListener | undefined;
+  #source: FrontEndSource | undefined;
   #life: DeviceLife | undefined;
   /** When it began to be served, while it is. */
   #since: number | undefined;
@@ -46,6 +49,7 @@ export class ServedDevice {
   #restarting = false;
   #restart: Promise<void> | undefined;
   #stopWaiting: () => void = () => undefined;
+  #desert: () => void = () => undefined;
   #closing: Promise<void> | undefined;
 
   /** @throws {RangeError} when an option of `restart` is out of range */
@@ -54,6 +58,9 @@ export class ServedDevice {
     this.name = name;
     this.socketPath = socketPath;
     this.#options = options;
+    this.deserted = new Promise((resolve) => {
+      this.#desert = resolve;
+    });
     this.#commands = new DeviceCommands(name);
     this.#logger = options.logger.child({ device: name });
     this.#schedule = restart === undefined ? undefined : new RestartSchedule(restart);
@@ -69,18 +76,18 @@ export class ServedDevice {
     return this.#restarting;
   }
 
-  /** @internal Makes the device in its workers. `listener` becomes the device's. */
-  async prepare(listener: UnixListener): Promise<void> {
-    this.#listener = listener;
+  /** @internal Makes the device in its workers. `source` becomes the device's. */
+  async prepare(source: FrontEndSource): Promise<void> {
+    this.#source = source;
     this.#state = StateFile.of(this.#options.spec);
     await this.#make();
   }
 
   /** Accepts front-ends, from now on and also when the device is made again. Idempotent. */
   serve(): void {
-    if (this.#serving || this.#closing !== undefined || this.#listener === undefined) return;
+    if (this.#serving || this.#closing !== undefined || this.#source === undefined) return;
     this.#serving = true;
-    this.#life?.serve(this.#listener);
+    this.#life?.serve(this.#source);
   }
 
   /** State and counters. */
@@ -154,13 +161,14 @@ export class ServedDevice {
       state: this.#state?.memory,
       onEvent: (text) => this.#events.tell(text),
       onFailed: (error, guilty) => this.#fail(error, guilty),
+      onDeserted: () => this.#desert(),
       onWorkerLost: () => this.#schedule?.workerLost(),
     });
     this.#life = life;
     life.listen(this.#events.listening);
     await life.make();
     this.#since = performance.now();
-    if (this.#serving && this.#listener !== undefined) life.serve(this.#listener);
+    if (this.#serving && this.#source !== undefined) life.serve(this.#source);
   }
 
   /**
@@ -180,7 +188,7 @@ export class ServedDevice {
       error.message,
     );
     const ended = this.#endLife();
-    if (delay === undefined) this.#listener?.close();
+    if (delay === undefined) this.#source?.close();
     // What another device took with it does not wait for a thread that perhaps never ends.
     else this.#restart = this.#makeAgain(guilty ? ended : undefined, delay);
     this.#options.onFailed(this, error);
@@ -229,7 +237,7 @@ export class ServedDevice {
     this.#stopWaiting();
     this.#commands.gone(notAsked(this.name, 'CLOSED', 'it is being closed'));
     void this.#endLife();
-    this.#listener?.close();
+    this.#source?.close();
     await this.#restart;
     // A life that has begun meanwhile.
     void this.#endLife();

@@ -38,6 +38,9 @@ interface WorkerSlot {
 const ALERT_MS = 2_000;
 const ALERT_INTERVAL_MS = 20;
 
+/** No device's seat: for calls of the thread itself. */
+const NOBODY = -1;
+
 /** The worker threads of a daemon, and which device has a seat in which. */
 export class WorkerPool {
   /** Most threads that take devices. */
@@ -72,6 +75,14 @@ export class WorkerPool {
     const number = this.#nextSeat++;
     tenants.set(number, tenant);
     return new WorkerSeat(number, thread, () => tenants.delete(number));
+  }
+
+  /**
+   * Resolves when every thread that takes devices has answered, from between two batches. One that ends
+   * meanwhile is no longer among them.
+   */
+  async ping(): Promise<void> {
+    await Promise.allSettled([...this.#slots].map(({ thread }) => thread.call(NOBODY, 'ping', {})));
   }
 
   /** Ends threads wherever they are. */

@@ -64,18 +64,18 @@ export class DaemonProgram implements AsyncDisposable {
       ...args,
       ...['--socket-path', path, '--socket-count', String(count)],
     ]);
-    try {
-      for (let index = 0; index < count; index++) {
-        await until(() => {
-          program.#mustLive();
-          return listens(program.socketPath(index));
-        });
-      }
-      return program;
-    } catch (error) {
-      await program.stop('SIGKILL');
-      throw error;
-    }
+    const paths = Array.from({ length: count }, (_, index) => program.socketPath(index));
+    return program.#untilServed(paths);
+  }
+
+  /**
+   * Starts a daemon with one socket, without saying how many, and waits until it is served.
+   *
+   * @throws {Error} when it ends first, with what it said
+   */
+  static async startAt(main: URL, args: readonly string[] = []): Promise<DaemonProgram> {
+    const program = new DaemonProgram(main, (path) => [...args, '--socket-path', path]);
+    return program.#untilServed([program.exactPath]);
   }
 
   /** Runs a program that ends by itself. @param args - all its arguments */
@@ -98,6 +98,11 @@ export class DaemonProgram implements AsyncDisposable {
     return `${this.#path}${index}`;
   }
 
+  /** Path of its socket, when it was not told how many there are. */
+  get exactPath(): string {
+    return this.#path;
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
@@ -114,6 +119,21 @@ export class DaemonProgram implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  async #untilServed(paths: readonly string[]): Promise<this> {
+    try {
+      for (const path of paths) {
+        await until(() => {
+          this.#mustLive();
+          return listens(path);
+        });
+      }
+      return this;
+    } catch (error) {
+      await this.stop('SIGKILL');
+      throw error;
+    }
   }
 
   get #path(): string {

@@ -91,6 +91,10 @@ export class WorkerLoop {
       return;
     }
     const answer = this.#answerTo(id);
+    if (call === 'ping') {
+      answer.resolve(undefined);
+      return;
+    }
     try {
       const instance = this.#instance(seat);
       if (call === 'dispose') {

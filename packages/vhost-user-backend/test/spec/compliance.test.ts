@@ -3,6 +3,7 @@ import { deepEqual } from 'node:assert/strict';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ServedDevice, VhostUserDaemon } from '../../src/index.ts';
 import { type DeviceProfile, deviceComplianceCases, Sockets } from '../../src/testing/index.ts';
+import { OfferingRelay } from '../support/offering-relay.ts';
 
 const FLAWED = new URL('../fixtures/flawed-device.mjs', import.meta.url);
 const DATA = Uint8Array.of(1, 2, 3);
@@ -71,6 +72,26 @@ describe('A device that breaks one', () => {
       probe: { ...probe, queue: flaw === 'queues' ? 0 : 1, check: () => undefined },
     };
     await expect(found[0]?.run(subject)).rejects.toThrow(reason);
+  });
+});
+
+describe('A back-end that offers what QEMU takes for the guest unasked', () => {
+  afterEach(end);
+
+  it.each([
+    ['VIRTIO_F_ACCESS_PLATFORM', 33],
+    ['VIRTIO_F_RING_PACKED', 34],
+    ['VIRTIO_F_IN_ORDER', 35],
+  ])('fails for %s', async (_name, bit) => {
+    const name = 'RING_PACKED, IN_ORDER and ACCESS_PLATFORM are not offered by default';
+    const found = deviceComplianceCases.filter((one) => one.name.startsWith(name));
+    expect(found).toHaveLength(1);
+    const devicePath = await serve('none');
+    const socketPath = sockets.path();
+    using _relay = new OfferingRelay(socketPath, devicePath, 1n << BigInt(bit));
+    const subject = { ...profile, socketPath, pid: process.pid };
+    const hex = `0x${(1n << BigInt(bit)).toString(16)}`;
+    await expect(found[0]?.run(subject)).rejects.toThrow(hex);
   });
 });
 

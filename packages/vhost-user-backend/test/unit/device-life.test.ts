@@ -25,6 +25,7 @@ it('a device whose end is asked for before it is made is disposed of all the sam
     stopTimeout: 1000,
     state: undefined,
     onFailed: () => undefined,
+    onDeserted: () => undefined,
     onEvent: () => undefined,
     onWorkerLost: () => undefined,
   });

@@ -18,7 +18,7 @@ export const hvmloader: Scenario = {
     const box = await XenBox.boot({ bed: bed.name, name: 'hvmloader', deviceModel: true });
     try {
       say(`dom0 is up (${bed.name}); logs are in ${box.runDirectory}`);
-      const daemon = 'vhost-device-i2c -s /root/vi2c.sock --simulate=ds1338@0x20,24c02@0x50';
+      const daemon = 'vhost-device-i2c -s /root/vi2c.sock -c 1 --simulate=ds1338@0x20,24c02@0x50';
       const told = bridgeArguments(bed, { hvm: ['i2c'] });
       const bridge = `xen-vhost-master --socket-path /root/vi2c.sock0 --name i2c ${told}`;
       say(`dom0 # ${daemon} &`);

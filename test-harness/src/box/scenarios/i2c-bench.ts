@@ -53,7 +53,7 @@ export const i2cBench: Scenario = {
     const { bed, say } = context;
     const { box, stop } = await bootI2cBox('i2c-bench', { bed: bed.name });
     try {
-      box.spawn('daemon', 'vhost-device-i2c -s /run/vhost/i2c.sock --simulate=24c02@0x50');
+      box.spawn('daemon', 'vhost-device-i2c -s /run/vhost/i2c.sock -c 1 --simulate=24c02@0x50');
       const modes = bed.features.includes('kernel-notification')
         ? (['kernel', 'user'] as const)
         : (['user'] as const);

@@ -19,6 +19,8 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   'no socket path': [],
   'an empty socket path': ['--socket-path', ''],
   'a socket path that is too long': ['--socket-path', `/tmp/${'x'.repeat(120)}`],
+  'a socket path and a descriptor': ['--socket-path', '/tmp/x', '--fd', '3'],
+  'a descriptor that is none': ['--fd', 'x'],
   'no sockets': ['--socket-path', '/tmp/x', '--socket-count', '0'],
   'a count that is none': ['--socket-path', '/tmp/x', '--socket-count', '1x'],
 };
@@ -44,6 +46,27 @@ export const programCases: readonly ProgramCase[] = [
       const { code, stdout, stderr } = await run(subject, '--socket-path', path);
       match(stderr, /^[^\n]+\/nonexistent\/directory[^\n]*\n$/);
       deepEqual({ code, stdout }, { code: 1, stdout: '' });
+    },
+  },
+  {
+    section: CONVENTIONS,
+    name: '--print-capabilities prints what it is as JSON and ends with 0, whatever else is asked',
+    async run(subject) {
+      const wrong = ['--no-such-option', '--socket-path', '/nonexistent/directory/socket'];
+      const { code, stdout, stderr } = await run(subject, ...wrong, '--print-capabilities');
+      deepEqual({ code, stderr }, { code: 0, stderr: '' });
+      const { type, features } = JSON.parse(stdout) as Record<string, unknown>;
+      match(String(type), /^[a-z0-9-]+$/);
+      ok(Array.isArray(features), 'features are no list');
+    },
+  },
+  {
+    section: CONVENTIONS,
+    name: 'the socket is where --socket-path says',
+    async run(subject) {
+      const { main, args = [], profile } = subject;
+      await using daemon = await DaemonProgram.startAt(main, args);
+      await serves({ ...profile, socketPath: daemon.exactPath });
     },
   },
   {
