@@ -33,7 +33,9 @@ describe.skipIf(why !== '')(`vhost-device-rng of rust-vmm in our suite${why}`, (
     const page = readFileSync(new URL('../../../docs/peers.md', import.meta.url), 'utf8');
     const told = [...page.matchAll(/^\| (.*?) +\| (passes|fails) /gm)];
     expect(outcomes.map(({ name }) => name)).toEqual(told.map(([, name]) => name));
-    const passed = new Set(outcomes.filter((it) => it.failure === undefined).map(({ name }) => name));
+    const passed = new Set(
+      outcomes.filter((it) => it.failure === undefined).map(({ name }) => name),
+    );
     const lost = told.filter(([, name = '', result]) => result === 'passes' && !passed.has(name));
     expect(lost).toEqual([]);
   }, 900_000);
