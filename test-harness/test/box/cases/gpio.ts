@@ -68,7 +68,8 @@ export function gpioInterruptCases(
 ): void {
   const button = async (): Promise<LineReport> =>
     (await control().command(['line', 'button'])) as unknown as LineReport;
-  const TOOL = 'gpiomon --format %e button';
+  // Options stand in front: gpiomon takes what follows a line's name for another name.
+  const TOOL = 'gpiomon --format %e';
 
   /** Runs gpiomon for some edges while the line is moved, and returns what it printed. */
   const monitored = async (
@@ -76,7 +77,7 @@ export function gpioInterruptCases(
     moves: () => Promise<void>,
     then = 'cat /tmp/edges',
   ): Promise<string> => {
-    await guest().sh(`${TOOL} ${options} >/tmp/edges 2>&1 & echo $! >/tmp/gpiomon`);
+    await guest().sh(`${TOOL} ${options} button >/tmp/edges 2>&1 & echo $! >/tmp/gpiomon`);
     await expect.poll(button, { timeout: 20_000 }).toMatchObject({ masked: false });
     await moves();
     return await guest().sh(
