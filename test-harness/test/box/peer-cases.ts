@@ -45,7 +45,7 @@ export async function runPeerCases(
         timer = setTimeout(() => resolve('no answer'), PATIENCE_MS);
       });
       const subject = { ...profile, socketPath, pid: child.pid ?? -1 };
-      const done = run(subject).then(
+      const done = Promise.resolve(run(subject)).then(
         () => undefined,
         (error: Error) => error.message.split('\n')[0] ?? '',
       );

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FRONTEND_REQUESTS } from '@node-vmm/vhost-user';
 import {
   closeFd,
+  type Fd,
   MainPoller,
   SysError,
   UnixListener,
