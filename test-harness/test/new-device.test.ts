@@ -90,9 +90,9 @@ describe('npm run new:device, in a scratch copy of this tree', () => {
     ]);
     const inPackage = filesOf(join(scratch, PACKAGE));
     expect(inPackage).toEqual(
-      filesOf(join(WORKSPACE_ROOT, 'packages/vhost-device-template')).sort(
-        (a, b) => inPackage.indexOf(a) - inPackage.indexOf(b),
-      ),
+      filesOf(join(WORKSPACE_ROOT, 'packages/vhost-device-template'))
+        .map((file) => file.replace('template', NAME))
+        .sort((a, b) => inPackage.indexOf(a) - inPackage.indexOf(b)),
     );
     for (const file of inPackage) {
       const text = readFileSync(join(scratch, PACKAGE, file), 'utf8');

@@ -7,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 import { negotiate, openFds, until } from '../../src/testing/index.ts';
 import { useBench } from '../bench.ts';
 
-const ALL = (1n << 0n) | (1n << 3n) | (1n << 5n) | (1n << 13n) | (1n << 15n) | (1n << 16n);
+// MQ, REPLY_ACK, BACKEND_REQ, INFLIGHT_SHMFD, RESET_DEVICE, CONFIGURE_MEM_SLOTS, STATUS.
+const ALL =
+  (1n << 0n) | (1n << 3n) | (1n << 5n) | (1n << 12n) | (1n << 13n) | (1n << 15n) | (1n << 16n);
 const XEN_MMAP = 1n << 17n;
 
 describe('Multiple queue support', () => {
