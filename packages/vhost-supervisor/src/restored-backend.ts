@@ -22,9 +22,12 @@ export const SUPERVISED_PROTOCOL_FEATURES: bigint = protocolFeatureMask(
 
 /** A stop of rings takes its time; more than that and the serving process hangs, milliseconds. */
 const REQUEST_MS = 15_000;
-/** How long the end of a process may come after that of its connections, milliseconds. */
-const EXIT_MS = 1_000;
 const POLL_MS = 5;
+/**
+ * How often to look for the end of a process that has ended its connection, 5 s or more. Counted and not timed:
+ * each look lets the event come that says so, however busy the machine is.
+ */
+const EXIT_POLLS = 1_000;
 
 export interface RestoredBackendOptions {
   /** The serving process's socket. */
@@ -112,12 +115,12 @@ export class RestoredBackend {
   /** @returns false when it lives on: then it was its will to end the connection */
   async #processEnded(generation: number): Promise<boolean> {
     const { process } = this.#options;
-    const deadline = performance.now() + EXIT_MS;
-    while (this.#live && process.generation === generation && process.pid !== undefined) {
-      if (performance.now() > deadline) return false;
+    for (let i = 0; i < EXIT_POLLS; i++) {
+      if (!this.#live || process.generation !== generation || process.pid === undefined)
+        return true;
       await sleep(POLL_MS);
     }
-    return true;
+    return false;
   }
 
   #lost(error: unknown): void {

@@ -44,7 +44,9 @@ async function start(count = 1, prefix?: string): Promise<Supervisor> {
 
 const pidOf = (bytes: Uint8Array | undefined): number => Buffer.from(bytes ?? []).readUInt32LE(0);
 
-it('a front-end goes on where it was when the serving process was killed', async () => {
+it('a front-end goes on where it was when the serving process was killed', {
+  timeout: 120_000,
+}, async () => {
   const running = await start();
   await using bench = await connectDevice({ socketPath: path(0) });
   const queue = bench.queue(0);
@@ -57,6 +59,7 @@ it('a front-end goes on where it was when the serving process was killed', async
     // Asked of the dead one, answered by the next.
     served.add(pidOf((await queue.request([], [64]))[0]));
   }
+  expect(logger.saying('device lost')).toEqual([]);
   expect(served.size).toBe(KILLS + 1);
   expect(fds()).toBeLessThanOrEqual((before ?? 0) + 1);
   // Said once all of it is served, which the answer is quicker than.
