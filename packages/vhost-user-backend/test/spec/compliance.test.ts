@@ -88,7 +88,7 @@ describe('A device that breaks one', () => {
       probe: { ...probe, queue: flaw === 'queues' ? 0 : 1, check: () => undefined },
     };
     await expect(found[0]?.run(subject)).rejects.toThrow(reason);
-  });
+  }, 60_000);
 });
 
 describe('A back-end that offers what QEMU takes for the guest unasked', () => {

@@ -1,8 +1,12 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hasProtocolFeature } from '@node-vmm/vhost-user';
 import type { BenchQueue } from '../bench-queue.ts';
 import type { DeviceBench } from '../device-bench.ts';
 import { connect, type DeviceCase, type DeviceProfile, leavesNothing, probe } from './subject.ts';
+
+/** By how much later a ring is stopped each time, milliseconds. */
+const ROUND_DELAY_MS = 5;
 
 const MAX_QUEUE_SIZE = 32_768;
 
@@ -111,6 +115,8 @@ export const ringCases: readonly DeviceCase[] = [
           const count = room(subject, queue.size);
           const answers = addProbes(bench, subject, count);
           queue.publish();
+          // At another moment each time: before the requests are taken, and after.
+          await sleep(round * ROUND_DELAY_MS);
           const base = await queue.stop();
           ok(base <= count, `base ${base} after ${count} requests`);
           const left = contents(bench, queue);
