@@ -78,17 +78,21 @@ describe('A device that breaks one', () => {
     ['command', 'words that make no sense', /^no-such-command: /],
     ['argument', 'commands of any words', /^byte .*: /],
     ['holds', 'GET_VRING_BASE stops a ring', /taken and not returned/],
-  ])('%s: %s ... says so', async (flaw, name, reason) => {
-    const found = deviceComplianceCases.filter((one) => one.name.includes(name));
-    expect(found).toHaveLength(1);
-    const socketPath = await serve(flaw);
-    const { probe } = profile;
-    const subject = {
-      ...commanded(socketPath),
-      probe: { ...probe, queue: flaw === 'queues' ? 0 : 1, check: () => undefined },
-    };
-    await expect(found[0]?.run(subject)).rejects.toThrow(reason);
-  }, 60_000);
+  ])(
+    '%s: %s ... says so',
+    async (flaw, name, reason) => {
+      const found = deviceComplianceCases.filter((one) => one.name.includes(name));
+      expect(found).toHaveLength(1);
+      const socketPath = await serve(flaw);
+      const { probe } = profile;
+      const subject = {
+        ...commanded(socketPath),
+        probe: { ...probe, queue: flaw === 'queues' ? 0 : 1, check: () => undefined },
+      };
+      await expect(found[0]?.run(subject)).rejects.toThrow(reason);
+    },
+    60_000,
+  );
 });
 
 describe('A back-end that offers what QEMU takes for the guest unasked', () => {
