@@ -84,6 +84,7 @@ export class RestoredBackend {
     const { process, path, poller, logger, session } = this.#options;
     for (;;) {
       await process.whenReady();
+      if (!this.#live) throw closed();
       const { generation } = process;
       let frontend: VhostUserFrontend | undefined;
       try {

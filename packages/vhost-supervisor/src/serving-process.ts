@@ -97,6 +97,8 @@ export class ServingProcess {
   /** Ends it, by force when that takes too long; resolves when it is gone. Idempotent. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    // Who waits for one that serves finds that there is none.
+    this.#ready.resolve();
     const child = this.#child;
     if (child === undefined) return;
     const gone = new Promise<void>((resolve) => {

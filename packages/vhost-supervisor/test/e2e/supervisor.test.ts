@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connectDevice } from '@node-vmm/vhost-user-backend/testing';
+import { connectDevice, FrontEnd } from '@node-vmm/vhost-user-backend/testing';
 import { UnixListener } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -109,6 +109,17 @@ it('says whether the serving process answers', async () => {
   expect(await running.responsive(50)).toBe(false);
   process.kill(pid, 'SIGCONT');
   expect(await running.responsive(20_000)).toBe(true);
+});
+
+it('closes while a request waits for a serving process that is away', async () => {
+  const running = await start();
+  process.kill(running.pid ?? 0, 'SIGKILL');
+  await expect.poll(() => running.pid, { timeout: 20_000, interval: 1 }).toBeDefined();
+  const frontEnd = new FrontEnd(path(0));
+  frontEnd.send('VHOST_USER_GET_FEATURES', undefined);
+  await expect.poll(() => logger.find('front-end connected'), { timeout: 20_000 }).toBeDefined();
+  await running.close();
+  expect(await frontEnd.closed).toBe('peer-closed');
 });
 
 it('leaves no process, socket or directory behind', async () => {
