@@ -84,7 +84,12 @@ const work = mkdtempSync(join(tmpdir(), 'node-vmm-docs-'));
 try {
   writeFileSync(join(work, 'README.md'), readmeElsewhere());
   writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(tsconfig));
-  if (!(await generate(work))) process.exitCode = 1;
+  if (!(await generate(work))) {
+    console.error(
+      'npm run docs: no site is made while a comment makes a warning; mend those above',
+    );
+    process.exitCode = 1;
+  }
 } finally {
   rmSync(work, { recursive: true });
 }

@@ -115,7 +115,7 @@ export class I2cDevice implements VhostUserDevice {
     );
   }
 
-  /** See {@link runCommand}. */
+  /** A word of the control socket, as the package's README lists them; undefined if it has none such. */
   command(words: readonly string[]): object | undefined {
     return runCommand(words, this.#attachments, this.counters);
   }

@@ -30,7 +30,7 @@ export class DriverQueue {
   /**
    * Lays the queue out in guest memory and enables it; before `driverOk`.
    *
-   * @param features - negotiated
+   * @param place - which queue, the interrupt that it is served with, and the negotiated features
    * @throws {DriverError} QUEUE_REFUSED, OUT_OF_MEMORY
    */
   constructor(

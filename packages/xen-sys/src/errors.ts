@@ -88,7 +88,7 @@ const HINTS: Partial<Record<XenSysErrorCode, string>> = {
  * Turns a failed system call into a coded error that names the operation.
  *
  * @param action - completes "Cannot ..."
- * @param hint - what to do about it; replaces the one that the code implies
+ * @param context - whom it is about, and what to do about it (replaces what the code implies)
  */
 export function wrapSysError(
   error: unknown,

@@ -35,7 +35,7 @@ export class DaemonProgram implements AsyncDisposable {
   /**
    * Starts a program without waiting for anything.
    *
-   * @param argv - all its arguments, as `args` makes them with the path that sockets are to have
+   * @param args - makes all its arguments from the path that sockets are to have
    */
   constructor(main: URL, args: (socketPath: string) => readonly string[]) {
     this.#child = spawn(process.execPath, [fileURLToPath(main), ...args(this.#path)], {
