@@ -22,12 +22,13 @@ export type ParsedCommand<T> = { readonly options: T } | { readonly print: strin
 /** Options of `addDaemonOptions` as Commander gives them. */
 export type RawDaemonOptions = Omit<
   DaemonOptions,
-  'socketCount' | 'numberedSockets' | 'passedSockets' | 'workers' | 'xenMmap'
+  'socketCount' | 'numberedSockets' | 'passedSockets' | 'workers' | 'xenMmap' | 'memSlots'
 > & {
   readonly socketCount?: number;
   readonly fd?: number;
   readonly workers?: number;
   readonly xenMmap?: 'auto' | 'on' | 'off';
+  readonly memSlots?: 'auto' | 'on' | 'off';
   readonly supervisedBy?: SupervisedSockets;
 };
 
@@ -124,6 +125,14 @@ export function addDaemonOptions(command: Command, capabilities?: Capabilities):
         .choices(['auto', 'on', 'off'])
         .default('auto'),
     )
+    .addOption(
+      new Option(
+        '--mem-slots <when>',
+        'take more than 8 memory regions of a guest (auto: with --supervised)',
+      )
+        .choices(['auto', 'on', 'off'])
+        .default('auto'),
+    )
     .option('--restart-failed', 'make a device again that has failed, after 1 s and more')
     .addOption(
       new Option(
@@ -170,7 +179,7 @@ export function daemonOptions(
   raw: RawDaemonOptions,
   env: NodeJS.ProcessEnv = process.env,
 ): DaemonOptions {
-  const { socketMode, socketGroup, xenMmap, queueWorkers, logLevel } = raw;
+  const { socketMode, socketGroup, xenMmap, memSlots, queueWorkers, logLevel } = raw;
   const { user: runAs, restartFailed, exitOnFailure, controlSocket, stateDir } = raw;
   const { supervised, supervisedBy } = raw;
   const { workers = queueWorkers ?? 1 } = raw;
@@ -191,6 +200,7 @@ export function daemonOptions(
     ...(socketGroup === undefined ? {} : { socketGroup }),
     ...(runAs === undefined ? {} : { user: runAs }),
     ...(xenMmap === undefined || xenMmap === 'auto' ? {} : { xenMmap: xenMmap === 'on' }),
+    ...(memSlots === undefined || memSlots === 'auto' ? {} : { memSlots: memSlots === 'on' }),
     ...(restartFailed === undefined ? {} : { restartFailed }),
     ...(exitOnFailure === undefined ? {} : { exitOnFailure }),
     workers,

@@ -88,6 +88,7 @@ export async function servePlaced(
     logger,
     workers: options.workers,
     ...(mapForeign === undefined ? {} : { mapForeign }),
+    memSlots: options.memSlots ?? options.servesSupervisor === true,
     onDeviceFailed: (_device, error) => {
       failure.add(error);
       manager.status(state());

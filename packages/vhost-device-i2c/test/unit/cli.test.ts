@@ -63,6 +63,7 @@ describe('parseArgs', () => {
       ['off', false],
     ] as const) {
       expect((await run('-s', 'x', '--simulate', '--xen-mmap', when)).xenMmap).toBe(xenMmap);
+      expect((await run('-s', 'x', '--simulate', '--mem-slots', when)).memSlots).toBe(xenMmap);
     }
     expect((await run('-s', 'x', '--simulate', '--socket-group', '1234')).socketGroup).toBe(1234);
   });

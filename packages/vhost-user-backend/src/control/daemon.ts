@@ -33,6 +33,12 @@ export interface VhostUserDaemonOptions {
    */
   readonly mapForeign?: MapForeign;
   /**
+   * Offer CONFIGURE_MEM_SLOTS, by which a front-end has more than 8 memory regions and changes them one
+   * by one; default yes. A front-end that takes the next process for the one that it has told (QEMU
+   * 7.2 that listens) tells it of no memory, unless this is false.
+   */
+  readonly memSlots?: boolean;
+  /**
    * How long a device may take to let go of the requests of a ring that stops, milliseconds, default
    * 3000; the guest waits meanwhile. Then the ring stops without it.
    */
@@ -73,6 +79,7 @@ export class VhostUserDaemon {
   readonly #onDeviceFailed: VhostUserDaemonOptions['onDeviceFailed'];
   readonly #pool: WorkerPool;
   readonly #mapForeign: MapForeign | undefined;
+  readonly #memSlots: boolean;
   readonly #stopTimeout: number;
   readonly #closeTimeout: number;
   readonly #devices = new Set<ServedDevice>();
@@ -99,6 +106,7 @@ export class VhostUserDaemon {
     this.#pool = new WorkerPool(workers, this.#logger);
     this.#closeTimeout = closeTimeout;
     this.#mapForeign = options.mapForeign;
+    this.#memSlots = options.memSlots ?? true;
     this.#stopTimeout = stopTimeout;
     process.on('exit', this.#onExit);
   }
@@ -150,6 +158,7 @@ export class VhostUserDaemon {
       poller: this.#poller,
       logger: this.#logger,
       mapForeign: this.#mapForeign,
+      memSlots: this.#memSlots,
       stopTimeout: this.#stopTimeout,
       onFailed: (failed, error) => this.#onFailed(failed, error),
       onClosed: () => this.#devices.delete(device),

@@ -19,6 +19,7 @@ export interface DeviceLifeOptions {
   readonly poller: Poller;
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
+  readonly memSlots: boolean;
   /** Milliseconds that the device has to let go of a ring. */
   readonly stopTimeout: number;
   /** The file of the device's state. */
@@ -98,7 +99,7 @@ export class DeviceLife implements WorkerTenant {
     if (description === undefined || this.#failure !== undefined || this.#ending !== undefined) {
       return;
     }
-    const { spec, poller, logger, mapForeign, onDeserted } = this.#options;
+    const { spec, poller, logger, mapForeign, memSlots, onDeserted } = this.#options;
     const device = this.#instances;
     this.#server = new FrontEndListener({
       source,
@@ -107,6 +108,7 @@ export class DeviceLife implements WorkerTenant {
       poller,
       logger,
       mapForeign,
+      memSlots,
       onDeserted,
     });
     const queues = description.queueMaxSizes.length;

@@ -31,23 +31,23 @@ export const FRAMEWORK_FEATURES: bigint =
  *
  * @param device - CONFIG is offered where it has configuration space, and INFLIGHT_SHMFD where its
  * successor has the state to go on with its requests
- * @param xenMmap - offer XEN_MMAP: front-ends may lend memory of Xen domains. QEMU 8.2 to 11.1 accepts
- * the bit whenever it is offered, on machines without Xen as well
+ * @param memory - how front-ends may give memory: XEN_MMAP of Xen domains (QEMU 8.2 to 11.1 accepts the bit
+ * whenever it is offered, on machines without Xen as well), CONFIGURE_MEM_SLOTS region by region
  */
 export function protocolFeaturesFor(
   { configSize, losesState }: Pick<DeviceDescription, 'configSize' | 'losesState'>,
-  xenMmap: boolean,
+  { xenMmap, memSlots }: { readonly xenMmap: boolean; readonly memSlots: boolean },
 ): bigint {
   const always = protocolFeatureMask(
     'VHOST_USER_PROTOCOL_F_MQ',
     'VHOST_USER_PROTOCOL_F_REPLY_ACK',
     'VHOST_USER_PROTOCOL_F_BACKEND_REQ',
-    'VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS',
     'VHOST_USER_PROTOCOL_F_RESET_DEVICE',
     'VHOST_USER_PROTOCOL_F_STATUS',
   );
   const config = configSize > 0 ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIG') : 0n;
   const inflight = losesState ? 0n : protocolFeatureMask('VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD');
   const xen = xenMmap ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_XEN_MMAP') : 0n;
-  return always | config | inflight | xen;
+  const slots = memSlots ? protocolFeatureMask('VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS') : 0n;
+  return always | config | inflight | xen | slots;
 }

@@ -20,6 +20,7 @@ export interface FrontEndListenerOptions {
   readonly poller: Poller;
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
+  readonly memSlots: boolean;
   /** The last front-end that could come has gone. */
   onDeserted(): void;
 }
@@ -96,7 +97,7 @@ export class FrontEndListener {
   }
 
   #accept(): void {
-    const { source, logger, description, device, poller, mapForeign } = this.#options;
+    const { source, logger, description, device, poller, mapForeign, memSlots } = this.#options;
     try {
       const stream = source.accept();
       if (stream === undefined) return;
@@ -108,6 +109,7 @@ export class FrontEndListener {
         poller,
         logger,
         mapForeign,
+        memSlots,
         nextGeneration: () => ++this.#generation,
       });
       this.#connections++;

@@ -34,6 +34,8 @@ export interface FrontEndOptions {
   readonly logger: Logger;
   /** Maps memory of Xen domains; XEN_MMAP is offered where it is given. */
   readonly mapForeign: MapForeign | undefined;
+  /** CONFIGURE_MEM_SLOTS is offered. */
+  readonly memSlots: boolean;
   readonly nextGeneration: () => number;
 }
 
@@ -53,7 +55,8 @@ export class FrontEndRequests {
   readonly #rings: FrontEndRings;
   readonly #offered: bigint;
   readonly #protocolOffered: bigint;
-  #protocolFeatures = 0n;
+  /** Undefined until the front-end has said. */
+  #protocolFeatures: bigint | undefined;
   #excessLogged = false;
   #status = 0n;
   #channel: BackendChannel | undefined;
@@ -62,14 +65,21 @@ export class FrontEndRequests {
     this.#options = options;
     const { description, device, logger } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
-    this.#protocolOffered = protocolFeaturesFor(description, options.mapForeign !== undefined);
+    this.#protocolOffered = protocolFeaturesFor(description, {
+      xenMmap: options.mapForeign !== undefined,
+      memSlots: options.memSlots,
+    });
     this.memory = new FrontEndMemory(device, options.nextGeneration, options.mapForeign);
     this.#rings = new FrontEndRings(description.queueMaxSizes, device, this.memory, logger);
   }
 
-  /** True when requests may ask for acknowledgements. */
+  /**
+   * True when requests may ask for acknowledgements. Who asks without a word of protocol features has
+   * negotiated with the process before this one, as QEMU 7.2 has where it listens, and waits.
+   */
   get replyAck(): boolean {
-    return hasProtocolFeature(this.#protocolFeatures, 'VHOST_USER_PROTOCOL_F_REPLY_ACK');
+    const negotiated = this.#protocolFeatures ?? this.#protocolOffered;
+    return hasProtocolFeature(negotiated, 'VHOST_USER_PROTOCOL_F_REPLY_ACK');
   }
 
   /**
@@ -193,7 +203,8 @@ export class FrontEndRequests {
 
   #checkXenMmap(regions: readonly MemoryRegion[]): void {
     if (regions.every(({ xen }) => xen === undefined)) return;
-    if (hasProtocolFeature(this.#protocolFeatures, 'VHOST_USER_PROTOCOL_F_XEN_MMAP')) return;
+    const negotiated = this.#protocolFeatures ?? 0n;
+    if (hasProtocolFeature(negotiated, 'VHOST_USER_PROTOCOL_F_XEN_MMAP')) return;
     throw refuse('its memory regions have Xen fields, but XEN_MMAP was not negotiated');
   }
 

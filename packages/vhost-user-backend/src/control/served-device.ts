@@ -18,6 +18,7 @@ export interface ServedDeviceOptions {
   readonly poller: Poller;
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
+  readonly memSlots: boolean;
   readonly stopTimeout: number;
   /** The device has failed; `restarting` says whether it is made again. */
   onFailed(device: ServedDevice, error: VhostUserBackendError): void;
@@ -151,13 +152,14 @@ export class ServedDevice {
   }
 
   async #make(): Promise<void> {
-    const { spec, pool, poller, mapForeign, stopTimeout } = this.#options;
+    const { spec, pool, poller, mapForeign, memSlots, stopTimeout } = this.#options;
     const life = new DeviceLife({
       spec,
       pool,
       poller,
       logger: this.#logger,
       mapForeign,
+      memSlots,
       stopTimeout,
       state: this.#state?.memory,
       onEvent: (text) => this.#events.tell(text),

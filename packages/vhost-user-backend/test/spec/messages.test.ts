@@ -12,6 +12,16 @@ const ALL =
   (1n << 0n) | (1n << 3n) | (1n << 5n) | (1n << 12n) | (1n << 13n) | (1n << 15n) | (1n << 16n);
 const XEN_MMAP = 1n << 17n;
 
+describe('Memory slots', () => {
+  const bench = useBench({}, { memSlots: false });
+
+  it('are not offered by a daemon that is told so', async () => {
+    const frontEnd = bench().connect();
+    const offered = await frontEnd.ask('VHOST_USER_GET_PROTOCOL_FEATURES', undefined);
+    expect(offered).toBe(ALL & ~(1n << 15n));
+  });
+});
+
 describe('Multiple queue support', () => {
   const bench = useBench({ queues: [8, 16, 32] });
 
@@ -161,6 +171,12 @@ describe('VHOST_USER_PROTOCOL_F_REPLY_ACK', () => {
     expect(await frontEnd.ask('VHOST_USER_GET_PROTOCOL_FEATURES', undefined)).toBe(ALL);
     frontEnd.connection.sendRequest('VHOST_USER_SEND_RARP', 0n, [], true);
     expect(await frontEnd.closed).toBe('peer-closed');
+  });
+
+  it('who asks and has not said what it negotiates has done so with another process', async () => {
+    const frontEnd = bench().connect();
+    expect(await frontEnd.tell('VHOST_USER_SET_FEATURES', 1n << 32n)).toBe(0);
+    expect(await frontEnd.tell('VHOST_USER_SEND_RARP', 0n)).toBe(1);
   });
 });
 

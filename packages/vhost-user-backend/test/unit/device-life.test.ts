@@ -22,6 +22,7 @@ it('a device whose end is asked for before it is made is disposed of all the sam
     poller,
     logger,
     mapForeign: undefined,
+    memSlots: true,
     stopTimeout: 1000,
     state: undefined,
     onFailed: () => undefined,
