@@ -93,7 +93,7 @@ export class I2cDevice implements VhostUserDevice {
       splitGroups: rules.splitGroups ?? false,
       complete: this.#complete,
       onProgress: this.#onProgress,
-      onTransfer: (...transfer) => context.emit(transferEvent(...transfer)),
+      onTransfer: (...transfer) => context.emit(() => transferEvent(...transfer)),
     });
     this.#watch = context.poller.watch(this.#timer.fd, { readable: true }, this.#onTimer);
   }

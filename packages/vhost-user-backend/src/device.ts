@@ -72,10 +72,11 @@ export interface DeviceContext {
    * Never waits, and is next to nothing where nobody watches. Events that are not taken in time are
    * dropped, and the next one tells as `lost` how many.
    *
-   * @param event - a plain object of JSON, up to 64 KiB of text; `device` and `lost` are not its names
+   * @param event - a plain object of JSON, up to 64 KiB of text, or what makes it, called only when it is
+   * told; `device` and `lost` are not its names
    * @throws {TypeError} when it is none
    */
-  emit(event: object): void;
+  emit(event: object | (() => object)): void;
 }
 
 /**

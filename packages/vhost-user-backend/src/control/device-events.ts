@@ -23,7 +23,7 @@ export class DeviceEvents {
     };
   }
 
-  /** @param text - JSON, for which somebody listened when it was sent */
+  /** @param text - JSON, of the device or of its framework */
   tell(text: string): void {
     for (const { call } of [...this.#listeners]) call(JSON.parse(text) as object);
   }

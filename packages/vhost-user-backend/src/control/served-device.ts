@@ -130,7 +130,8 @@ export class ServedDevice {
   }
 
   /**
-   * Calls back for each event that the device tells, on the main thread, also when it has been made again.
+   * Calls back for each event that the device tells, on the main thread, also when it has been made again,
+   * and for `{ event: 'failed', error, restarting }` and `{ event: 'made again' }` of its framework.
    * What is dropped because nobody took it in time is counted: the next event has `lost`. What the
    * listener throws is an uncaught exception.
    *
@@ -190,6 +191,7 @@ export class ServedDevice {
       { err: error, ...(delay === undefined ? {} : { restartMs: delay }) },
       error.message,
     );
+    this.#tell({ event: 'failed', error: error.message, restarting: this.#restarting });
     const ended = this.#endLife();
     if (delay === undefined) this.#source?.close();
     // What another device took with it does not wait for a thread that perhaps never ends.
@@ -208,9 +210,15 @@ export class ServedDevice {
       this.#failure = undefined;
       this.#restarting = false;
       this.#logger.info({}, 'device made again');
+      this.#tell({ event: 'made again' });
     } catch (error) {
       if (this.#closing === undefined) this.#fail(notMade(this.name, error), true);
     }
+  }
+
+  /** What a device that has failed cannot tell itself. */
+  #tell(event: object): void {
+    this.#events.tell(JSON.stringify(event));
   }
 
   /** Also ends when the device is closed. */

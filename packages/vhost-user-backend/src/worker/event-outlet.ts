@@ -21,7 +21,7 @@ export class EventOutlet {
   }
 
   /** @throws {TypeError} when the event is no plain object of JSON, or its text is too long */
-  emit(event: object): void {
+  emit(event: object | (() => object)): void {
     const flow = this.#flow;
     if (Atomics.load(flow, EVENT_FLOW.LISTENING) === 0) {
       this.#lost = 0;
@@ -34,7 +34,8 @@ export class EventOutlet {
       this.#lost++;
       return;
     }
-    const text = plainJson('an event', event, MAX_EVENT_CHARS);
+    const made = typeof event === 'function' ? (event as () => object)() : event;
+    const text = plainJson('an event', made, MAX_EVENT_CHARS);
     const told = this.#lost > 0 ? withLost(text, this.#lost) : text;
     this.#lost = 0;
     countEvent(flow, told, 1);

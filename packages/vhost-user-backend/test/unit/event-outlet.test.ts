@@ -46,8 +46,10 @@ describe('An outlet of events', () => {
     flow[EVENT_FLOW.LISTENING] = 0;
     outlet.emit({ n: 1n });
     for (let n = 0; n < 2000; n++) outlet.emit({ n });
+    let made = 0;
+    outlet.emit(() => ({ made: ++made }));
     flow[EVENT_FLOW.LISTENING] = 1;
-    outlet.emit({});
-    expect(sent).toEqual(['{}']);
+    outlet.emit(() => ({ made: ++made }));
+    expect(sent).toEqual(['{"made":1}']);
   });
 });

@@ -64,12 +64,19 @@ describe('Events of a device', () => {
     expect(events).toEqual([{ n: 0 }]);
   });
 
-  it('come from every instance, and from one that is made again', async () => {
+  it('come from every instance and from one that is made again, and say that it failed', async () => {
     const spec = { queueWorkers: 2, restart: { firstDelay: 1 } };
     const many = await add({ queues: [64, 64], emits: true }, spec);
     many.onEvent((event) => events.push(event));
     await expect(many.command(['throw'])).rejects.toMatchObject({ code: 'DEVICE_FAILED' });
-    await expect.poll(() => events, { timeout: 15_000 }).toEqual([{ made: 0 }, { made: 1 }]);
+    await expect
+      .poll(() => events, { timeout: 15_000 })
+      .toEqual([
+        { event: 'failed', error: expect.stringContaining('thrown by'), restarting: true },
+        { made: 0 },
+        { made: 1 },
+        { event: 'made again' },
+      ]);
   });
 
   it('come from a device that serves a guest', async () => {
