@@ -31,6 +31,7 @@ export class DeviceCode {
   /** The device's connections to host threads. */
   readonly hosts: HostLinks;
   #failed = false;
+  #failing: Promise<void> | undefined;
 
   constructor(options: DeviceCodeOptions) {
     this.#options = options;
@@ -42,6 +43,11 @@ export class DeviceCode {
   readonly poller: Poller = {
     watch: (fd, interest, callback) => this.#watch(fd, interest, callback),
   };
+
+  /** Resolves when `onFailed` has been called, where that is not at once; undefined otherwise. */
+  get failing(): Promise<void> | undefined {
+    return this.#failing;
+  }
 
   get failed(): boolean {
     return this.#failed;
@@ -108,7 +114,8 @@ export class DeviceCode {
       onFailed(rejectionError(error, outcome));
     };
     // Not before the worker waits: device code of others may still run in this turn.
-    turn(Promise.resolve().then(told));
+    this.#failing = Promise.resolve().then(told);
+    turn(this.#failing);
   }
 
   /** Nothing wakes the device any more. Idempotent. */

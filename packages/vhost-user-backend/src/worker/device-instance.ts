@@ -129,6 +129,11 @@ export class DeviceInstance implements VringOwner, Disposable {
     if (error !== undefined) this.#code.fail(error);
   }
 
+  /** As `DeviceCode.failing`. */
+  get failing(): Promise<void> | undefined {
+    return this.#code.failing;
+  }
+
   negotiated(features: bigint): void {
     this.#code.guard('negotiated', () => this.#device.negotiated?.(features));
   }

@@ -105,7 +105,10 @@ export class WorkerLoop {
         answer.resolve(instance[Symbol.dispose]());
       } else callInstance(instance, call, params, answer);
     } catch (error) {
-      answer.reject(error);
+      const failing = this.#instances.get(seat)?.failing;
+      if (failing === undefined) answer.reject(error);
+      // Who hears that the device has failed finds why.
+      else this.#turns.push(failing.then(() => answer.reject(error)));
     }
   }
 
