@@ -33,15 +33,18 @@ async function install() {
   const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   console.log(`Installing dependencies (${packageManager}, first time or after a change) ...`);
   placeCommands();
-  // What is in the caches of npm and pnpm is not asked for again: it works without a network, too.
-  const options = ['--frozen-lockfile', '--prefer-offline', '--reporter=append-only'];
+  // What is in the caches of npm and pnpm is not asked for again: it works without a network, too. The lock
+  // file is kept as it is, but for a package or dependency that is new; on CI machines pnpm refuses those.
+  const options = ['--prefer-offline', '--reporter=append-only'];
   const args = ['--yes', '--prefer-offline', packageManager, 'install', ...options];
   const status = await tryRun('npx', args, { group: true });
   if (status !== 0) {
     console.error(`Cannot install the dependencies: ${packageManager} ended with ${status}`);
     process.exit(1);
   }
-  writeFileSync(stampFile, wanted);
+  const now = inputsHash();
+  if (now !== wanted) console.log('pnpm-lock.yaml has got what is new: commit it, too');
+  writeFileSync(stampFile, now);
 }
 
 /** Under sudo the whole script is run by the user who called it: nothing here needs root. */
