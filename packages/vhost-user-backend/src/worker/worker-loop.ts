@@ -116,7 +116,7 @@ export class WorkerLoop {
     const { id, params } = request;
     const { name } = params;
     try {
-      const module = await this.#import(params.module);
+      const module = await this.#import(params.module, request.seat);
       const made = this.#create(request, module.createDevice);
       made.whenReady((error) => {
         if (error === undefined) this.#answerTo(id).resolve(made.description);
@@ -147,8 +147,8 @@ export class WorkerLoop {
     this.#post({ type: 'refusal', id, error: saidOf(params.name, error, record) });
   }
 
-  async #import(url: string): Promise<{ createDevice?: unknown }> {
-    this.#pulse.loading(true);
+  async #import(url: string, seat: number): Promise<{ createDevice?: unknown }> {
+    this.#pulse.loading(true, seat);
     try {
       return (await import(url)) as { createDevice?: unknown };
     } finally {
