@@ -1,31 +1,17 @@
 // Gets a checkout from `git clone` to "everything built" with nothing but Node and npm, and costs
 // under a second when there is nothing to do.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
+import { build } from './build-packages.mjs';
+import { invoker } from './invoker.mjs';
+import { placeCommands } from './placeholders.mjs';
+import { env, run, tryRun } from './run.mjs';
 import { root, workspacePackages } from './workspace.mjs';
 
-export { root };
+export { env, root, run };
 
-const bin = join(root, 'node_modules', '.bin');
 const stampFile = join(root, 'node_modules', '.node-vmm-installed');
-
-export const env = {
-  ...process.env,
-  PATH: `${bin}${delimiter}${process.env.PATH}`,
-  TURBO_TELEMETRY_DISABLED: '1',
-};
-
-/** Runs a program with our tools on its PATH and ends this process when it fails. */
-export function run(command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', env, ...options });
-  if (result.error) {
-    console.error(`Cannot run ${command}: ${result.error.message}`);
-    process.exit(1);
-  }
-  if (result.status !== 0) process.exit(result.status ?? 1);
-}
 
 function inputsHash() {
   const hash = createHash('sha256');
@@ -41,32 +27,52 @@ function inputsHash() {
   return hash.digest('hex');
 }
 
-function install() {
+async function install() {
   const wanted = inputsHash();
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted) return;
   const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   console.log(`Installing dependencies (${packageManager}, first time or after a change) ...`);
-  // What is in the caches of npm and pnpm is not asked for again: it works without a network, too.
-  const options = ['--frozen-lockfile', '--prefer-offline', '--reporter=append-only'];
-  run('npx', ['--yes', '--prefer-offline', packageManager, 'install', ...options]);
-  writeFileSync(stampFile, wanted);
+  placeCommands();
+  // What is in the caches of npm and pnpm is not asked for again: it works without a network, too. The lock
+  // file is kept as it is, but for a package or dependency that is new; on CI machines pnpm refuses those.
+  const options = ['--prefer-offline', '--reporter=append-only'];
+  const args = ['--yes', '--prefer-offline', packageManager, 'install', ...options];
+  const status = await tryRun('npx', args, { group: true });
+  if (status !== 0) {
+    console.error(`Cannot install the dependencies: ${packageManager} ended with ${status}`);
+    process.exit(1);
+  }
+  const now = inputsHash();
+  if (now !== wanted) console.log('pnpm-lock.yaml has got what is new: commit it, too');
+  writeFileSync(stampFile, now);
 }
 
-function build() {
-  const started = Date.now();
-  run(
-    'turbo',
-    ['run', 'build', '--output-logs=errors-only', '--no-update-notifier', '--ui=stream'],
-    {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
-  );
-  const seconds = (Date.now() - started) / 1000;
-  if (seconds > 2) console.log(`Built in ${seconds.toFixed(1)} s`);
+/** Under sudo the whole script is run by the user who called it: nothing here needs root. */
+async function becomeInvoker() {
+  const user = invokerOrEnd();
+  if (user === undefined) return;
+  console.log(`This needs no root: going on as ${user.name}`);
+  await run(process.execPath, process.argv.slice(1), { user, cwd: process.cwd() });
+  process.exit(0);
 }
 
-/** Installs and builds what is missing or out of date. */
-export function bootstrap() {
-  install();
-  build();
+/** As `invoker`, but ends this process where that throws. */
+export function invokerOrEnd() {
+  try {
+    return invoker();
+  } catch (error) {
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
+/**
+ * Installs and builds what is missing or out of date.
+ *
+ * @param {readonly string[]} options of turbo
+ */
+export async function bootstrap(options = []) {
+  await becomeInvoker();
+  await install();
+  await build(options);
 }

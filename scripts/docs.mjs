@@ -4,10 +4,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Application } from 'typedoc';
+import { readArguments } from './arguments.mjs';
 import { bootstrap, root } from './bootstrap.mjs';
 import { workspacePackages } from './workspace.mjs';
 
-bootstrap();
+const USAGE = `Usage: npm run docs
+
+Makes the reference of every published package, in docs/api.
+`;
+
+readArguments('npm run docs', USAGE);
+await bootstrap();
 const packages = workspacePackages().filter(({ published }) => published);
 
 /** Source file -> how users import it. */
@@ -81,15 +88,11 @@ async function generate(work) {
 }
 
 const work = mkdtempSync(join(tmpdir(), 'node-vmm-docs-'));
-try {
-  writeFileSync(join(work, 'README.md'), readmeElsewhere());
-  writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(tsconfig));
-  if (!(await generate(work))) {
-    console.error(
-      'npm run docs: no site is made while a comment makes a warning; mend those above',
-    );
-    process.exitCode = 1;
-  }
-} finally {
-  rmSync(work, { recursive: true });
+process.on('exit', () => rmSync(work, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+writeFileSync(join(work, 'README.md'), readmeElsewhere());
+writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(tsconfig));
+if (!(await generate(work))) {
+  console.error('npm run docs: no site is made while a comment makes a warning; mend those above');
+  process.exitCode = 1;
 }

@@ -1,12 +1,36 @@
 // `npm start`: the main job. Without arguments on the embedded simulated hypervisor, with `--box` on
 // a real Xen in QEMU (`--box --bed NAME` on a certain one).
+import { misused, readArguments } from './arguments.mjs';
 import { bootstrap, run } from './bootstrap.mjs';
 
-const args = process.argv.slice(2);
-bootstrap();
-if (args.includes('--box')) {
-  const rest = args.filter((argument) => argument !== '--box');
-  run(process.execPath, ['test-harness/dist/box/cli.js', 'run', ...rest, 'i2c']);
+const NAME = 'npm start';
+const USAGE = `Usage: npm start -- [--verbose]
+       npm start -- --box [--bed <name>]
+
+Installs and builds what is missing, then does the main job: a guest drives an I2C adapter that the
+bridge gives it and vhost-device-i2c serves.
+
+  --verbose      show the programs' logs
+  --box          on a real Xen in QEMU, after npm run box:setup
+  --bed <name>   on which one: npm run box lists them; default: the newest
+  -h, --help     print this
+`;
+
+const { values } = readArguments(NAME, USAGE, {
+  options: {
+    verbose: { type: 'boolean' },
+    box: { type: 'boolean' },
+    bed: { type: 'string' },
+  },
+});
+if (values.bed !== undefined && !values.box) misused(NAME, '--bed is for --box');
+if (values.verbose && values.box) misused(NAME, '--verbose is not for --box');
+
+await bootstrap();
+if (values.box) {
+  const bed = values.bed === undefined ? [] : ['--bed', values.bed];
+  await run(process.execPath, ['test-harness/dist/box/cli.js', 'run', ...bed, 'i2c']);
 } else {
-  run(process.execPath, ['apps/demo/dist/main.js', ...args]);
+  const options = values.verbose ? ['--verbose'] : [];
+  await run(process.execPath, ['apps/demo/dist/main.js', ...options]);
 }

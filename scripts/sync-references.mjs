@@ -2,11 +2,23 @@
 // references.mjs); with `--check`, which is part of `npm run lint`, only says what is wrong.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from './bootstrap.mjs';
+import { readArguments } from './arguments.mjs';
 import { referenceProblems } from './references.mjs';
+import { run } from './run.mjs';
 import { root } from './workspace.mjs';
 
-const check = process.argv.includes('--check');
+const USAGE = `Usage: node scripts/sync-references.mjs [--check]
+
+Makes the tsconfig files say what the workspace is.
+
+  --check      only say what is wrong
+  -h, --help   print this
+`;
+
+const { values } = readArguments('node scripts/sync-references.mjs', USAGE, {
+  options: { check: { type: 'boolean' } },
+});
+const check = values.check === true;
 const problems = referenceProblems(root);
 for (const { message } of problems) console.error(message);
 if (check && problems.length > 0) {
@@ -15,5 +27,5 @@ if (check && problems.length > 0) {
 }
 if (problems.length > 0) {
   for (const { file, mended } of problems) writeFileSync(join(root, file), mended);
-  run('biome', ['format', '--write', ...problems.map(({ file }) => file)]);
+  await run('biome', ['format', '--write', ...problems.map(({ file }) => file)]);
 }

@@ -15,10 +15,19 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   box,
 };
 
+const USAGE = `Usage: npm run bench [-- <name> ...]
+
+Benchmarks: ${Object.keys(BENCHES).join(', ')}; default: all
+`;
+
 const names = process.argv.slice(2);
-const unknown = names.filter((name) => !(name in BENCHES));
-if (unknown.length > 0) {
-  console.error(`Cannot run ${unknown.join(', ')}: there are ${Object.keys(BENCHES).join(', ')}`);
+if (names.includes('--help') || names.includes('-h')) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
+const unknown = names.find((name) => !(name in BENCHES));
+if (unknown !== undefined) {
+  console.error(`npm run bench: no benchmark "${unknown}"; see npm run bench -- --help`);
   process.exit(2);
 }
 for (const [name, bench] of Object.entries(BENCHES)) {

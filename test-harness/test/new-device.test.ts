@@ -1,13 +1,25 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WORKSPACE_ROOT } from '../src/box/paths.ts';
+import { codeBlocks } from '../src/readme/blocks.ts';
 
 /** Copying, installing and a run of tests within this one: slow machines need it. */
 const TIMEOUT_MS = 300_000;
+/** Likewise, with a build of all packages, the lint, and the demo three times. */
+const WORD_FOR_WORD_MS = 1_200_000;
 const NAME = 'scratch-pad';
 const PACKAGE = `packages/vhost-device-${NAME}`;
 /** What the copy gets by itself, or must not have. */
@@ -19,13 +31,25 @@ interface Outcome {
   readonly output: string;
 }
 
-/** Runs a program of the copy, without what this run of tests has put into the environment. */
-async function run(root: string, program: string, ...args: string[]): Promise<Outcome> {
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([key]) => !/^(VITEST|TEST$|npm_|NODE_ENV)/.test(key)),
-  );
-  // `CI`: pnpm asks nobody.
-  const child = spawn(program, args, { cwd: root, env: { ...env, CI: 'true' }, stdio: 'pipe' });
+/** Where pnpm asks nobody. */
+const CI = { CI: 'true' };
+/** What this run of tests has put into the environment. */
+const OURS =
+  /^(VITEST|TEST$|npm_|NODE_ENV|NODE_VMM_(TEST_REPORT|WITHOUT_BOX)$|CI$|GITHUB_ACTIONS$)/;
+
+/** Runs a program of the copy. @param more - what it has in its environment besides */
+async function runWith(
+  more: NodeJS.ProcessEnv,
+  root: string,
+  program: string,
+  ...args: string[]
+): Promise<Outcome> {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !OURS.test(key)));
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...env, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -34,6 +58,17 @@ async function run(root: string, program: string, ...args: string[]): Promise<Ou
   }
   const [status] = (await once(child, 'close')) as [number | null];
   return { status, output };
+}
+
+const run = (root: string, program: string, ...args: string[]): Promise<Outcome> =>
+  runWith(CI, root, program, ...args);
+
+/** The shell commands of a document's block, each for itself, without what is said about them. */
+function commandsOf(document: string, containing: string): string[] {
+  const blocks = codeBlocks(document, readFileSync(join(WORKSPACE_ROOT, document), 'utf8'));
+  const block = blocks.find(({ language, code }) => language === 'sh' && code.includes(containing));
+  const lines = block?.code.split('\n').map((line) => line.replace(/ +# .*$/, '')) ?? [];
+  return lines.filter((line) => line !== '');
 }
 
 /** Files below a directory, without what is built. */
@@ -155,4 +190,61 @@ describe('npm run new:device, in a scratch copy of this tree', () => {
     },
     TIMEOUT_MS,
   );
+
+  describe('CONTRIBUTING, word for word', () => {
+    /** As somebody types it: no CI machine. */
+    const type = async (command: string): Promise<string> => {
+      const { status, output } = await runWith({}, scratch, 'bash', '-euc', command);
+      expect(status, `${command}\n${output}`).toBe(0);
+      return output;
+    };
+
+    it(
+      'makes a device, and serves it to a front-end as docs/first-device.md says',
+      async () => {
+        const commands = commandsOf('CONTRIBUTING.md', 'new:device');
+        expect(commands.slice(0, 2)).toEqual(['npm run new:device -- foo', 'npm start']);
+        for (const command of commands) await type(command);
+        const page = commandsOf('docs/first-device.md', 'new:device');
+        expect(commands).toEqual(expect.arrayContaining(page));
+        const serving = commandsOf('docs/first-device.md', 'vhost-device-foo/dist');
+        expect(await type(serving.join('\n'))).toMatch(/^[0-9a-f]{32}$/m);
+      },
+      WORD_FOR_WORD_MS,
+    );
+
+    it(
+      'adds a package, which the lock file does not know, and says why CI refuses it before',
+      async () => {
+        const directory = join(scratch, 'packages/by-hand');
+        mkdirSync(join(directory, 'src'), { recursive: true });
+        const model = join(scratch, 'packages/vm-device');
+        const manifest = readFileSync(join(model, 'package.json'), 'utf8');
+        writeFileSync(
+          join(directory, 'package.json'),
+          manifest.replace('@node-vmm/vm-device', '@node-vmm/by-hand'),
+        );
+        cpSync(join(model, 'tsconfig.json'), join(directory, 'tsconfig.json'));
+        writeFileSync(
+          join(directory, 'src/index.ts'),
+          "export { EventFd } from '@node-vmm/vmm-sys-util';\n",
+        );
+        const refused = await run(scratch, 'npm', 'start');
+        expect(refused, refused.output).toMatchObject({ status: 1 });
+        expect(refused.output).toContain('ERR_PNPM_OUTDATED_LOCKFILE');
+        const commands = commandsOf('CONTRIBUTING.md', 'sync-references');
+        expect(commands).toContain('npm start');
+        const said = [];
+        for (const command of commands) said.push(await type(command));
+        expect(said.join('')).toContain('pnpm-lock.yaml has got what is new: commit it, too');
+        expect(readFileSync(join(scratch, 'pnpm-lock.yaml'), 'utf8')).toMatch(
+          /^ {2}packages\/by-hand:$/m,
+        );
+        expect(existsSync(join(directory, 'dist/index.js'))).toBe(true);
+        const frozen = await install();
+        expect(frozen, frozen.output).toMatchObject({ status: 0 });
+      },
+      WORD_FOR_WORD_MS,
+    );
+  });
 });

@@ -138,7 +138,7 @@ describe('shell commands of READMEs', () => {
     const examples = readdirSync(join(WORKSPACE_ROOT, 'examples/src'));
     expect(examples).not.toEqual([]);
     for (const file of examples) {
-      expect(commands).toContain(`examples/dist/${file.replace(/\.ts$/, '.js')} `);
+      expect(commands).toMatch(new RegExp(`examples/dist/${file.replace(/\.ts$/, '.js')}[ \n]`));
     }
   });
 

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import {
@@ -11,12 +12,14 @@ import {
   type DeviceDescription,
   FixedSockets,
   SpawnedBackends,
+  VhostBridgeError,
 } from '@node-vmm/vhost-bridge';
 import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
 import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
 import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
 import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import { Command } from 'commander';
+import { NarratedLog } from './narrated-log.ts';
 import { Narrator } from './narrator.ts';
 
 const DEVICE: DeviceDescription = {
@@ -52,16 +55,39 @@ function createCommand(): Command {
     .option('--verbose', 'show the log of the bridge');
 }
 
+/**
+ * Waits for a device that comes up.
+ *
+ * @returns false when the end was asked for meanwhile
+ * @throws {VhostBridgeError} when it takes too long; what `up` rejects with
+ */
+async function comesUp(up: Promise<void>, ended: Promise<unknown>): Promise<boolean> {
+  const timeout = new AbortController();
+  const late = delay(GIVE_UP_MS, 'late', { signal: timeout.signal });
+  try {
+    const first = await Promise.race([up, ended, late]);
+    if (first === 'late') {
+      throw new VhostBridgeError('SPAWN_FAILED', `Cannot start: no back-end in ${GIVE_UP_MS} ms`);
+    }
+    return first === undefined;
+  } finally {
+    timeout.abort();
+    late.catch(() => undefined);
+  }
+}
+
 /** What `npm start` does. */
 export const main: Main = async (argv, program) => {
   const parsed = parseCommandLine<{ verbose?: boolean }>(createCommand(), argv);
   if ('print' in parsed) return program.print(parsed.print);
   const narrator = new Narrator('bridge');
   let bridge: Bridge | undefined;
-  const logger = await program.start(
-    { level: parsed.options.verbose === true ? 'debug' : 'warn' },
+  const verbose = parsed.options.verbose === true;
+  const own = await program.start(
+    { level: verbose ? 'debug' : 'warn' },
     () => bridge?.status() ?? {},
   );
+  const logger = verbose ? own : new NarratedLog(narrator, program.signals);
   using poller = new MainPoller();
   const vm = SimulatedVm.create({ poller, logger });
   const [ram] = vm.memory.regions;
@@ -86,7 +112,7 @@ export const main: Main = async (argv, program) => {
   });
   try {
     narrator.say('starting vhost-device-i2c --simulate and connecting to its vhost-user socket');
-    await bridge.add(DEVICE);
+    if (!(await comesUp(bridge.add(DEVICE), program.signals.ended))) return EXIT_OK;
     narrator.say(
       `features negotiated, guest memory shared; virtio-mmio I2C adapter at ${hex(DEVICE.base)}, interrupt ${DEVICE.irq}`,
     );

@@ -15,6 +15,8 @@ const CONFIG_STEP = 4;
 export interface BackendOptions {
   /** The back-end's socket. */
   readonly path: string;
+  /** For how long nobody is told that it is not there, milliseconds, default 0. */
+  readonly graceMs?: number;
   readonly memory: ShareableMemory;
   /** Bytes of configuration space that the device type has. */
   readonly configSize: number;

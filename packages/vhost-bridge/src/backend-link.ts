@@ -155,10 +155,10 @@ export class BackendLink {
   }
 
   async #establish(mends: (error: unknown) => boolean): Promise<void> {
-    const { path, logger } = this.#options;
+    const { path, logger, graceMs = 0 } = this.#options;
     const { signal } = this.#abort;
     let pause = FIRST_RETRY_MS;
-    let reminded = -Infinity;
+    let remindAt = performance.now() + graceMs;
     const penalty = this.#pause;
     this.#pause = 0;
     if (penalty > 0) await delay(penalty, undefined, { signal });
@@ -170,8 +170,8 @@ export class BackendLink {
       } catch (error) {
         signal.throwIfAborted();
         if (!mends(error)) throw error;
-        if (Date.now() - reminded > REMIND_MS) {
-          reminded = Date.now();
+        if (performance.now() >= remindAt) {
+          remindAt = performance.now() + REMIND_MS;
           logger.warn({ socket: path, reason: errorMessage(error) }, 'waiting for back-end');
         }
       }

@@ -166,7 +166,7 @@ export class Bridge implements DeviceSink {
       undo.push(() => this.#detach(guest));
       const guard = this.#guard;
       const components = { guest: attached, poller, logger, guard, holdMs, onPlaced };
-      const device = await BridgedDevice.create(components, description, type, lease.path, signal);
+      const device = await BridgedDevice.create(components, description, type, lease, signal);
       progress.device = device;
       logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');
       return async () => {

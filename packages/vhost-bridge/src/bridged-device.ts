@@ -20,6 +20,7 @@ import { MmioGate } from './mmio-gate.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
+import type { SocketLease } from './socket-provider.ts';
 import type { BridgedDeviceStatus } from './status.ts';
 import type { SupportedDevice } from './supported-devices.ts';
 
@@ -106,7 +107,7 @@ export class BridgedDevice implements VirtioDevice {
     components: BridgedDeviceComponents,
     description: DeviceDescription,
     type: SupportedDevice,
-    socketPath: string,
+    { path, graceMs }: SocketLease,
     signal: AbortSignal,
   ): Promise<BridgedDevice> {
     const { guest, poller, logger } = components;
@@ -124,7 +125,8 @@ export class BridgedDevice implements VirtioDevice {
       const memory = await guest.memory;
       link = await BackendLink.open(
         {
-          path: socketPath,
+          path,
+          ...(graceMs === undefined ? {} : { graceMs }),
           memory,
           configSize,
           recordsInflight: recordsInflight(type),

@@ -2,11 +2,17 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 
 /**
  * - `NO_SOCKET`: no back-end socket is configured or free for the device.
+ * - `BAD_SOCKET`: the back-end that we start could not have a socket: its path would be too long.
  * - `ABORTED`: the device was taken down, or lost its back-end, while it was coming up.
  * - `SPAWN_FAILED`: the back-end that we start did not come up.
  * - `BAD_DEVICE`: there is a device at that place, or the back-end that came back cannot go on with it.
  */
-export type VhostBridgeErrorCode = 'NO_SOCKET' | 'ABORTED' | 'SPAWN_FAILED' | 'BAD_DEVICE';
+export type VhostBridgeErrorCode =
+  | 'NO_SOCKET'
+  | 'BAD_SOCKET'
+  | 'ABORTED'
+  | 'SPAWN_FAILED'
+  | 'BAD_DEVICE';
 
 /** What an error of the bridge is about. */
 export interface VhostBridgeErrorContext {

@@ -5,6 +5,11 @@ import type { SupportedDevice } from './supported-devices.ts';
 /** A back-end's socket on loan to one device. */
 export interface SocketLease {
   readonly path: string;
+  /**
+   * For how long it is nothing to warn of when nobody listens there yet, milliseconds, default 0: a
+   * back-end that is being started.
+   */
+  readonly graceMs?: number;
   /** Gives the socket back for the next device. Idempotent. */
   release(): void;
 }
@@ -14,7 +19,7 @@ export interface SocketProvider {
   /**
    * @param device - its type
    * @param key - its identity, for messages and names
-   * @throws {VhostBridgeError} NO_SOCKET
+   * @throws {VhostBridgeError} NO_SOCKET; BAD_SOCKET where there can be none
    */
   lease(device: SupportedDevice, key: string): SocketLease;
 }

@@ -2,10 +2,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import type { Logger } from '@node-vmm/vmm-sys-util';
+import { type Logger, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import { Backend } from './backend-process.ts';
+import { VhostBridgeError } from './errors.ts';
 import type { SocketLease, SocketProvider } from './socket-provider.ts';
 import type { SupportedDevice } from './supported-devices.ts';
+
+const DIRECTORY = 'vhost-bridge-';
+/** What `mkdtemp` appends. */
+const RANDOM = 'XXXXXX';
+/** How long a back-end may take from its start to its socket before that is worth a warning. */
+const START_MS = 1000;
 
 /** A back-end of ours, as the bridge's status shows it. */
 export interface BackendStatus {
@@ -47,16 +54,19 @@ export class SpawnedBackends implements SocketProvider {
     return [...this.#backends].map(([{ path }, backend]) => ({ socket: path, pid: backend.pid }));
   }
 
+  /** @throws {VhostBridgeError} BAD_SOCKET; what the fallback throws */
   lease(device: SupportedDevice, key: string): SocketLease {
     const command = this.#commands.get(device.name);
     if (command === undefined) return this.#fallback.lease(device, key);
-    this.#dir ??= mkdtempSync(join(tmpdir(), 'vhost-bridge-'));
     // Of its own for each lease: the last one's back-end may still be ending, and removes its socket.
-    const name = `${device.name}-${key.replaceAll('/', '-')}-${this.#count++}`;
-    const base = join(this.#dir, `${name}.sock`);
+    const name = `${device.name}-${key.replaceAll('/', '-')}-${this.#count++}.sock`;
+    checkLength(join(this.#dir ?? join(tmpdir(), DIRECTORY + RANDOM), `${name}0`));
+    this.#dir ??= mkdtempSync(join(tmpdir(), DIRECTORY));
+    const base = join(this.#dir, name);
     const backend = new Backend(command, base, this.#logger.child({ device: key, command }));
     const lease: SocketLease = {
       path: `${base}0`,
+      graceMs: START_MS,
       release: () => {
         if (!this.#backends.delete(lease)) return;
         this.#ending.add(backend);
@@ -73,7 +83,9 @@ export class SpawnedBackends implements SocketProvider {
   /** Stops every back-end and removes the sockets' directory. */
   close(): void {
     for (const lease of [...this.#backends.keys()]) lease.release();
-    if (this.#dir !== undefined) rmSync(this.#dir, { recursive: true, force: true });
+    // Again where a back-end has made its socket meanwhile.
+    const options = { recursive: true, force: true, maxRetries: 3 };
+    if (this.#dir !== undefined) rmSync(this.#dir, options);
     this.#closed = true;
     this.#forgetExit();
   }
@@ -86,4 +98,14 @@ export class SpawnedBackends implements SocketProvider {
     for (const backend of this.#ending) backend.kill();
     this.close();
   };
+}
+
+/** Before anything is made: the back-end alone would say so, again and again. */
+function checkLength(path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= UNIX_PATH_MAX) return;
+  throw new VhostBridgeError(
+    'BAD_SOCKET',
+    `Cannot make the socket ${path}: its path has ${bytes} bytes, ${UNIX_PATH_MAX} at most; set TMPDIR to a directory with a shorter path`,
+  );
 }

@@ -6,6 +6,8 @@ export type VhostSupervisorErrorCode =
   | 'SERVING_PROCESS_FAILED'
   /** What the front-end has set up cannot be given to the new serving process. */
   | 'CANNOT_REPLAY'
+  /** The sockets of the serving process would have paths that are too long. */
+  | 'PATH_TOO_LONG'
   /** The front-end asks for what a supervised device does not have. */
   | 'UNSUPPORTED';
 

@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Logger, MainPoller, type UnixListener } from '@node-vmm/vmm-sys-util';
+import { type Logger, MainPoller, UNIX_PATH_MAX, type UnixListener } from '@node-vmm/vmm-sys-util';
+import { VhostSupervisorError } from './errors.ts';
 import { ServingProcess } from './serving-process.ts';
 import { SupervisedDevice } from './supervised-device.ts';
 
@@ -34,14 +35,18 @@ export interface SupervisorOptions {
 export class Supervisor {
   /** Rejects when the serving process is given up; never resolves. */
   readonly failed: Promise<never>;
-  readonly #directory = mkdtempSync(join(tmpdir(), 'vhost-supervisor-'));
+  readonly #directory: string;
   readonly #poller = new MainPoller();
   readonly #process: ServingProcess;
   readonly #devices: SupervisedDevice[];
   #closing: Promise<void> | undefined;
 
-  /** @throws {SysError} when a socket cannot be polled */
+  /**
+   * @throws {SysError} when a socket cannot be polled
+   * @throws {VhostSupervisorError} PATH_TOO_LONG where the directory for temporary files is too far down
+   */
   constructor({ serve, sockets, logger }: SupervisorOptions) {
+    this.#directory = makeDirectory(sockets.length);
     const prefix = join(this.#directory, 's');
     const process = new ServingProcess({ args: serve(prefix), logger });
     this.#process = process;
@@ -82,4 +87,18 @@ export class Supervisor {
       rmSync(this.#directory, { recursive: true, force: true });
     }
   }
+}
+
+function makeDirectory(count: number): string {
+  const base = join(tmpdir(), 'vhost-supervisor-');
+  // As `mkdtemp` names it, with the longest name in it.
+  const longest = `${base}XXXXXX/s${count}`;
+  const bytes = Buffer.byteLength(longest);
+  if (bytes > UNIX_PATH_MAX) {
+    throw new VhostSupervisorError(
+      'PATH_TOO_LONG',
+      `Cannot make the socket ${longest}: its path has ${bytes} bytes, ${UNIX_PATH_MAX} at most; set TMPDIR to a directory with a shorter path`,
+    );
+  }
+  return mkdtempSync(base);
 }

@@ -52,7 +52,7 @@ export interface DeviceContext {
    * fails the devices that are connected to it, each for itself.
    *
    * @throws {SysError} when there are no descriptors left
-   * @throws {DataCloneError} when the options are not cloneable
+   * @throws {VhostUserBackendError} INVALID_DEVICE when `key`, `module` or `options` cannot be
    */
   hostThread(options: HostThreadOptions): HostThread;
   /**

@@ -2,6 +2,11 @@
 export interface RingCounters {
   chains: number;
   malformedChains: number;
+  /**
+   * Chains that the device completed with a `written` that is no integer of 0..`writableLength`. The driver
+   * was told the nearest one.
+   */
+  wrongLengths: number;
   notifications: number;
   suppressedNotifications: number;
   /** Kicks and other occasions on which the ring was looked at. */

@@ -9,6 +9,8 @@ export interface QueueCounters {
   chains: number;
   /** Chains that broke a rule and were returned with length 0 without the device seeing them. */
   malformedChains: number;
+  /** Chains that the device completed with a length that cannot be; the driver was told the nearest. */
+  wrongLengths: number;
   /** Notifications that the driver asked for. */
   notifications: number;
   /** Notifications that the driver had suppressed. */
@@ -65,8 +67,9 @@ export interface Virtqueue extends Disposable {
   /**
    * Returns a chain to the driver. It becomes visible with the next `flush`.
    *
-   * @param written - bytes written into the writable part, from its start; more than fit count as
-   * all of it
+   * @param written - bytes written into the writable part, from its start, 0..`writableLength`. The driver
+   * is never told more than fit: what is no such integer is counted as `wrongLengths`, and the nearest one
+   * taken in its place
    * @throws {TypeError} when the chain is not this queue's, or was completed or detached before
    */
   complete(chain: DescriptorChain, written: number): void;

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// `setup`, `status` and `run [scenario]`: see usage().
+// `packages`, `setup`, `status` and `run [scenario]`: see usage().
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BoxError } from './errors.ts';
+import { missingHostPackages } from './host-tools.ts';
 import { Progress } from './progress.ts';
 import { SCENARIOS } from './scenarios/index.ts';
 import { allArtefacts, setupBox } from './setup.ts';
@@ -13,8 +14,8 @@ const EXIT_USAGE = 2;
 function usage(): string {
   return [
     'Usage: npm run box:setup [-- --xen <path> [--tools <dir>]] [--rebuild <artefact> ...]',
-    '                                                     prepare this machine (root)',
-    '       npm run box -- [--bed <name>] <scenario> [arguments]   run a scenario',
+    '                                                     prepare this machine',
+    '       npm run box -- [--bed <name>] <scenario>   run a scenario',
     '',
     '  --xen <path>    hypervisor of your own (arm64): binary or source tree; becomes bed arm64-own',
     '  --tools <dir>   unpacked root with the Xen tools of its series, where Debian has none',
@@ -34,7 +35,7 @@ function usage(): string {
   ].join('\n');
 }
 
-/** Options before the scenario's name are ours, those after it the scenario's. */
+/** Options come before the scenario's name. */
 function splitArguments(argv: readonly string[]): { bed?: string; rest: readonly string[] } {
   const [first = '', second] = argv;
   if (first.startsWith('--bed=')) return { bed: first.slice('--bed='.length), rest: argv.slice(1) };
@@ -54,9 +55,12 @@ async function runScenario(argv: readonly string[]): Promise<number> {
   if (scenario === undefined) {
     throw new BoxError('BAD_OPTION', `Cannot run "${name}": no such scenario`);
   }
+  if (args.length > 0) {
+    throw new BoxError('BAD_OPTION', `Cannot run ${name} with "${args[0]}": it has no options`);
+  }
   const progress = new Progress();
   const say = (text: string): void => progress.say(text);
-  await scenario.run({ args, bed: findBed(bed, scenario.needs), say });
+  await scenario.run({ bed: findBed(bed, scenario.needs), say });
   return 0;
 }
 
@@ -65,16 +69,22 @@ function fromCaller(path: string | undefined): string | undefined {
   return path === undefined ? undefined : resolve(process.env['INIT_CWD'] ?? '.', path);
 }
 
+const SETUP_OPTIONS = {
+  rebuild: { type: 'string', multiple: true },
+  xen: { type: 'string' },
+  tools: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Prints what `setup` with these arguments needs root for: Debian packages, one a line. */
+function packages(args: string[]): number {
+  const { values } = parseArgs({ args, options: SETUP_OPTIONS });
+  if (!values.help) for (const name of missingHostPackages()) console.log(name);
+  return 0;
+}
+
 async function setup(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      rebuild: { type: 'string', multiple: true },
-      xen: { type: 'string' },
-      tools: { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
+  const { values } = parseArgs({ args, options: SETUP_OPTIONS });
   if (values.help) {
     console.log(usage());
     return 0;
@@ -91,6 +101,8 @@ async function setup(args: string[]): Promise<number> {
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
   switch (command) {
+    case 'packages':
+      return packages(rest);
     case 'setup':
       return await setup(rest);
     case 'status': {

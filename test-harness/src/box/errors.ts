@@ -3,7 +3,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 /** Every reason for which the box gives up; stable, to be matched on by callers. */
 export type BoxErrorCode =
   | 'APT_FAILED'
-  | 'APT_NOT_PERMITTED'
+  | 'BAD_ENVIRONMENT'
   | 'BAD_OPTION'
   | 'BUILD_FAILED'
   | 'COMMAND_FAILED'

@@ -1,7 +1,5 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { BoxError } from './errors.ts';
-import { type RunOptions, run } from './run-command.ts';
 
 /** Debian package -> a program or file that shows it is there. */
 const HOST_PACKAGES: Readonly<Record<string, string>> = {
@@ -49,24 +47,4 @@ export function missingHostPackages(): string[] {
   return Object.entries(HOST_PACKAGES)
     .filter(([, proof]) => !(proof.startsWith('/') ? existsSync(proof) : hasProgram(proof)))
     .map(([name]) => name);
-}
-
-/**
- * Installs what the box needs on this machine; does nothing when all is there.
- *
- * @throws {BoxError} `APT_NOT_PERMITTED` when something is missing and we are not root
- */
-export async function installHostPackages(options: RunOptions): Promise<void> {
-  const missing = missingHostPackages();
-  if (missing.length === 0) return;
-  const install = ['apt-get', 'install', '-qq', '--no-install-recommends', '-y', ...missing];
-  if (process.getuid?.() !== 0) {
-    throw new BoxError(
-      'APT_NOT_PERMITTED',
-      `Cannot install ${missing.join(', ')}: not root; run \`npm run box:setup\` as root, ` +
-        `or \`${install.join(' ')}\``,
-    );
-  }
-  await run(['apt-get', 'update', '-qq'], options);
-  await run(install, options);
 }

@@ -22,6 +22,7 @@ export class OuterDaemon {
     this.#process = spawn(process.execPath, [DAEMON, ...args], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
+    process.on('exit', this.#endNow);
   }
 
   /** @param board - as `--simulate` takes it */
@@ -35,7 +36,14 @@ export class OuterDaemon {
       await once(this.#process, 'exit');
     }
     rmSync(this.#dir, { recursive: true });
+    process.off('exit', this.#endNow);
   }
+
+  /** However this process ends, as long as it can do anything about it. */
+  readonly #endNow = (): void => {
+    this.#process.kill('SIGKILL');
+    rmSync(this.#dir, { recursive: true, force: true, maxRetries: 3 });
+  };
 }
 
 /** A box for I2C: see {@link bootI2cBox}. */

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import { type Deferred, deferred } from './deadline.ts';
 import { BoxError } from './errors.ts';
 import { cacheRoot } from './paths.ts';
@@ -42,6 +43,19 @@ function pruneScratch(): void {
   }
 }
 
+/** Bytes that the names of sockets in a scratch directory need, and its own. */
+const SOCKET_NAME_BYTES = 50;
+
+/** QEMU alone would say so, at the end of a page. */
+function checkTemporaryDirectory(): void {
+  const directory = tmpdir();
+  if (Buffer.byteLength(directory) + SOCKET_NAME_BYTES <= UNIX_PATH_MAX) return;
+  throw new BoxError(
+    'BAD_ENVIRONMENT',
+    `Cannot make sockets below ${directory}: their paths would be too long; set TMPDIR to a directory with at most ${UNIX_PATH_MAX - SOCKET_NAME_BYTES} bytes`,
+  );
+}
+
 /** `2026-11-21T10-31-02-123-<pid>-<name>`: sorts by time, tells processes apart. */
 function runDirectory(name: string): string {
   const stamp = new Date().toISOString().replaceAll(/[:.]/g, '-').replace('Z', '');
@@ -66,6 +80,7 @@ export class Machine {
 
   /** @param name - goes into the name of the run directory */
   constructor(name: string) {
+    checkTemporaryDirectory();
     this.runDirectory = runDirectory(name);
     mkdirSync(this.runDirectory, { recursive: true });
     pruneRuns();

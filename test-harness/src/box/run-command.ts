@@ -22,8 +22,18 @@ export interface RunResult {
   readonly code: number;
 }
 
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGTERM');
+  } catch {
+    // It has ended.
+  }
+}
+
 /**
- * Runs a command of the host with its output in a log file.
+ * Runs a command of the host with its output in a log file. It does not outlive this process, unless
+ * that is killed.
  *
  * @returns exit code and stdout; a non-zero code is the caller's to judge
  * @throws {BoxError} `MISSING_TOOL` when there is no such program
@@ -38,7 +48,11 @@ export async function tryRun(argv: readonly string[], options: RunOptions): Prom
     // A log must read the same everywhere.
     env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, so that it can be ended with all that it has started.
+    detached: true,
   });
+  const end = (): void => endGroup(child.pid);
+  process.on('exit', end);
   let stdout = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8');
@@ -55,10 +69,11 @@ export async function tryRun(argv: readonly string[], options: RunOptions): Prom
   } catch (cause) {
     throw new BoxError(
       'MISSING_TOOL',
-      `Cannot run ${program}: ${(cause as Error).message}; run \`npm run box:setup\` as root`,
+      `Cannot run ${program}: ${(cause as Error).message}; run \`npm run box:setup\``,
       { cause },
     );
   } finally {
+    process.off('exit', end);
     // Whoever quotes the log wants all of it.
     await new Promise((resolve) => log.end(resolve));
   }

@@ -13,7 +13,7 @@ import { allBeds } from './beds.ts';
 import { pruneCache } from './cache.ts';
 import { DebianArchive } from './debian-archive.ts';
 import { BoxError } from './errors.ts';
-import { installHostPackages, missingHostPackages } from './host-tools.ts';
+import { missingHostPackages } from './host-tools.ts';
 import { takeLock } from './lock.ts';
 import { rememberOwnXen } from './own-bed.ts';
 import { cacheRoot } from './paths.ts';
@@ -62,11 +62,11 @@ export function allArtefacts(beds: readonly Bed[] = allBeds()): Artefact[] {
 }
 
 /**
- * Makes this machine ready for the box: packages through apt, then everything that is not in the
- * cache yet. May be run again at any time, also by two processes at once. A bed that cannot be had is
- * told and left out.
+ * Makes what the box needs and is not in the cache yet. The packages of this machine are there already:
+ * `scripts/box.mjs` sees to them, since nothing else needs root. May be run again at any time, also by
+ * two processes at once. A bed that cannot be had is told and left out.
  *
- * @throws {BoxError} `APT_NOT_PERMITTED`; `BAD_OPTION`; `NOT_AVAILABLE` when no bed at all is there
+ * @throws {BoxError} `MISSING_TOOL`; `BAD_OPTION`; `NOT_AVAILABLE` when no bed at all is there
  */
 export async function setupBox(options: SetupOptions = {}): Promise<SetupReport> {
   const { rebuild = [], xen, tools } = options;
@@ -85,7 +85,7 @@ export async function setupBox(options: SetupOptions = {}): Promise<SetupReport>
     if (unknown.length > 0) {
       throw new BoxError('BAD_OPTION', `Cannot rebuild ${unknown.join(', ')}: no such artefact`);
     }
-    await prepareHost(progress, join(root, 'logs', 'host-packages.log'));
+    requireHostPackages();
     const debian = new DebianArchive({ log: join(root, 'logs', 'apt.log') });
     const workshop = new Workshop(debian, progress, rebuild);
     await Promise.all(wanted(beds).map((artefact) => workshop.make(artefact)));
@@ -122,13 +122,11 @@ async function reportOf(all: readonly Bed[], workshop: Workshop): Promise<SetupR
   return { beds, missing };
 }
 
-async function prepareHost(progress: Progress, log: string): Promise<void> {
+function requireHostPackages(): void {
   const missing = missingHostPackages();
-  if (missing.length === 0) {
-    progress.say('Packages of this machine: all there');
-    return;
-  }
-  await progress.step(`Packages of this machine: ${missing.join(' ')}`, (status) =>
-    installHostPackages({ log, onLine: status }),
+  if (missing.length === 0) return;
+  throw new BoxError(
+    'MISSING_TOOL',
+    `Cannot set up the box: this machine lacks ${missing.join(', ')}; run \`npm run box:setup\``,
   );
 }

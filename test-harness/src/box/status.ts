@@ -50,7 +50,7 @@ function readiness(artefacts: readonly Artefact[], program: string): Readiness {
     return { state: worst.state, ready: false, reason: worst.reason };
   }
   const names = [...(hasProgram(program) ? [] : [program]), ...missing];
-  const reason = `missing: ${names.join(', ')}; run \`npm run box:setup\` as root`;
+  const reason = `missing: ${names.join(', ')}; run \`npm run box:setup\``;
   return { state: 'missing', ready: false, reason };
 }
 

@@ -114,7 +114,7 @@ function headersOf(series: string): Artefact {
 /** Why {@link goldenAbi} cannot work here, or undefined when it can. */
 export function goldenAbiSkipReason(series: string, target: AbiTarget): string | undefined {
   const { compiler } = ABI_TARGETS[target];
-  if (!isBuilt(headersOf(series))) return 'no headers; run `npm run box:setup` as root';
+  if (!isBuilt(headersOf(series))) return 'missing: headers; run `npm run box:setup`';
   if (!hasProgram(compiler)) return `no ${compiler}`;
   return undefined;
 }

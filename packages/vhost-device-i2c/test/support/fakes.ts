@@ -78,6 +78,7 @@ export function batchOf(chains: readonly FakeChain[]): ChainBatch & { end(): voi
   return {
     length: chains.length,
     at: (index) => chains[index] as FakeChain,
+    [Symbol.iterator]: () => chains.values(),
     get segments(): never {
       throw new Error('not needed by this device');
     },

@@ -69,6 +69,7 @@ export class FakeQueue implements DeviceQueue {
     device.process(this, {
       length: chains.length,
       at: (index) => chains[index] as FakeChain,
+      [Symbol.iterator]: () => chains.values(),
       get segments(): never {
         throw new Error('not needed without a source that fills');
       },

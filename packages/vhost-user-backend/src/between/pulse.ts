@@ -17,11 +17,14 @@ export const PULSE = {
   NOTIFY_TURN: 5,
   /** The `NOTIFY_TURN` that the main thread wants to end. */
   INTERRUPT: 6,
+  /** Seat of the device whose module is being loaded and one more, 0 while there is none. */
+  LOADING_SEAT: 7,
 } as const;
-const LENGTH = 7;
+const LENGTH = 8;
 
 /** Device code that a worker runs, for messages. */
 export const DEVICE_CALLS = [
+  'the top of its module',
   'createDevice',
   'process',
   'negotiated',

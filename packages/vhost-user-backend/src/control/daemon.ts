@@ -13,6 +13,7 @@ import {
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
+import { checkSpec } from './check-spec.ts';
 import { openSource } from './front-end-source.ts';
 import type { MapForeign } from './map-region.ts';
 import { printFailure } from './print-failure.ts';
@@ -152,6 +153,7 @@ export class VhostUserDaemon {
    */
   async prepareDevice(spec: DeviceSpec): Promise<ServedDevice> {
     if (this.#closing !== undefined) throw closed(spec.name);
+    checkSpec(spec);
     const device = new ServedDevice({
       spec,
       pool: this.#pool,

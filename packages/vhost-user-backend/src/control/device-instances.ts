@@ -1,4 +1,5 @@
 import type { RegionMapping } from '@node-vmm/vm-memory';
+import { cloneError } from '../between/clone-error.ts';
 import { countEvent, createEventFlow, EVENT_FLOW } from '../between/event-flow.ts';
 import type { StateMemory } from '../between/state-memory.ts';
 import type {
@@ -186,10 +187,12 @@ export class DeviceInstances implements DeviceLink {
     const { name, module, options } = this.#options.spec;
     const state = instance === 0 ? this.#options.state : undefined;
     const events = this.#flows[instance] as Int32Array;
-    return this.#seat(instance).call('make', {
-      ...{ name, module: module.href, options, instance, instances, shared },
-      ...{ events, state },
-    });
+    const params = { name, module: module.href, options, instance, instances, shared };
+    try {
+      return await this.#seat(instance).call('make', { ...params, events, state });
+    } catch (error) {
+      throw notMade(name, cloneError(name, 'options', options, error));
+    }
   }
 
   #takeSeat(): void {
@@ -262,6 +265,13 @@ function sameDevice(a: DeviceDescription, b: DeviceDescription): boolean {
     a.configSize === b.configSize &&
     a.queueMaxSizes.join() === b.queueMaxSizes.join()
   );
+}
+
+/** An error of a device's making knows the device, whoever threw it. */
+function notMade(device: string, error: unknown): unknown {
+  if (!VhostUserBackendError.is(error) || error.context.device !== undefined) return error;
+  const { code, message, cause, context } = error;
+  return new VhostUserBackendError(code, message, { ...context, device }, { cause });
 }
 
 function notAlike(device: string, instance: number): VhostUserBackendError {

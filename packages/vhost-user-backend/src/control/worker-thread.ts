@@ -202,8 +202,16 @@ function ended(call: WorkerCallName): VhostUserBackendError {
   return new VhostUserBackendError('CLOSED', `Cannot ask a worker for ${call}: it has ended`);
 }
 
+/** Node's own code for an `await` at the top of a module that nothing will settle. */
+const UNSETTLED_TOP_LEVEL_AWAIT = 13;
+
+function exitReason(code: number): string {
+  if (code !== UNSETTLED_TOP_LEVEL_AWAIT) return `exit code ${code}`;
+  return `exit code ${code}: an await at the top of a module waits without end`;
+}
+
 function endedByItself(name: string, code: number, cause: unknown): VhostUserBackendError {
-  const why = cause === undefined ? `exit code ${code}` : errorMessage(cause);
+  const why = cause === undefined ? exitReason(code) : errorMessage(cause);
   return new VhostUserBackendError(
     'WORKER_FAILED',
     `Cannot go on with worker ${name}: ${why}`,

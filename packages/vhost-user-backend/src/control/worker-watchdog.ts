@@ -10,6 +10,12 @@ export const WATCH_INTERVAL_MS = 200;
  */
 const DEVICE_CPU_MS = 600;
 
+/**
+ * Processor time that the loading of a device's module may take, milliseconds: a hundred times what a large
+ * one takes.
+ */
+const LOADING_CPU_MS = 5_000;
+
 /** How long device code may wait in one call before that is said, milliseconds. */
 const DEVICE_WAIT_WARNING_MS = 600;
 
@@ -37,6 +43,8 @@ export class WorkerWatchdog {
   #since = 0;
   #cpuSince = 0;
   #warned = false;
+  #loading = 0;
+  #loadingCpuSince = 0;
 
   constructor(pulse: Int32Array, interrupt: ThreadInterrupt, events: WatchdogEvents) {
     this.#pulse = pulse;
@@ -48,6 +56,7 @@ export class WorkerWatchdog {
   look(now: number): void {
     this.#lookAtNotification();
     this.#lookAtDevice(now);
+    this.#lookAtLoading();
   }
 
   /** Frees the thread from whatever system call it is in. */
@@ -68,6 +77,19 @@ export class WorkerWatchdog {
     this.#notifyTurn = turn;
     // The thread may have been preempted between its store and its write: so again until it moves.
     if (same && turn % 2 !== 0) this.#end(turn);
+  }
+
+  #lookAtLoading(): void {
+    const pulse = this.#pulse;
+    const loading = Atomics.load(pulse, PULSE.LOADING_SEAT);
+    const same = loading === this.#loading;
+    this.#loading = loading;
+    if (loading === 0) return;
+    const cpu = cpuTime(Atomics.load(pulse, PULSE.TID));
+    if (!same) this.#loadingCpuSince = cpu;
+    else if (cpu - this.#loadingCpuSince >= LOADING_CPU_MS) {
+      this.#events.deviceHangs(loading - 1, 'the top of its module');
+    }
   }
 
   #lookAtDevice(now: number): void {

@@ -39,6 +39,7 @@ export class BenchQueue {
   #release: () => void;
   #watch: Watch;
   #ended: string | undefined;
+  #cause: Error | undefined;
 
   /** @param size - entries */
   constructor(index: number, size: number, surroundings: QueueSurroundings) {
@@ -179,9 +180,11 @@ export class BenchQueue {
    * Nobody will answer any more: requests without an answer fail, and so do all that come.
    *
    * @param reason - what their errors say
+   * @param cause - their `cause`
    */
-  end(reason: string): void {
+  end(reason: string, cause?: Error): void {
     this.#ended ??= reason;
+    this.#cause ??= cause;
     this.#reject(reason);
   }
 
@@ -228,7 +231,8 @@ export class BenchQueue {
   }
 
   #noAnswer(reason: string): Error {
-    return new Error(`Cannot answer a request of queue ${this.index}: ${reason}`);
+    const options = this.#cause === undefined ? {} : { cause: this.#cause };
+    return new Error(`Cannot answer a request of queue ${this.index}: ${reason}`, options);
   }
 
   #unanswered(reason: string): Promise<never> {

@@ -56,10 +56,10 @@ export async function connectDevice(
   };
   try {
     const socketPath = sockets.path();
-    // A failure of the device ends the connection, which is what a test sees.
-    void daemon.failure;
+    // A failure of the device ends the connection: a test sees that, and why.
+    const { failure } = daemon;
     await daemon.addDevice({ name: 'device', module, options, socketPath });
-    return await DeviceBench.connect(socketPath, device, end);
+    return await DeviceBench.connect(socketPath, device, end, failure);
   } catch (error) {
     await end();
     throw error;
@@ -84,6 +84,7 @@ export class DeviceBench implements AsyncDisposable {
     { features, protocolFeatures }: Required<Acceptance>,
     queues: readonly BenchQueue[],
     end: () => Promise<void>,
+    failed: Promise<Error | undefined> | undefined,
   ) {
     this.frontend = frontend;
     this.guest = guest;
@@ -91,8 +92,13 @@ export class DeviceBench implements AsyncDisposable {
     this.protocolFeatures = protocolFeatures;
     this.#queues = queues;
     this.#end = end;
+    let failure: Error | undefined;
+    void failed?.then((error) => {
+      failure = error;
+    });
     void frontend.closed.then((reason) => {
-      for (const queue of queues) queue.end(`the connection has ended (${reason})`);
+      const why = failure === undefined ? '' : `: ${failure.message}`;
+      for (const queue of queues) queue.end(`the connection has ended (${reason})${why}`, failure);
     });
   }
 
@@ -100,11 +106,14 @@ export class DeviceBench implements AsyncDisposable {
    * As `connectDevice` with a socket.
    *
    * @param end - what is to be closed with the bench
+   * @param failed - resolves with why the device has failed, where that can be known: requests that it leaves
+   * without an answer say it
    */
   static async connect(
     socketPath: string,
     options: ConnectOptions = {},
     end: () => Promise<void> = async () => undefined,
+    failed?: Promise<Error | undefined>,
   ): Promise<DeviceBench> {
     const { queueSize = QUEUE_SIZE, memorySize = MEMORY_SIZE } = options;
     const frontend = new FrontEnd(socketPath);
@@ -122,7 +131,7 @@ export class DeviceBench implements AsyncDisposable {
         queues.push(new BenchQueue(index, queueSize, surroundings));
       }
       for (const queue of queues) await queue.start();
-      return new DeviceBench(frontend, guest, accepted, queues, end);
+      return new DeviceBench(frontend, guest, accepted, queues, end, failed);
     } catch (error) {
       release(frontend, guest, queues);
       throw error;

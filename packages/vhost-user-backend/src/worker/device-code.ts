@@ -2,6 +2,7 @@ import type { EventLoop, Fd, Interest, Poller, Readiness, Watch } from '@node-vm
 import type { DeviceCall } from '../between/pulse.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import { HostLinks, type HostLinksEnvironment } from './host-links.ts';
+import { outcomeOf, refusedPromise, refusePromise, rejectionError } from './returned-promise.ts';
 import type { WorkerPulse } from './worker-pulse.ts';
 
 /** What the guard of a device's code needs. */
@@ -14,6 +15,8 @@ export interface DeviceCodeOptions {
   readonly pulse: WorkerPulse;
   readonly connectHost: HostLinksEnvironment['connect'];
   readonly turn: HostLinksEnvironment['turn'];
+  /** Device code has failed, and why is not known yet: its rings take nothing more. */
+  readonly onFailing: () => void;
   /** Device code threw: called once, and nothing of the device is called afterwards but its disposal. */
   readonly onFailed: (error: unknown) => void;
 }
@@ -28,11 +31,12 @@ export class DeviceCode {
   /** The device's connections to host threads. */
   readonly hosts: HostLinks;
   #failed = false;
+  #failing: Promise<void> | undefined;
 
   constructor(options: DeviceCodeOptions) {
     this.#options = options;
-    const { connectHost: connect, turn } = options;
-    this.hosts = new HostLinks({ poller: this.poller, connect, turn });
+    const { name, connectHost: connect, turn } = options;
+    this.hosts = new HostLinks({ name, poller: this.poller, connect, turn });
   }
 
   /** Watches descriptors for the device, with guarded callbacks, for as long as the device works. */
@@ -40,13 +44,30 @@ export class DeviceCode {
     watch: (fd, interest, callback) => this.#watch(fd, interest, callback),
   };
 
+  /** Resolves when `onFailed` has been called, where that is not at once; undefined otherwise. */
+  get failing(): Promise<void> | undefined {
+    return this.#failing;
+  }
+
   get failed(): boolean {
     return this.#failed;
   }
 
-  /** Runs code whose failure is the caller's to deal with. */
+  /**
+   * Runs code whose failure is the caller's to deal with.
+   *
+   * @throws {VhostUserBackendError} INVALID_DEVICE when it returns a promise
+   */
   run<T>(call: DeviceCall, body: () => T): T {
-    return this.#options.pulse.run(this.#options.seat, call, body);
+    const { pulse, seat } = this.#options;
+    const value = pulse.run(seat, call, body);
+    if (value !== undefined) this.checkReturned(call, value);
+    return value;
+  }
+
+  /** @throws {VhostUserBackendError} INVALID_DEVICE when what device code returned is a promise */
+  checkReturned(call: DeviceCall, value: unknown): void {
+    refusePromise(this.#options.name, call, value);
   }
 
   /**
@@ -78,7 +99,23 @@ export class DeviceCode {
     if (this.#failed) return;
     this.#failed = true;
     this.close();
-    this.#options.onFailed(error);
+    const promise = refusedPromise(error);
+    if (promise === undefined) this.#options.onFailed(error);
+    else this.#failByPromise(error, promise);
+  }
+
+  /** What its author sees is to have what went wrong behind it, too: that takes a turn of Node's loop. */
+  #failByPromise(error: unknown, promise: PromiseLike<unknown>): void {
+    const { onFailing, onFailed, turn, pulse, seat } = this.#options;
+    onFailing();
+    const told = async (): Promise<void> => {
+      pulse.enter(seat, 'process');
+      const outcome = await outcomeOf(promise).finally(() => pulse.leave());
+      onFailed(rejectionError(error, outcome));
+    };
+    // Not before the worker waits: device code of others may still run in this turn.
+    this.#failing = Promise.resolve().then(told);
+    turn(this.#failing);
   }
 
   /** Nothing wakes the device any more. Idempotent. */

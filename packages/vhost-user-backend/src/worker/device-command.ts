@@ -26,16 +26,21 @@ export function runCommand(
     throw new VhostUserBackendError('UNSUPPORTED', text, { device: name });
   }
   try {
-    return code.guard('command', () => answerOf(device, words));
+    return code.guard('command', () => answerOf(device, code, words));
   } catch (cause) {
     const text = `Cannot go on with device ${name}: ${errorMessage(cause)}`;
     throw new VhostUserBackendError('DEVICE_FAILED', text, { device: name }, { cause });
   }
 }
 
-function answerOf(device: VhostUserDevice, words: readonly string[]): CommandAnswer {
+function answerOf(
+  device: VhostUserDevice,
+  code: DeviceCode,
+  words: readonly string[],
+): CommandAnswer {
   try {
     const answer = device.command?.(words);
+    code.checkReturned('command', answer);
     const text =
       answer === undefined
         ? undefined

@@ -8,6 +8,7 @@ import {
   type Watch,
 } from '@node-vmm/vmm-sys-util';
 import type { HostErrorRecord } from '../between/host-protocol.ts';
+import { shown } from '../between/invalid-field.ts';
 import type { StateMemory } from '../between/state-memory.ts';
 import type {
   CommandAnswer,
@@ -56,7 +57,7 @@ export interface DeviceInstanceOptions {
 }
 
 /** A device in this worker, or its instance here: the author's object, its rings and the memory lent to it. */
-export class DeviceInstance implements VringOwner {
+export class DeviceInstance implements VringOwner, Disposable {
   readonly description: DeviceDescription;
   readonly #options: DeviceInstanceOptions;
   readonly #code: DeviceCode;
@@ -67,6 +68,8 @@ export class DeviceInstance implements VringOwner {
   readonly #memory: InstanceMemory;
   /** The front-end's descriptors are not to be written to. */
   #muted = false;
+  /** The device said that it wrote what it cannot have written, and the log has that. */
+  #lengthSaid = false;
   /** Who is told of the end of its making; afterwards failures are the worker's. */
   #made: ((error?: unknown) => void) | undefined;
 
@@ -74,7 +77,11 @@ export class DeviceInstance implements VringOwner {
   constructor(create: CreateDevice<unknown>, options: unknown, own: DeviceInstanceOptions) {
     this.#options = own;
     const { name, logger, instance, instances, shared } = own;
-    const code = new DeviceCode({ ...own, onFailed: (error) => this.#onFailed(error) });
+    const code = new DeviceCode({
+      ...own,
+      onFailing: () => this.#onFailing(),
+      onFailed: (error) => this.#onFailed(error),
+    });
     const state = new InstanceState(own.state);
     const events = new EventOutlet(own.events, (text) => own.say({ type: 'emitted', text }));
     const context: DeviceContext = {
@@ -90,8 +97,10 @@ export class DeviceInstance implements VringOwner {
     };
     let device: VhostUserDevice | undefined;
     try {
-      device = code.run('createDevice', () => create(options, context));
-      this.description = describeDevice(name, device);
+      const made = code.run('createDevice', () => create(options, context));
+      device = made;
+      // Its fields may be code, too.
+      this.description = code.run('createDevice', () => describeDevice(name, made));
     } catch (error) {
       device?.[Symbol.dispose]?.();
       code.close();
@@ -118,6 +127,11 @@ export class DeviceInstance implements VringOwner {
   hostLost(link: number, record: HostErrorRecord): void {
     const error = this.#code.hosts.lost(link, record);
     if (error !== undefined) this.#code.fail(error);
+  }
+
+  /** As `DeviceCode.failing`. */
+  get failing(): Promise<void> | undefined {
+    return this.#code.failing;
   }
 
   negotiated(features: bigint): void {
@@ -215,7 +229,7 @@ export class DeviceInstance implements VringOwner {
     return this.#counters.map((past, index) => this.#rings.get(index)?.counters() ?? past);
   }
 
-  dispose(): void {
+  [Symbol.dispose](): void {
     this.#stopAll();
     try {
       this.#code.run('Symbol.dispose', () => this.#device[Symbol.dispose]());
@@ -230,7 +244,8 @@ export class DeviceInstance implements VringOwner {
     const { seat, pulse } = this.#options;
     pulse.enter(seat, 'process');
     try {
-      this.#device.process(queue, batch);
+      const returned: unknown = this.#device.process(queue, batch);
+      if (returned !== undefined) this.#code.checkReturned('process', returned);
     } catch (error) {
       this.#code.fail(error);
     } finally {
@@ -262,6 +277,15 @@ export class DeviceInstance implements VringOwner {
     );
   }
 
+  lengthWrong(ring: number, written: unknown, room: number): void {
+    if (this.#lengthSaid) return;
+    this.#lengthSaid = true;
+    this.#options.logger.warn(
+      { ring, written: shown(written), room },
+      `device ${this.#options.name} completed a chain with a length that cannot be: "written" expected an integer of 0..${room}, got ${shown(written)}; this is said once, wrongLengths counts all`,
+    );
+  }
+
   chainsForgotten(ring: number): void {
     const { name: device } = this.#options;
     const text = `Cannot go on with ring ${ring} of ${device}: the device neither completed nor detached every chain of a batch`;
@@ -284,6 +308,10 @@ export class DeviceInstance implements VringOwner {
       ring.letGo();
     }
     this.#rings.clear();
+  }
+
+  #onFailing(): void {
+    for (const ring of this.#rings.values()) ring.stopping();
   }
 
   #onFailed(error: unknown): void {

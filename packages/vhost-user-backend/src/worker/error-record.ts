@@ -23,13 +23,16 @@ export function errorRecord(
   module?: string,
 ): ErrorRecord {
   const message = errorMessage(error);
-  const stack = error instanceof Error ? error.stack : undefined;
+  // Where one of ours only passes on what an author's code threw, that is where to look.
+  const origin =
+    VhostUserBackendError.is(error) && error.cause instanceof Error ? error.cause : error;
+  const stack = origin instanceof Error ? origin.stack : undefined;
   const place = module === undefined || saysEnough(error) ? undefined : placeOf(stack, module);
   return { code, message: place === undefined ? message : `${message} (${place})`, stack };
 }
 
 /** Errors with a code of their own are meant for users, and say what to do. Node's are for authors. */
-function saysEnough(error: unknown): boolean {
+export function saysEnough(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return VhostUserBackendError.is(error) || (typeof code === 'string' && !code.startsWith('ERR_'));
 }
@@ -51,7 +54,8 @@ function placeOf(stack: string | undefined, module: string): string | undefined 
   const places = [...(stack ?? '').matchAll(/file:\/\/[^\s()]+?:\d+(?=[:\s)]|$)/g)]
     .map(([place]) => place)
     .filter((place) => !place.startsWith(HERE));
-  const home = new URL('.', module).href;
+  // Modules of other schemes (`data:`) have no directory.
+  const home = module.startsWith('file:') ? new URL('.', module).href : module;
   const place = places.find((candidate) => candidate.startsWith(home)) ?? places[0];
   return place === undefined ? undefined : shown(place);
 }

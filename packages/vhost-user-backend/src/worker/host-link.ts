@@ -26,7 +26,7 @@ export class HostLink implements HostThread {
 
   /**
    * @throws {SysError} when there are no descriptors left
-   * @throws {DataCloneError} what `connect` throws
+   * @throws {VhostUserBackendError} INVALID_DEVICE: what `connect` throws
    */
   constructor(environment: HostLinkEnvironment) {
     this.#environment = environment;

@@ -1,11 +1,15 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Poller } from '@node-vmm/vmm-sys-util';
+import { cloneError } from '../between/clone-error.ts';
 import { type ConnectHost, type HostErrorRecord, hostErrorOf } from '../between/host-protocol.ts';
+import { invalidField, isText, isUrl, MODULE_REMEDY } from '../between/invalid-field.ts';
 import type { HostThread, HostThreadOptions } from '../host-thread.ts';
 import { HostLink } from './host-link.ts';
 
 /** What the connections of a device need of it and its worker. */
 export interface HostLinksEnvironment {
+  /** Of the device, for messages. */
+  readonly name: string;
   readonly poller: Poller;
   /** To the main thread. */
   connect(request: Omit<ConnectHost, 'type' | 'seat'>, transfer: readonly MessagePort[]): void;
@@ -26,14 +30,24 @@ export class HostLinks {
     this.#environment = environment;
   }
 
-  /** @throws {SysError} when there are no descriptors left */
+  /**
+   * @throws {VhostUserBackendError} INVALID_DEVICE when the options are not what they should be
+   * @throws {SysError} when there are no descriptors left
+   */
   open({ key, module, options }: HostThreadOptions): HostThread {
-    const { poller, connect, turn } = this.#environment;
+    const { name, poller, connect, turn } = this.#environment;
+    checkHostThread(name, key, module);
     const id = this.#next++;
     const link = new HostLink({
       poller,
-      connect: (port, wakeFd) =>
-        connect({ link: id, key, module: module.href, options, port, wakeFd }, [port]),
+      connect: (port, wakeFd) => {
+        const request = { link: id, key, module: module.href, options, port, wakeFd };
+        try {
+          connect(request, [port]);
+        } catch (error) {
+          throw cloneError(name, 'hostThread.options', options, error);
+        }
+      },
       ready: () => this.#settle(id),
       closed: () => {
         this.#links.delete(id);
@@ -74,4 +88,12 @@ export class HostLinks {
     this.#onReady = undefined;
     callback?.();
   }
+}
+
+function checkHostThread(name: string, key: unknown, module: unknown): void {
+  const expected = 'a text that is not empty';
+  if (!isText(key)) throw invalidField(name, 'hostThread.key', { expected, got: key });
+  if (isUrl(module)) return;
+  const problem = { expected: 'a URL', got: module, remedy: MODULE_REMEDY };
+  throw invalidField(name, 'hostThread.module', problem);
 }

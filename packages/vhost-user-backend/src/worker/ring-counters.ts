@@ -6,6 +6,7 @@ export function noCounters(): RingCounters {
   return {
     chains: 0,
     malformedChains: 0,
+    wrongLengths: 0,
     notifications: 0,
     suppressedNotifications: 0,
     wakeups: 0,
@@ -18,6 +19,7 @@ export function addCounters(sum: RingCounters, queue: Virtqueue): void {
   const { counters } = queue;
   sum.chains += counters.chains;
   sum.malformedChains += counters.malformedChains;
+  sum.wrongLengths += counters.wrongLengths;
   sum.notifications += counters.notifications;
   sum.suppressedNotifications += counters.suppressedNotifications;
 }

@@ -42,6 +42,13 @@ export interface VringOwner {
   /** Puts the ring on the list of those to be served in this turn. */
   schedule(ring: Vring): void;
   ringBroken(ring: number, reason: Error): void;
+  /**
+   * The device completed a chain with a length that cannot be.
+   *
+   * @param written - what it said
+   * @param room - bytes that it could write
+   */
+  lengthWrong(ring: number, written: unknown, room: number): void;
   /** The device neither completed nor detached chains of a batch, which ends it; they were returned. */
   chainsForgotten(ring: number): void;
 }
@@ -209,8 +216,8 @@ export class Vring implements DeviceQueue {
       const batch = queue.popBatch(BATCH_CHAINS);
       if (batch.length > 0) {
         this.#owner.process(this, batch);
-        // The device may have failed, which stops its rings.
-        if (this.#stopped) return false;
+        // The device may have failed, which stops its rings, now or in a moment.
+        if (this.#stopped || this.#stopping) return false;
         if (queue.completeRest() > 0) {
           this.#owner.chainsForgotten(this.index);
           return false;
@@ -230,7 +237,12 @@ export class Vring implements DeviceQueue {
   }
 
   complete(chain: DescriptorChain, written: number): void {
-    if (!this.#stopped) this.#queue?.complete(chain, written);
+    const queue = this.#queue;
+    if (this.#stopped || queue === undefined) return;
+    const { wrongLengths } = queue.counters;
+    queue.complete(chain, written);
+    if (queue.counters.wrongLengths === wrongLengths) return;
+    this.#owner.lengthWrong(this.index, written, chain.writableLength);
   }
 
   flush(): void {

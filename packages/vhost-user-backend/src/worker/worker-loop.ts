@@ -7,7 +7,9 @@ import {
   threadId,
   watchControlPort,
 } from '@node-vmm/vmm-sys-util';
+import { shown } from '../between/invalid-field.ts';
 import type {
+  ErrorRecord,
   InstanceEvent,
   WorkerData,
   WorkerMessage,
@@ -17,9 +19,10 @@ import type { CreateDevice } from '../device.ts';
 import { VhostUserBackendError, type VhostUserBackendErrorCode } from '../errors.ts';
 import type { Answer } from './answer.ts';
 import { DeviceInstance } from './device-instance.ts';
-import { errorRecord, importErrorRecord } from './error-record.ts';
+import { errorRecord, importErrorRecord, saysEnough } from './error-record.ts';
 import { callInstance } from './instance-calls.ts';
 import { PortLogger } from './port-logger.ts';
+import { outcomeOf, refusedPromise, rejectionError } from './returned-promise.ts';
 import type { Vring } from './vring.ts';
 import { WorkerPulse } from './worker-pulse.ts';
 
@@ -99,26 +102,40 @@ export class WorkerLoop {
       const instance = this.#instance(seat);
       if (call === 'dispose') {
         this.#instances.delete(seat);
-        answer.resolve(instance.dispose());
+        answer.resolve(instance[Symbol.dispose]());
       } else callInstance(instance, call, params, answer);
     } catch (error) {
-      answer.reject(error);
+      const failing = this.#instances.get(seat)?.failing;
+      if (failing === undefined) answer.reject(error);
+      // Who hears that the device has failed finds why.
+      else this.#turns.push(failing.then(() => answer.reject(error)));
     }
   }
 
   async #make(request: WorkerRequest<'make'>): Promise<void> {
     const { id, params } = request;
+    const { name } = params;
     try {
-      const module = await this.#import(params.module);
+      const module = await this.#import(params.module, request.seat);
       const made = this.#create(request, module.createDevice);
       made.whenReady((error) => {
         if (error === undefined) this.#answerTo(id).resolve(made.description);
         else this.#refuseInstance(request, error);
       });
     } catch (error) {
-      const record = await importErrorRecord(error, makingCode(error), params.module);
-      this.#post({ type: 'refusal', id, error: record });
+      const cause = await this.#whyNotMade(error);
+      const record = await importErrorRecord(cause, makingCode(cause), params.module);
+      this.#post({ type: 'refusal', id, error: saidOf(name, cause, record) });
     }
+  }
+
+  /** A promise in place of a device may say what went wrong behind it, or hold a device. */
+  async #whyNotMade(error: unknown): Promise<unknown> {
+    const promise = refusedPromise(error);
+    if (promise === undefined) return error;
+    const outcome = await outcomeOf(promise);
+    if (outcome !== undefined && 'value' in outcome) disposeQuietly(outcome.value);
+    return rejectionError(error, outcome);
   }
 
   /** A host thread that it needs could not be started. */
@@ -127,11 +144,11 @@ export class WorkerLoop {
     this.#instances.delete(seat);
     disposeQuietly(instance);
     const record = errorRecord(error, makingCode(error), params.module);
-    this.#post({ type: 'refusal', id, error: record });
+    this.#post({ type: 'refusal', id, error: saidOf(params.name, error, record) });
   }
 
-  async #import(url: string): Promise<{ createDevice?: unknown }> {
-    this.#pulse.loading(true);
+  async #import(url: string, seat: number): Promise<{ createDevice?: unknown }> {
+    this.#pulse.loading(true, seat);
     try {
       return (await import(url)) as { createDevice?: unknown };
     } finally {
@@ -142,7 +159,7 @@ export class WorkerLoop {
   #create({ seat, params }: WorkerRequest<'make'>, create: unknown): DeviceInstance {
     const { name, module, options, instance, instances, shared, events, state } = params;
     if (typeof create !== 'function') {
-      const text = `Cannot serve device ${name}: ${module} exports no function createDevice`;
+      const text = `Cannot serve device ${name}: ${module} exports no function createDevice, got ${shown(create)}`;
       throw new VhostUserBackendError('INVALID_DEVICE', text, { device: name });
     }
     const say = (event: InstanceEvent): void => this.#post({ type: 'event', seat, event });
@@ -196,9 +213,15 @@ function makingCode(error: unknown): VhostUserBackendErrorCode {
   return VhostUserBackendError.is(error) ? error.code : 'INVALID_DEVICE';
 }
 
-function disposeQuietly(instance: DeviceInstance): void {
+/** What was thrown in the making of a device, by code that need not know the device's name. */
+function saidOf(name: string, error: unknown, record: ErrorRecord): ErrorRecord {
+  if (saysEnough(error)) return record;
+  return { ...record, message: `Cannot make device ${name}: ${record.message}` };
+}
+
+function disposeQuietly(what: unknown): void {
   try {
-    instance.dispose();
+    (what as Partial<Disposable> | undefined)?.[Symbol.dispose]?.();
   } catch {
     // The thread is ending, and the main thread with whom one could talk about it may be gone.
   }

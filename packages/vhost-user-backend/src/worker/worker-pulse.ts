@@ -15,8 +15,9 @@ export class WorkerPulse {
     pulse[PULSE.TID] = tid;
   }
 
-  /** Modules are being loaded, or no more. */
-  loading(on: boolean): void {
+  /** Modules are being loaded, or no more. @param seat - the device whose they are */
+  loading(on: boolean, seat?: number): void {
+    Atomics.store(this.#pulse, PULSE.LOADING_SEAT, on && seat !== undefined ? seat + 1 : 0);
     Atomics.store(this.#pulse, PULSE.LOADING, on ? 1 : 0);
     Atomics.notify(this.#pulse, PULSE.LOADING);
   }

@@ -59,7 +59,7 @@ describe('A command from outside', () => {
     ['class', /"map" in it has no JSON/],
     ['function', /"callback" in it has no JSON/],
     ['array', /no plain object/],
-    ['promise', /no plain object/],
+    ['promise', /command returned a promise/],
     ['emitNothing', /Cannot tell an event: it is no plain object/, true],
     ['emitClass', /"error" in it has no JSON/, true],
   ])('%s is the failure of the device', async (name, text, listens = false) => {

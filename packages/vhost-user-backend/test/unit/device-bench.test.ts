@@ -44,6 +44,22 @@ describe('connectDevice', () => {
     await expect(bench.queue(1).request([Uint8Array.of(1)], [1])).rejects.toThrow('has ended');
   });
 
+  it.each([
+    ['a loop', 'for (;;);', /device device: process does not come back; look there for a loop/],
+    ['an exception', "throw new Error('a bug');", /device device: a bug$/],
+  ])('says why the device gave no answer: %s in process', async (_, body, text) => {
+    const module = new URL(
+      `data:text/javascript,${encodeURIComponent(`export const createDevice = () => ({
+        features: 0n, queueMaxSizes: [64], process() { ${body} }, [Symbol.dispose]() {},
+      });`)}`,
+    );
+    await using bench = await connectDevice({ module });
+    await expect(bench.queue(0).request([], [4])).rejects.toMatchObject({
+      message: expect.stringMatching(text),
+      cause: { context: { device: 'device' } },
+    });
+  });
+
   it('says that a queue is full, and goes on when it is not', async () => {
     await using bench = await connectDevice({ module: ECHO, queueSize: 4 });
     const queue = bench.queue(0);

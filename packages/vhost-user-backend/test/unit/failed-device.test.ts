@@ -11,6 +11,7 @@ import { useBench } from '../bench.ts';
 const FAILS = new URL('../fixtures/fails-device.mjs', import.meta.url);
 const SCRIPT = fileURLToPath(new URL('../fixtures/unheard-process.mjs', import.meta.url));
 const THROW = 1;
+const LOOP = 2;
 const EXIT = 3;
 const HOLD = 4;
 
@@ -90,7 +91,7 @@ describe('A process that hears of no failure', () => {
     return { code: once(child, 'exit').then(([code]) => code) };
   }
 
-  async function provoke(path: string): Promise<void> {
+  async function provoke(path: string, how: number = THROW): Promise<void> {
     const guest = new Guest();
     const frontEnd = new FrontEnd(path);
     const ring = new GuestRing(guest);
@@ -98,7 +99,7 @@ describe('A process that hears of no failure', () => {
     await negotiate(frontEnd, guest);
     ring.setUp(frontEnd);
     expect(await ring.enable(frontEnd)).toBe(0);
-    ring.submit([THROW]);
+    ring.submit([how]);
     expect(await frontEnd.closed).toBe('peer-closed');
   }
 
@@ -119,6 +120,17 @@ describe('A process that hears of no failure', () => {
         ),
       );
     }
+  });
+
+  it('has a loop in process on standard error: which device, and what to look for', async () => {
+    const path = sockets.path();
+    const { code } = await start('nothing', path);
+    const stderr = text(child.stderr!);
+    await provoke(path, LOOP);
+    expect(await code).toBe(1);
+    expect(await stderr).toBe(
+      'Cannot go on with device device0: process does not come back; look there for a loop or a wait without end\n',
+    );
   });
 
   it('but waits for it ends as it likes, and with undefined when all is closed', async () => {

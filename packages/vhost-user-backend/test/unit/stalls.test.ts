@@ -126,6 +126,26 @@ describe('Device code that does not come back', () => {
     ).rejects.toMatchObject({ code: 'DEVICE_HANGS', context: { device: 'spinner' } });
   });
 
+  it('from a loop at the top of its module is an error of addDevice', {
+    timeout: 180_000,
+  }, async () => {
+    const module = new URL('data:text/javascript,for(;;);');
+    await expect(bench().addDevice({}, { name: 'spinner', module })).rejects.toMatchObject({
+      code: 'DEVICE_HANGS',
+      message: expect.stringMatching(
+        /device spinner: the top of its module does not come back; look/,
+      ),
+    });
+  });
+
+  it('from an await at the top of its module is an error of addDevice', async () => {
+    const module = new URL('data:text/javascript,await new Promise(() => {});');
+    await expect(bench().addDevice({}, { name: 'waiter', module })).rejects.toMatchObject({
+      code: 'WORKER_FAILED',
+      message: expect.stringMatching(/device waiter: .* an await at the top of a module waits/),
+    });
+  });
+
   it('from a loop in its disposal does not hold up the end', async () => {
     const options = { dispose: 'loop' };
     const spinner = await bench().addDevice(options, { name: 'spinner', module: STUCK });

@@ -35,6 +35,7 @@ describe('Vring', () => {
         return true;
       },
       ringBroken: () => undefined,
+      lengthWrong: () => undefined,
       chainsForgotten: () => undefined,
     };
     const config = {
@@ -63,6 +64,7 @@ describe('Vring', () => {
     counters = {
       chains: 0,
       malformedChains: 0,
+      wrongLengths: 0,
       notifications: 0,
       suppressedNotifications: 0,
       wakeups: 0,

@@ -21,6 +21,10 @@ export class SplitBatch implements ChainBatch {
     return this.#chains[index] as SplitChain;
   }
 
+  *[Symbol.iterator](): Generator<SplitChain, void, undefined> {
+    for (let i = 0; i < this.length; i++) yield this.#chains[i] as SplitChain;
+  }
+
   /** The object for the chain after the last one; it counts once `length` is raised. */
   next(): SplitChain {
     const chains = this.#chains;

@@ -26,6 +26,7 @@ export class SplitVirtqueue implements Virtqueue {
   readonly counters: QueueCounters = {
     chains: 0,
     malformedChains: 0,
+    wrongLengths: 0,
     notifications: 0,
     suppressedNotifications: 0,
   };
@@ -205,8 +206,7 @@ export class SplitVirtqueue implements Virtqueue {
     }
     // A device may end a request after its queue was stopped; the ring is no longer ours then.
     if (!this.#live) return;
-    const { writableLength } = chain;
-    this.#use(chain.head, written > 0 ? Math.min(written, writableLength) : 0);
+    this.#use(chain.head, this.#checkedLength(written, chain.writableLength));
   }
 
   completeRest(): number {
@@ -373,6 +373,15 @@ export class SplitVirtqueue implements Virtqueue {
     throw new TypeError(
       `Cannot ${action}: ${this.#open} of the last batch are neither completed nor detached`,
     );
+  }
+
+  /** A device that is wrong about what it wrote must not make the driver read what is not there. */
+  #checkedLength(written: unknown, room: number): number {
+    if (Number.isInteger(written) && (written as number) >= 0 && (written as number) <= room) {
+      return written as number;
+    }
+    this.counters.wrongLengths++;
+    return typeof written === 'number' && written > 0 ? Math.min(Math.trunc(written), room) : 0;
   }
 
   #use(head: number, written: number): void {

@@ -37,6 +37,33 @@ describe('chains between popBatch and complete', () => {
     expect(queue.inflight).toBe(0);
   });
 
+  it.each<[unknown, number, number]>([
+    [8, 8, 0],
+    [0, 0, 0],
+    [9, 8, 1],
+    [-1, 0, 1],
+    [1.5, 1, 1],
+    [Number.NaN, 0, 1],
+    [undefined, 0, 1],
+    ['4', 0, 1],
+    [4n, 0, 1],
+  ])('counts a length that cannot be: %s is told as %d', (written, told, counted) => {
+    const { queue, batch, driver } = taken(1);
+    queue.complete(batch.at(0), written as number);
+    queue.flush();
+    expect(driver.poll()?.written).toBe(told);
+    expect(queue.counters.wrongLengths).toBe(counted);
+  });
+
+  it('are what iterating a batch gives, once for each look', () => {
+    const { queue, batch } = taken(3);
+    expect([...batch]).toEqual(chainsOf(batch));
+    expect([...batch]).toHaveLength(3);
+    for (const chain of batch) queue.complete(chain, 0);
+    expect(queue.inflight).toBe(0);
+    expect([...queue.popBatch()]).toEqual([]);
+  });
+
   it("refuses another queue's chain", () => {
     const { queue } = taken(1);
     const other = taken(1);

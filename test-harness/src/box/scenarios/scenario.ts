@@ -2,8 +2,6 @@ import type { Bed, BedFeature } from '../bed.ts';
 
 /** What a scenario works with. */
 export interface ScenarioContext {
-  /** Arguments after the scenario's name. */
-  readonly args: readonly string[];
   /** Where it runs. */
   readonly bed: Bed;
   /** Tells the user what happens, with the time since the start. */
