@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
+import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { RawOptions } from './args.ts';
 import { BridgeError } from './errors.ts';
 import { isDirectory, parseHold } from './fields.ts';
@@ -68,6 +69,9 @@ function pairSockets(paths: readonly string[], names: readonly string[]): Map<st
     if (sockets.has(name)) fail(`--name ${name} was given twice; use a directory of sockets`);
     if (!isDirectory(dirname(path))) {
       fail(`--socket-path ${path} is in a directory that does not exist; create ${dirname(path)}`);
+    }
+    if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
+      fail(`--socket-path ${path} is too long; a socket's path has ${UNIX_PATH_MAX} bytes at most`);
     }
     sockets.set(name, path);
   });
