@@ -18,7 +18,8 @@ function fail(message: string): never {
  * @throws {BridgeError} USAGE
  */
 export function readOptions(options: RawOptions): Settings {
-  const { socketPath, name, spawn, notification, hold, xenstore, logLevel } = options;
+  const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
+  const { notification, hold, xenstore, logLevel } = options;
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
@@ -30,8 +31,8 @@ export function readOptions(options: RawOptions): Settings {
     hold: hold === undefined ? undefined : parseOne('--hold', hold, parseHold),
     xenstore,
     logLevel,
-    virtioDisks: parseEach('--virtio-disk', options.virtioDisk, parseVirtioDiskRule, ruleSubject),
-    devices: parseEach('--device', options.device, parseToldDevice, placeOf),
+    virtioDisks: parseEach('--virtio-disk', virtioDisk, parseVirtioDiskRule, ruleSubject),
+    devices: parseEach('--device', device, parseToldDevice, placeOf),
   };
 }
 

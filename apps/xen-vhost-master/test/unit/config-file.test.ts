@@ -201,7 +201,7 @@ describe('a configuration file', () => {
   it('says when there is none', async () => {
     await expect(run('--config', dir.join('none'))).rejects.toMatchObject({
       code: 'BAD_CONFIG',
-      message: expect.stringMatching(/Cannot read configuration .*none: ENOENT.* can be read/),
+      message: expect.stringMatching(/Cannot read configuration .*none: it does not exist/),
     });
   });
 
