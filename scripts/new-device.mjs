@@ -12,6 +12,8 @@ const MAX_LENGTH = 40;
 const NOT_COPIED = new Set(['dist', 'node_modules', '.turbo']);
 /** Copied as they are. */
 const VERBATIM = /^LICENSE/;
+/** In roff, where a hyphen is written otherwise. */
+const MANUAL = /\.1$/;
 
 const HELP = `Usage: npm run new:device -- NAME
 
@@ -51,9 +53,15 @@ function rename(text, name) {
     .replaceAll('template', name);
 }
 
+function renameManual(text, name) {
+  const spelled = name.replaceAll('-', '\\-');
+  return text.replaceAll('TEMPLATE', spelled.toUpperCase()).replaceAll('template', spelled);
+}
+
 function contents(file, name) {
   const text = readFileSync(join(root, TEMPLATE, file), 'utf8');
   if (VERBATIM.test(file)) return text;
+  if (MANUAL.test(file)) return renameManual(text, name);
   if (file === 'README.md') {
     return rename(text.replace(/<!-- template:.*?<!-- \/template -->\n\n/s, ''), name);
   }

@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
 import type { Arguments } from './settings.ts';
 
-function collect(value: string, previous: string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value];
 }
 
@@ -14,11 +14,11 @@ export type ParsedArguments = { readonly run: Arguments } | { readonly print: st
 
 /** The command line as Commander reads it. */
 export interface RawOptions {
-  readonly socketPath: string[];
-  readonly name: string[];
-  readonly spawn: string[];
-  readonly virtioDisk: string[];
-  readonly device: string[];
+  readonly socketPath?: readonly string[];
+  readonly name?: readonly string[];
+  readonly spawn?: readonly string[];
+  readonly virtioDisk?: readonly string[];
+  readonly device?: readonly string[];
   readonly notification?: NotificationMode;
   readonly hold?: string;
   readonly xenstore?: string;
@@ -35,31 +35,26 @@ function createCommand(): Command {
       '-s, --socket-path <path>',
       'socket of the back-end that --name names, or a directory\nwith sockets <name>.sock<n>; repeatable',
       collect,
-      [],
     )
     .option(
       '-n, --name <device>',
       `device type of the socket: ${DEVICE_NAMES}; repeatable`,
       collect,
-      [],
     )
     .option(
       '--spawn <name=command>',
       'start this back-end for each device of a type, with\n--socket-path and --socket-count 1 appended; repeatable',
       collect,
-      [],
     )
     .option(
       '--virtio-disk <disk=device>',
       "[DOMAIN:]VDEV=TYPE: this virtio disk of a guest's\nconfiguration is a device of that type; repeatable",
       collect,
-      [],
     )
     .option(
       '--device <device>',
       'a device that no toolstack announces:\nTYPE,domain=NAME|ID,base=ADDRESS,irq=N[,trigger=level|edge]\n[,memory=BASE+SIZE[:BASE+SIZE...]][,socket=PATH]; repeatable',
       collect,
-      [],
     )
     .addOption(
       new Option(

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { errorMessage } from '@node-vmm/vmm-sys-util';
+import { pathProblem } from '@node-vmm/vhost-device-cli/options';
+import { errorCode, errorMessage } from '@node-vmm/vmm-sys-util';
 import { safeParse } from 'valibot';
 import {
   Document,
@@ -123,15 +124,23 @@ function plainDevice(device: ToldDevice): Record<string, unknown> {
 }
 
 function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new BridgeError(
+  const refuse = (state: string, cause: unknown): BridgeError =>
+    new BridgeError(
       'BAD_CONFIG',
-      `Cannot read configuration ${file}: ${errorMessage(error)}; give --config a file that can be read`,
+      `Cannot read configuration ${file}: ${state}`,
       { path: file },
-      { cause: error },
+      { cause },
     );
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw refuse(pathProblem(errorCode(error), '--config') ?? errorMessage(error), error);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw refuse('it is not UTF-8; save it as such', error);
   }
 }
 

@@ -9,7 +9,7 @@ import {
 } from '@node-vmm/vhost-bridge/supported-devices';
 import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
-import { hex } from '@node-vmm/vmm-sys-util';
+import { hex, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
 import { BridgeError } from './errors.ts';
 
@@ -117,14 +117,24 @@ export function formatRange({ guestAddr, length }: GuestRange): string {
 
 /** Path of a back-end's socket, which need not exist yet. @throws {BridgeError} USAGE */
 export function parseSocket(text: string): string {
-  if (text !== '' && !isDirectory(text) && isDirectory(dirname(text))) return text;
-  throw expected('the path of a socket in a directory that exists', text);
+  if (text === '' || isDirectory(text) || !isDirectory(dirname(text))) {
+    throw expected('the path of a socket in a directory that exists', text);
+  }
+  if (Buffer.byteLength(text) > UNIX_PATH_MAX) {
+    throw expected(`a socket's path of ${UNIX_PATH_MAX} bytes at most`, text);
+  }
+  return text;
 }
 
 /** True for a directory that exists. */
 export function isDirectory(path: string): boolean {
   // In bigint: see `openOutput` of vhost-device-cli; a socket here would spoil imports to come.
-  return statSync(path, { throwIfNoEntry: false, bigint: true })?.isDirectory() === true;
+  try {
+    return statSync(path, { throwIfNoEntry: false, bigint: true })?.isDirectory() === true;
+  } catch {
+    // Too long, or not for us to see: whoever uses it says which.
+    return false;
+  }
 }
 
 function parseAddress(text: string): bigint | undefined {

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
+import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { RawOptions } from './args.ts';
 import { BridgeError } from './errors.ts';
 import { isDirectory, parseHold } from './fields.ts';
@@ -17,7 +18,8 @@ function fail(message: string): never {
  * @throws {BridgeError} USAGE
  */
 export function readOptions(options: RawOptions): Settings {
-  const { socketPath, name, spawn, notification, hold, xenstore, logLevel } = options;
+  const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
+  const { notification, hold, xenstore, logLevel } = options;
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
@@ -29,8 +31,8 @@ export function readOptions(options: RawOptions): Settings {
     hold: hold === undefined ? undefined : parseOne('--hold', hold, parseHold),
     xenstore,
     logLevel,
-    virtioDisks: parseEach('--virtio-disk', options.virtioDisk, parseVirtioDiskRule, ruleSubject),
-    devices: parseEach('--device', options.device, parseToldDevice, placeOf),
+    virtioDisks: parseEach('--virtio-disk', virtioDisk, parseVirtioDiskRule, ruleSubject),
+    devices: parseEach('--device', device, parseToldDevice, placeOf),
   };
 }
 
@@ -68,6 +70,9 @@ function pairSockets(paths: readonly string[], names: readonly string[]): Map<st
     if (sockets.has(name)) fail(`--name ${name} was given twice; use a directory of sockets`);
     if (!isDirectory(dirname(path))) {
       fail(`--socket-path ${path} is in a directory that does not exist; create ${dirname(path)}`);
+    }
+    if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
+      fail(`--socket-path ${path} is too long; a socket's path has ${UNIX_PATH_MAX} bytes at most`);
     }
     sockets.set(name, path);
   });

@@ -23,6 +23,7 @@ export const main: Main = async (argv, program) => {
   const parsed = parseCommandLine(command, argv);
   if ('print' in parsed) return program.print(parsed.print);
   const [socket = '', ...words] = command.args;
+  if (socket === '') throw new ControlError('USAGE', 'Cannot use an empty <socket>');
   using client = await ControlClient.connect(socket);
   void program.signals.ended.then(() => client.close());
   try {

@@ -1,12 +1,15 @@
 // What a command line needs before anything else of the program is loaded: Commander and no more.
 import { readFileSync } from 'node:fs';
-import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { DaemonOptions, PassedSocket, SocketOptions } from './daemon-options.ts';
 import { findUser, type User } from './drop-privileges.ts';
 import { CliError } from './errors.ts';
 import { findGroup } from './group.ts';
 import { LOG_LEVELS } from './log-levels.ts';
 import { passedSockets } from './service-environment.ts';
+
+export * from './command-line.ts';
+export * from './path-problem.ts';
 
 /** Most sockets of one daemon: each is a guest with its own device. */
 export const SOCKET_COUNT_MAX = 256;
@@ -15,9 +18,6 @@ const MODE_MAX = 0o777;
 /** Those below are standard input, output and error. */
 const FIRST_FD = 3;
 const FD_MAX = 1 << 20;
-
-/** What reading the command line came to: options, or text to print on standard output. */
-export type ParsedCommand<T> = { readonly options: T } | { readonly print: string };
 
 /** Options of `addDaemonOptions` as Commander gives them. */
 export type RawDaemonOptions = Omit<
@@ -60,6 +60,15 @@ export function count(max: number): (text: string) => number {
     }
     return value;
   };
+}
+
+/**
+ * Reads a list of which the option may give parts, again and again: they add up in their order.
+ *
+ * @param separator - what stands between the entries of the list
+ */
+export function listOf(separator: string): (text: string, before?: string) => string {
+  return (text, before) => (before === undefined ? text : `${before}${separator}${text}`);
 }
 
 function mode(text: string): number {
@@ -189,8 +198,6 @@ export function daemonOptions(
       `Cannot use ${queueWorkers} --queue-workers of ${workers} --workers`,
     );
   }
-  if (controlSocket === '') throw new CliError('USAGE', 'Cannot use an empty --control-socket');
-  if (stateDir === '') throw new CliError('USAGE', 'Cannot use an empty --state-dir');
   return {
     ...(supervisedBy === undefined
       ? sockets(raw, passedSockets(env, process.pid))
@@ -242,50 +249,6 @@ function sockets(raw: RawDaemonOptions, passed: readonly PassedSocket[]): Socket
   if (socketPath === undefined) {
     throw new CliError('USAGE', "required option '-s, --socket-path <path>' not specified");
   }
-  if (socketPath === '') throw new CliError('USAGE', 'Cannot use an empty --socket-path');
   if (socketCount === undefined) return { socketPath, socketCount: 1 };
   return { socketPath, socketCount, numberedSockets: true };
-}
-
-/**
- * What `--print-capabilities` prints, which is all that a command does that is told so.
- *
- * @returns undefined when the command line does not have it
- */
-function capabilitiesOf(command: Command, argv: readonly string[]): string | undefined {
-  if (!argv.includes('--print-capabilities')) return undefined;
-  const option = command.options.find(({ long }) => long === '--print-capabilities');
-  return typeof option?.presetArg === 'string' ? option.presetArg : undefined;
-}
-
-/**
- * Reads a command line.
- *
- * @param argv - without the interpreter and the script
- * @throws {CliError} USAGE
- */
-export function parseCommandLine<T extends object>(
-  command: Command,
-  argv: readonly string[],
-): ParsedCommand<T> {
-  const capabilities = capabilitiesOf(command, argv);
-  if (capabilities !== undefined) return { print: capabilities };
-  let printed = '';
-  command
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => {
-        printed += text;
-      },
-      writeErr: () => undefined,
-    });
-  try {
-    command.parse(argv, { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return { print: printed };
-    throw new CliError('USAGE', error.message.replace(/^error: /, ''), {}, { cause: error });
-  }
-  return { options: command.opts<T>() };
 }

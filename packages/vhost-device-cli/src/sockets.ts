@@ -1,16 +1,11 @@
 import { lstatSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { DeviceSpec } from '@node-vmm/vhost-user-backend';
-import {
-  asFd,
-  errorCode,
-  errorMessage,
-  socketListens,
-  UNIX_PATH_MAX,
-} from '@node-vmm/vmm-sys-util';
+import { asFd, errorMessage, SysError, socketListens, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { SocketOptions } from './daemon-options.ts';
-import { checkDirectory } from './directories.ts';
+import { checkDirectory, checkNoDirectory } from './directories.ts';
 import { CliError } from './errors.ts';
+import { pathProblem } from './path-problem.ts';
 
 /** Where a device is served: its part of a `DeviceSpec`. */
 export type SocketPlace = Pick<
@@ -30,6 +25,8 @@ export function socketPlaces(options: SocketOptions): readonly SocketPlace[] {
   if (socketPath === undefined) return [];
   const last = pathOf(options, socketCount - 1);
   checkPath(last);
+  // Numbers would follow a directory's name, outside of it or without a name of their own.
+  checkNoDirectory(socketPath, '--socket-path');
   return Array.from({ length: socketCount }, (_, i) => placeAt(pathOf(options, i), options));
 }
 
@@ -59,6 +56,7 @@ export function checkPath(path: string): void {
     );
   }
   checkDirectory(dirname(resolve(path)), 'create sockets in', '--socket-path');
+  checkNoDirectory(path, '--socket-path');
 }
 
 function pathOf({ socketPath = '', numberedSockets }: SocketOptions, index: number): string {
@@ -74,19 +72,22 @@ function passedPlace(fd: number): SocketPlace {
  * Says what to do about a socket that could not be opened.
  *
  * @param error - what listening on `path` threw
+ * @param option - that names it
  */
-export function socketProblem(error: unknown, path: string | undefined): string {
-  if (path === undefined) return errorMessage(error);
-  switch (errorCode(error)) {
-    case 'EADDRINUSE':
-      return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.isSocket() === false
-        ? `Cannot listen on ${path}: a file that is no socket is there; remove it or choose another --socket-path`
-        : `Cannot listen on ${path}: another process does; stop it or choose another --socket-path`;
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return `Cannot listen on ${path}: permission denied; run as a user who may write there or choose another --socket-path`;
-    default:
-      return errorMessage(error);
-  }
+export function socketProblem(
+  error: unknown,
+  path: string | undefined,
+  option = '--socket-path',
+): string {
+  // Devices fail too, by codes of the same names.
+  if (path === undefined || !SysError.is(error)) return errorMessage(error);
+  const { code } = error;
+  const problem = code === 'EADDRINUSE' ? occupied(path, option) : pathProblem(code, option);
+  return problem === undefined ? errorMessage(error) : `Cannot listen on ${path}: ${problem}`;
+}
+
+function occupied(path: string, option: string): string {
+  return lstatSync(path, { throwIfNoEntry: false, bigint: true })?.isSocket() === false
+    ? `a file that is no socket is there; remove it or choose another ${option}`
+    : `another process does; stop it or choose another ${option}`;
 }

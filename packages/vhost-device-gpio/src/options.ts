@@ -2,6 +2,7 @@ import type { DaemonOptions } from '@node-vmm/vhost-device-cli';
 import {
   addDaemonOptions,
   daemonOptions,
+  listOf,
   packageVersion,
   parseCommandLine,
   type RawDaemonOptions,
@@ -33,11 +34,13 @@ function command(): Command {
   return addDaemonOptions(program)
     .option(
       '-l, --device-list <list>',
-      'for each socket a chip of the host, by number or name, or s and a number\nof simulated lines: <chip>|s<lines>[:<chip>|s<lines>...]',
+      'for each socket a chip of the host, by number or name, or s and a number\nof simulated lines: <chip>|s<lines>[:<chip>|s<lines>...]; repeatable',
+      listOf(':'),
     )
     .option(
       '--line-names <list>',
-      'names of the lines, for each socket: [<name>][,[<name>]...][:...]',
+      'names of the lines, for each socket: [<name>][,[<name>]...][:...]; repeatable',
+      listOf(':'),
     )
     .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version');
 }

@@ -2,11 +2,12 @@ import type { DaemonOptions } from '@node-vmm/vhost-device-cli';
 import {
   addDaemonOptions,
   daemonOptions,
+  listOf,
   packageVersion,
   parseCommandLine,
   type RawDaemonOptions,
 } from '@node-vmm/vhost-device-cli/options';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { type DeviceListEntry, parseDeviceList } from './device-list.ts';
 import { I2cError } from './errors.ts';
 import type { BoardEntry } from './simulated/board.ts';
@@ -27,7 +28,7 @@ export type ParsedArgs = { readonly run: Args } | { readonly print: string };
 
 interface RawOptions extends RawDaemonOptions {
   readonly deviceList?: string;
-  readonly simulate?: string | true;
+  readonly simulate?: string;
   readonly splitGroups?: true;
   readonly allowNoZeroLength?: true;
 }
@@ -39,11 +40,16 @@ function command(): Command {
   return addDaemonOptions(program)
     .option(
       '-l, --device-list <list>',
-      'adapters and the addresses on them that guests may reach:\n<bus|name>:<addr>[:<addr>][,<bus|name>:<addr>...]\n(10-bit addresses: 0xa000 to 0xa3ff, as in /sys)',
+      'adapters and the addresses on them that guests may reach:\n<bus|name>:<addr>[:<addr>][,<bus|name>:<addr>...]\n(10-bit addresses: 0xa000 to 0xa3ff, as in /sys); repeatable',
+      listOf(','),
     )
-    .option(
-      '--simulate [board]',
-      `simulated chips instead of the host's: <chip>@<addr>[,<chip>@<addr>...]\n(default board: ${DEFAULT_BOARD})`,
+    .addOption(
+      new Option(
+        '--simulate [board]',
+        "simulated chips instead of the host's: <chip>@<addr>[,<chip>@<addr>...];\nrepeatable",
+      )
+        .preset(DEFAULT_BOARD)
+        .argParser(listOf(',')),
     )
     .option(
       '--split-groups',
@@ -73,8 +79,7 @@ export async function parseArgs(argv: readonly string[]): Promise<ParsedArgs> {
   }
   // Here and not above: who asks for a version waits for no native code.
   const { parseBoard } = await import('./simulated/board.ts');
-  const board =
-    simulate === undefined ? undefined : parseBoard(simulate === true ? DEFAULT_BOARD : simulate);
+  const board = simulate === undefined ? undefined : parseBoard(simulate);
   const devices = deviceList === undefined ? [] : parseDeviceList(deviceList);
   const rules = {
     splitGroups: splitGroups === true,

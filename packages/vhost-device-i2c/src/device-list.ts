@@ -60,7 +60,8 @@ export function parseDeviceList(list: string): DeviceListEntry[] {
   const addresses = new Set<number>();
   for (const entry of entries) {
     const key = String(entry.adapter.bus ?? `"${entry.adapter.name}"`);
-    if (adapters.has(key)) throw usage(list, `adapter ${key} is given twice`);
+    if (adapters.has(key))
+      throw usage(list, `adapter ${key} is given twice; write its addresses in one entry`);
     adapters.add(key);
     for (const address of entry.addresses) {
       // The guest sees one bus: an address cannot be on two of ours.

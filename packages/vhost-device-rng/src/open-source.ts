@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { pathProblem } from '@node-vmm/vhost-device-cli/options';
 import { errorCode } from '@node-vmm/vmm-sys-util';
 import { RngError } from './errors.ts';
 
@@ -40,7 +41,7 @@ export function openSource(name: string): RngSource {
   }
   if (stat.isDirectory()) {
     closeSync(fd);
-    throw new RngError('SOURCE_UNUSABLE', `Cannot use the source ${name}: it is a directory`, {
+    throw new RngError('SOURCE_UNUSABLE', `Cannot use the source ${name}: ${reason('EISDIR')}`, {
       path: name,
     });
   }
@@ -59,15 +60,7 @@ function open(path: string): number {
 }
 
 function reason(code: string | undefined): string {
-  switch (code) {
-    case 'ENOENT':
-      return 'there is no such file';
-    case 'EACCES':
-    case 'EPERM':
-      return 'permission denied';
-    case 'ENXIO':
-      return 'it is a socket, or a device that is not there';
-    default:
-      return code ?? 'unknown error';
-  }
+  // Of open(2): nobody listens to a socket by its path, and a device may have no driver.
+  if (code === 'ENXIO') return 'it is a socket, or a device that is not there';
+  return pathProblem(code, '--rng-source') ?? code ?? 'unknown error';
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // `packages`, `setup`, `status` and `run [scenario]`: see usage().
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { BoxError } from './errors.ts';
 import { missingHostPackages } from './host-tools.ts';
@@ -114,9 +115,17 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     case 'run':
       return await runScenario(rest);
+    case '--help':
+    case '-h':
+      console.log(usage());
+      return 0;
     default:
-      console.error(usage());
-      return EXIT_USAGE;
+      throw new BoxError(
+        'BAD_OPTION',
+        command === undefined
+          ? 'Cannot do anything: say run, setup or status'
+          : `Cannot do "${command}": say run, setup or status`,
+      );
   }
 }
 
@@ -129,13 +138,22 @@ for (const [signal, code] of [
   process.on(signal, () => process.exit(code));
 }
 
+// What console cannot write it forgets. A reader who has seen enough is content.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') process.exit(0);
+  console.error(`Cannot write to standard output: ${code}`);
+  process.exit(1);
+});
 try {
-  process.exit(await main(process.argv.slice(2)));
+  const status = await main(process.argv.slice(2));
+  await setImmediate();
+  process.exit(status);
 } catch (error) {
   const isUsage =
     (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ||
     BoxError.is(error, 'BAD_OPTION');
-  if (isUsage) console.error(`${(error as Error).message}; see \`npm run box -- --help\``);
+  const line = error instanceof Error ? error.message.replaceAll(/\s*\n\s*/g, ' ') : '';
+  if (isUsage) console.error(`${line.replace(/[.\s]+$/, '')}; see \`npm run box -- --help\``);
   else if (BoxError.is(error)) console.error(error.message);
   else console.error(error);
   process.exit(isUsage ? EXIT_USAGE : 1);

@@ -201,7 +201,7 @@ describe('a configuration file', () => {
   it('says when there is none', async () => {
     await expect(run('--config', dir.join('none'))).rejects.toMatchObject({
       code: 'BAD_CONFIG',
-      message: expect.stringMatching(/Cannot read configuration .*none: ENOENT.* can be read/),
+      message: expect.stringMatching(/Cannot read configuration .*none: it does not exist/),
     });
   });
 
@@ -215,5 +215,31 @@ describe('a configuration file', () => {
     expect(settings.virtioDisks).toHaveLength(2);
     expect([...settings.spawn.keys()]).toEqual(['i2c']);
     expect(settings.devices[1]?.memory).toHaveLength(2);
+  });
+});
+
+describe('a configuration file that cannot be read', () => {
+  it.each([
+    ['not there', () => dir.join('none'), 'it does not exist; choose another --config'],
+    ['a directory', () => dir.path, 'it is a directory; choose another --config'],
+    ['below a file', () => `${file}/x`, 'what should be a directory on its way is none'],
+    ['too long a name', () => dir.join('x'.repeat(300)), 'it is longer than Linux allows'],
+    ['not UTF-8', () => file, 'it is not UTF-8; save it as such'],
+  ])('is told why: %s', (_name, path, text) => {
+    writeFileSync(file, Buffer.from('spawn: {i2c: "\xff"}', 'latin1'));
+    const message = `Cannot read configuration ${path()}: ${text}`;
+    expect(() => readConfig(path())).toThrow(
+      expect.objectContaining({ code: 'BAD_CONFIG', message: expect.stringContaining(message) }),
+    );
+  });
+
+  it('is told apart from a path that cannot be used', async () => {
+    const long = dir.join('x'.repeat(107));
+    await expect(run('-s', long, '-n', 'i2c')).rejects.toThrow('107 bytes at most');
+    writeFileSync(file, `sockets: {i2c: ${long}}`);
+    expect(() => readConfig(file)).toThrow("a socket's path of 107 bytes at most");
+    await expect(run('-s', '', '-n', 'i2c')).rejects.toThrow('empty --socket-path');
+    await expect(run('--config', '')).rejects.toThrow('empty --config');
+    await expect(run('-s', dir.path, '--xenstore', '')).rejects.toThrow('empty --xenstore');
   });
 });

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { errorCode } from '@node-vmm/vmm-sys-util/errors';
 import { ControlError } from './error.ts';
@@ -41,14 +42,15 @@ export class ControlClient implements Disposable {
   /** @throws {ControlError} ENOENT, ECONNREFUSED, EACCES ... when it cannot be connected to */
   static async connect(path: string): Promise<ControlClient> {
     const socket = connect({ path });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', (cause) => {
-        const why = errorCode(cause) ?? cause.message;
-        const text = `Cannot connect to the control socket ${path}: ${why}; is the daemon running?`;
-        reject(new ControlError(why, text, { path }, { cause }));
-      });
+    const failed = await new Promise<Error | undefined>((resolve) => {
+      socket.once('connect', () => resolve(undefined));
+      socket.once('error', resolve);
     });
+    if (failed !== undefined) {
+      const why = errorCode(failed) ?? failed.message;
+      const text = `Cannot connect to the control socket ${path}: ${await explained(why, path)}`;
+      throw new ControlError(why, text, { path }, { cause: failed });
+    }
     // Who waits for a line hears of later ones.
     socket.on('error', () => undefined);
     return new ControlClient(path, socket);
@@ -148,5 +150,29 @@ async function* linesOf(socket: Socket): AsyncGenerator<string> {
     }
   } catch {
     // ECONNRESET, or closed by us: what was whole has been told.
+  }
+}
+
+/** Says why there is no daemon at a path, and what to do. */
+async function explained(why: string, path: string): Promise<string> {
+  // Node takes the beginning of a path that is too long. Whoever is connected loads nothing native.
+  const { UNIX_PATH_MAX } = await import('@node-vmm/vmm-sys-util');
+  if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
+    return `a socket's path has ${UNIX_PATH_MAX} bytes at most`;
+  }
+  switch (why) {
+    case 'ENOENT':
+      return 'there is no such socket; is the daemon running, with this --control-socket?';
+    case 'ECONNREFUSED':
+      if (lstatSync(path, { throwIfNoEntry: false, bigint: true })?.isSocket() === false) {
+        return 'it is no socket; name what the daemon was given as --control-socket';
+      }
+      return 'nobody listens there; is the daemon running, with this --control-socket?';
+    case 'EACCES':
+      return 'permission denied; run as the user who started the daemon';
+    case 'ENOTDIR':
+      return 'what should be a directory on its way is none';
+    default:
+      return `${why}; is the daemon running?`;
   }
 }

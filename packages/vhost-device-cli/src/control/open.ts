@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { ServedDevice } from '@node-vmm/vhost-user-backend';
 import { type Logger, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
-import { checkDirectory } from '../directories.ts';
+import { checkDirectory, checkNoDirectory } from '../directories.ts';
 import { CliError } from '../errors.ts';
 import { socketProblem } from '../sockets.ts';
 import { ControlCommands, type StatusReport } from './commands.ts';
@@ -23,11 +23,12 @@ export function openControl(path: string, logger: Logger): OpenControl {
     throw new CliError('USAGE', text);
   }
   checkDirectory(dirname(resolve(path)), 'create the control socket in', '--control-socket');
+  checkNoDirectory(path, '--control-socket');
   let socket: ControlSocket;
   try {
     socket = ControlSocket.bind(path);
   } catch (cause) {
-    const text = socketProblem(cause, path).replaceAll('--socket-path', '--control-socket');
+    const text = socketProblem(cause, path, '--control-socket');
     throw new CliError('CONTROL_SOCKET', text, { path }, { cause });
   }
   return {

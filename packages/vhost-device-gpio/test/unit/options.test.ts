@@ -27,6 +27,27 @@ describe('the command line', () => {
     expect(findHosts(parsed.run)).toEqual([host, host]);
   });
 
+  it('adds up what is given in parts', () => {
+    const words = [
+      '-s',
+      'x',
+      '-c',
+      '3',
+      '-l',
+      's1:s2',
+      '-ls3',
+      '--line-names',
+      'a',
+      '--line-names=:c',
+    ];
+    expect(parseOptions(words)).toMatchObject({
+      run: {
+        devices: [{ lines: 1 }, { lines: 2 }, { lines: 3 }],
+        lineNames: ['a', '', 'c'],
+      },
+    });
+  });
+
   it('gives the names of each socket to its lines', () => {
     const parsed = parseOptions(['-s', 'x', '-c', '2', '-l', 's1:s2', '--line-names', ':b']);
     if (!('run' in parsed)) throw new Error('no run');

@@ -52,6 +52,16 @@ describe('parseArgs', () => {
     ]);
   });
 
+  it('adds up what is given in parts', async () => {
+    const { devices } = await run('-s', 'x', '-l', '0:32', '--device-list=1:33:34', '-l2:35');
+    expect(devices.map(({ adapter }) => adapter.bus)).toEqual([0, 1, 2]);
+    const { board } = await run('-s', 'x', '--simulate', 'ds1338@0x20', '--simulate=24c02@0x21');
+    expect(board?.map(({ address }) => address)).toEqual([0x20, 0x21]);
+    await expect(run('-s', 'x', '-l', '0:32', '-l', '0:33')).rejects.toThrow(
+      'adapter 0 is given twice; write its addresses in one entry',
+    );
+  });
+
   it('reads who may use the sockets', async () => {
     const { socketMode, socketGroup } = await run(
       ...['-s', 'x', '--simulate', '--socket-mode', '0660', '--socket-group', 'root'],
@@ -164,7 +174,7 @@ describe('the program', () => {
         mkdirSync(socket);
         return ['-s', socket, '--simulate'];
       },
-      /a file that is no socket is there; remove it/,
+      /it is a directory; name the socket in it/,
     ],
   ])('ends with 1 and one line for %s', async (_, argv, reason) => {
     const daemon = new DaemonProcess(...argv(), '--log-level', 'error');

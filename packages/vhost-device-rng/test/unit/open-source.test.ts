@@ -33,8 +33,12 @@ it('opens a FIFO that nobody writes', () => {
 });
 
 it.each([
-  ['a file that is not there', () => path('none'), 'there is no such file'],
-  ['a directory', () => directory, 'it is a directory'],
+  [
+    'a file that is not there',
+    () => path('none'),
+    'it does not exist; choose another --rng-source',
+  ],
+  ['a directory', () => directory, 'it is a directory; choose another --rng-source'],
 ])('refuses %s', (_, name, text) => {
   expect(() => openSource(name())).toThrow(text);
 });

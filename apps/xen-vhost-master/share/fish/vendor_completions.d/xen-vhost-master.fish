@@ -1,0 +1,16 @@
+# fish completion for xen-vhost-master
+complete -c xen-vhost-master -f
+complete -c xen-vhost-master -s V -l version -d 'output the version number'
+complete -c xen-vhost-master -s s -l socket-path -r -F -d 'socket of the back-end that --name names, or a directory'
+complete -c xen-vhost-master -s n -l name -x -d 'device type of the socket: net, blk, console, rng, scsi, gpu, input, vsock, sound, fs, scmi, i2c, can, gpio, spi; repeatable'
+complete -c xen-vhost-master -l spawn -x -d 'start this back-end for each device of a type, with'
+complete -c xen-vhost-master -l virtio-disk -x -d '[DOMAIN:]VDEV=TYPE: this virtio disk of a guest\'s'
+complete -c xen-vhost-master -l device -x -d 'a device that no toolstack announces'
+complete -c xen-vhost-master -l notification -x -a 'auto kernel user' -d 'how the guest\'s notifications and interrupts travel'
+complete -c xen-vhost-master -l hold -x -d 'how long a guest\'s first accesses to a device wait'
+complete -c xen-vhost-master -s f -l foreign-mapping -d 'map guest memory by foreign mapping (always done)'
+complete -c xen-vhost-master -l xenstore -r -F -d 'socket or device of the xenstore'
+complete -c xen-vhost-master -l log-level -x -a 'debug info warn error silent' -d 'least severe log lines to write (default: info)'
+complete -c xen-vhost-master -l config -r -F -d 'read settings from a YAML file; the command line comes first'
+complete -c xen-vhost-master -l print-config -d 'print the settings as such a file, and end'
+complete -c xen-vhost-master -s h -l help -d 'display help for command'
