@@ -8,7 +8,7 @@ import { findGroup } from './group.ts';
 import { LOG_LEVELS } from './log-levels.ts';
 import { passedSockets } from './service-environment.ts';
 
-/** Most sockets of one daemon: each is a guest with its own device. */
+/** Ours: most sockets of one daemon: each is a guest with its own device. */
 export const SOCKET_COUNT_MAX = 256;
 const WORKERS_MAX = 64;
 const MODE_MAX = 0o777;
