@@ -11,11 +11,9 @@ import { Sandbox } from '../src/readme/sandbox.ts';
 
 const LIMIT_MS = 120_000;
 const packages = workspacePackages();
-const sandbox = new Sandbox(packages, join(WORKSPACE_ROOT, 'node_modules/@types/node'));
-symlinkSync(
-  join(WORKSPACE_ROOT, 'test-harness/node_modules/esbuild'),
-  join(sandbox.root, 'node_modules/esbuild'),
-);
+const sandbox = new Sandbox(packages, {
+  esbuild: join(WORKSPACE_ROOT, 'test-harness/node_modules/esbuild'),
+});
 
 // Where bundles run there is koffi, and nothing else.
 const place = mkdtempSync(join(tmpdir(), 'node-vmm-bundle-'));
@@ -50,7 +48,7 @@ type Format = (typeof FORMATS)[number][0];
 function frontEndOf(format: Format, socket: string): string {
   const code = block('vhost-user-master', 'startVring')
     .replace('/tmp/rng.sock', socket)
-    .replace('5000', '60_000');
+    .replace('waitMs: 5000', 'waitMs: 60_000');
   if (format === 'esm') return code;
   const [imports = '', ...rest] = code.split('\n\n');
   return `${imports}\n(async () => {\n${rest.join('\n\n')}\n})();\n`;
