@@ -1,14 +1,29 @@
 // `node scripts/nodes.mjs DIRECTORY`: the main job and the unit tests of every package on the newest
-// Node of each line that we support, but for the line of the Node that runs this (`npm test` does it).
+// Node of each line that we support, but for the line of the Node that runs this (`npm test` does it);
+// and the main job and the programs of READMEs on the oldest one.
 // What is built stays as it is: one build serves all. Writes vitest's reports and `nodes.json`, which
 // scripts/totals.mjs reads; a Node that npm does not get is a named skip.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { env, root } from './bootstrap.mjs';
 
 const NODES = ['20.20.2', '22.23.3', '24.21.0', '26.10.0'];
+/** What users are told: `engines` of package.json, which READMEs repeat. */
+const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const OLDEST = engines.node.replace('>=', '');
+// What tests the repository itself is the same on every Node.
+const PACKAGES = ['packages/', 'apps/'];
+const READMES = ['test-harness/test/readme-blocks.test.ts'];
 
 // A Node that hangs in either is a failure, not the end of CI.
 const JOB_MS = 2 * 60_000;
@@ -55,7 +70,8 @@ function run(program, args, options) {
   return spawnSync(program, args, { cwd: root, env: { ...env, PATH }, ...options });
 }
 
-function testOn(version) {
+/** @param which - files of tests, as vitest takes them */
+function testOn(version, which) {
   let program;
   try {
     program = install(version);
@@ -67,19 +83,17 @@ function testOn(version) {
   if (job.status !== 0) console.error(job.stdout, job.stderr);
   const report = join(reports, `node-${version}.json`);
   const reporters = ['--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
-  // What tests the repository itself is the same on every Node.
-  const which = ['--project', 'unit', 'packages/', 'apps/'];
-  const args = ['node_modules/vitest/vitest.mjs', 'run', ...which, ...reporters];
+  const args = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', ...which, ...reporters];
   const { status } = run(program, args, { stdio: 'inherit', timeout: TESTS_MS });
   const seconds = Math.round((performance.now() - started) / 1000);
   return { version, job: job.status, tests: status, report: basename(report), seconds };
 }
 
 const results = [];
-for (const version of NODES) {
-  if (major(version) === major(process.versions.node)) continue;
+const lines = NODES.filter((version) => major(version) !== major(process.versions.node));
+for (const [version, which] of [[OLDEST, READMES], ...lines.map((line) => [line, PACKAGES])]) {
   console.log(`Node ${version}`);
-  const result = testOn(version);
+  const result = testOn(version, which);
   if (result.unavailable !== undefined) console.log(`  ${result.unavailable}`);
   results.push(result);
 }

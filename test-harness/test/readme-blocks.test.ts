@@ -22,7 +22,10 @@ import { typeProblems, withoutTypes } from '../src/readme/type-check.ts';
 
 const LIMIT_MS = 120_000;
 const packages = workspacePackages();
-const sandbox = new Sandbox(packages, join(WORKSPACE_ROOT, 'node_modules/@types/node'));
+const sandbox = new Sandbox(packages, {
+  '@types/node': join(WORKSPACE_ROOT, 'node_modules/@types/node'),
+  esbuild: join(WORKSPACE_ROOT, 'test-harness/node_modules/esbuild'),
+});
 afterAll(() => sandbox.close());
 
 const blocks = ['README.md', 'CONTRIBUTING.md', ...packages.map(({ path }) => `${path}/README.md`)]
@@ -96,13 +99,20 @@ describe('programs of READMEs', () => {
     },
   );
 
-  it("vhost-user-backend's entropy device serves vhost-user-master's front-end", {
+  it('the back-end of one README serves the front-end of another, as they stand there', {
     timeout: LIMIT_MS,
   }, async () => {
-    const device = blockWith('// entropy.mjs', 'packages/vhost-user-backend/README.md');
+    const backend = 'packages/vhost-user-backend/README.md';
+    const device = blockWith('// entropy.mjs', backend);
     const lines = device.code.split('\n').filter((line) => line.trim() !== '');
     expect(lines.length).toBeLessThanOrEqual(20);
-    const frontend = blockWith('/tmp/rng.sock0', 'packages/vhost-user-master/README.md');
+    const frontend = blockWith('startVring', 'packages/vhost-user-master/README.md');
+    const [, path = ''] = /const path = '([^']+)'/.exec(frontend.code) ?? [];
+    const command = `node entropy.mjs ${path}`;
+    for (const file of [backend, frontend.file]) {
+      expect(readFileSync(join(WORKSPACE_ROOT, file), 'utf8')).toContain(`\`${command}\``);
+    }
+    // The same path in a directory of its own: others may be trying the READMEs.
     const sockets = mkdtempSync(join(tmpdir(), 'node-vmm-'));
     const socket = join(sockets, 'rng.sock');
     const options = { cwd: sandbox.root, bin: sandbox.bin };
@@ -110,7 +120,7 @@ describe('programs of READMEs', () => {
     try {
       const program = sandbox.write(
         `${programPath(frontend)}.run.mjs`,
-        frontend.code.replace('/tmp/rng.sock0', socket),
+        frontend.code.replace(path, socket).replace('waitMs: 5000', 'waitMs: 60_000'),
       );
       const run = await start([process.execPath, program], options).ended;
       expectGood(run);
@@ -196,7 +206,10 @@ describe('what the checks find', () => {
       code: 3,
       left: [],
     });
-    const run = await start(['bash', '-c', 'setsid sleep 1000 >/dev/null 2>&1 &'], options).ended;
+    const left = 'setsid sleep 1000 >/dev/null 2>&1 &';
+    // On a busy machine it would be found before it is what it is to be.
+    const wait = 'until grep -qx sleep /proc/$!/comm; do sleep 0.05; done';
+    const run = await start(['bash', '-c', `${left} ${wait}`], options).ended;
     expect(run).toMatchObject({ code: 0, left: [{ command: 'sleep 1000' }] });
     const [{ pid } = { pid: 0 }] = run.left;
     expect(await leftBehind(String(pid))).toEqual([]);

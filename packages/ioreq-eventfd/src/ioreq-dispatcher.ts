@@ -5,7 +5,7 @@ import { AccessRequest } from './access-request.ts';
 import { IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
 import { emptyRequest, type IoreqPage, type IoreqRequest } from './ioreq-page.ts';
 
-/** How long a vCPU may stand still for a deferred answer, in milliseconds. */
+/** Ours: how long a vCPU may stand still for a deferred answer, in milliseconds. */
 export const DEFAULT_ANSWER_LIMIT = 10_000;
 
 // The kernel's ioeventfd code marks every write as being served while it looks whether it wants it,

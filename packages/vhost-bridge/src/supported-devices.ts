@@ -25,7 +25,7 @@ export interface SupportedDevice {
   readonly stateful?: boolean;
 }
 
-/** Device types that have a name. Any other is served too, named `virtio-<id>`. */
+/** Ours: device types that have a name. Any other is served too, named `virtio-<id>`. */
 export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
   {
     name: 'net',
@@ -150,7 +150,7 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
   },
 ];
 
-/** Names of the device types that have one, for messages. */
+/** Ours: names of the device types that have one, for messages. */
 export const DEVICE_NAMES = SUPPORTED_DEVICES.map((device) => device.name).join(', ');
 
 /** The device type of a VIRTIO device ID. */

@@ -11,7 +11,7 @@ import { passedSockets } from './service-environment.ts';
 export * from './command-line.ts';
 export * from './path-problem.ts';
 
-/** Most sockets of one daemon: each is a guest with its own device. */
+/** Ours: most sockets of one daemon: each is a guest with its own device. */
 export const SOCKET_COUNT_MAX = 256;
 const WORKERS_MAX = 64;
 const MODE_MAX = 0o777;

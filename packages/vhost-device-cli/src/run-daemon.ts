@@ -15,6 +15,8 @@ export interface DaemonSpec {
    * Looks at the host; called for each when the sockets have been found to be possible.
    */
   readonly deviceOptions: (index: number) => object;
+  /** As `threadModule` of `VhostUserDaemonOptions`: for a program that is bundled. */
+  readonly threadModule?: URL;
   /**
    * The devices return the requests of each ring in the order in which they took them, and no driver relies
    * on what they have in their memory alone: what `--supervised` takes. Default false.
@@ -55,5 +57,6 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
       options: deviceOptions(i),
       place,
     })),
+    spec.threadModule,
   );
 }

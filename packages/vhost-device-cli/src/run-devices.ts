@@ -35,6 +35,8 @@ export interface DaemonDevice {
 export interface DevicesSpec {
   readonly options: ServingOptions & Partial<SocketOptions>;
   readonly devices: readonly DaemonDevice[];
+  /** As `threadModule` of `VhostUserDaemonOptions`: for a program that is bundled. */
+  readonly threadModule?: URL;
 }
 
 /** A device, and where it is served. */
@@ -55,7 +57,7 @@ export async function runDevices(program: Program, spec: DevicesSpec): Promise<n
   const { placeDevices } = await import('./place-devices.ts');
   const placed = placeDevices(spec);
   (await import('./state-files.ts')).checkStateDirectory(spec.options);
-  return servePlaced(program, spec.options, placed);
+  return servePlaced(program, spec.options, placed, spec.threadModule);
 }
 
 /** Serves devices whose places have been found: see {@link runDevices}. */
@@ -63,6 +65,7 @@ export async function servePlaced(
   program: Program,
   options: ServingOptions & Partial<SocketOptions>,
   devices: readonly PlacedDevice[],
+  threadModule?: URL,
 ): Promise<number> {
   // Here and not above: who asks for a version needs none of it.
   const { ServiceManager } = await import('./service-manager.ts');
@@ -89,6 +92,7 @@ export async function servePlaced(
     workers: options.workers,
     ...(mapForeign === undefined ? {} : { mapForeign }),
     memSlots: options.memSlots ?? options.servesSupervisor === true,
+    ...(threadModule === undefined ? {} : { threadModule }),
     onDeviceFailed: (_device, error) => {
       failure.add(error);
       manager.status(state());

@@ -1,4 +1,4 @@
-/** Signals that ask the program to end. */
+/** Ours: signals that ask the program to end. */
 export const END_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export type EndSignal = (typeof END_SIGNALS)[number];
 

@@ -4,7 +4,7 @@ import type { GpioLevel } from './gpio-host.ts';
 import type { EdgeOutcome } from './interrupts.ts';
 import type { DirectionWord, TriggerWord } from './words.ts';
 
-/** Most lines of one answer, so that it does not grow without bound. */
+/** Ours: most lines of one answer, so that it does not grow without bound. */
 export const STATE_LINES_MAX = 1024;
 
 /** A line, as `state` and `line N` tell it. */

@@ -28,21 +28,31 @@ export type GpioHostOptions =
 /** Options of a GPIO device: structured-cloneable. */
 export interface GpioDeviceOptions {
   readonly host: GpioHostOptions;
+  /**
+   * URL of the module of host threads, `@node-vmm/vhost-device-gpio/host`: for a program that is bundled. Default:
+   * the package's own.
+   */
+  readonly hostModule?: string;
 }
 
-function open(options: GpioHostOptions, states: LineStates, context: DeviceContext): GpioHost {
-  if (options.kind === 'linux') return openLinuxGpioHost(options, context);
+function open(
+  { host: options, hostModule }: GpioDeviceOptions,
+  states: LineStates,
+  context: DeviceContext,
+): GpioHost {
+  if (options.kind === 'linux') return openLinuxGpioHost(options, context, { hostModule });
   const { lines, names } = options;
   const all = Array.from({ length: lines }, (_, line) => names[line] ?? '');
   return new SimulatedGpioHost(all, states);
 }
 
 /** Makes a GPIO device in the worker that serves it, with its lines as they were before, if they are kept. */
-export const createDevice: CreateDevice<GpioDeviceOptions> = ({ host: options }, context) => {
+export const createDevice: CreateDevice<GpioDeviceOptions> = (deviceOptions, context) => {
+  const { host: options } = deviceOptions;
   const lines = options.kind === 'linux' ? options.names.length : options.lines;
   const kept = context.state(GPIO_STATE_LAYOUT, lines);
   const states = new LineStates(kept?.bytes ?? new Uint8Array(lines));
-  const host = open(options, states, context);
+  const host = open(deviceOptions, states, context);
   try {
     return new GpioDevice({ host, states, losesState: kept === undefined }, context);
   } catch (error) {

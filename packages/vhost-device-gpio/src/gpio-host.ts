@@ -1,6 +1,6 @@
 import type { GpioError } from './errors.ts';
 
-/** Most lines of a device: `ngpio` of its configuration space has 16 bits. */
+/** §5.18.4: most lines of a device: `ngpio` of its configuration space has 16 bits. */
 export const GPIO_LINES_MAX = 0xffff;
 
 /** What a line is to the host: VIRTIO_GPIO_DIRECTION_NONE, _OUT or _IN of VIRTIO 1.3 §5.18.6. */
@@ -12,9 +12,9 @@ export type GpioLevel = 0 | 1;
 /** Which changes of a line's level are told: bits of {@link GPIO_EDGE_RISING} and {@link GPIO_EDGE_FALLING}. */
 export type GpioEdges = 0 | 1 | 2 | 3;
 
-/** In {@link GpioEdges}: from low to high. As VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING. */
+/** §5.18.6: in {@link GpioEdges}: from low to high. As VIRTIO_GPIO_IRQ_TYPE_EDGE_RISING. */
 export const GPIO_EDGE_RISING = 1;
-/** In {@link GpioEdges}: from high to low. As VIRTIO_GPIO_IRQ_TYPE_EDGE_FALLING. */
+/** §5.18.6: in {@link GpioEdges}: from high to low. As VIRTIO_GPIO_IRQ_TYPE_EDGE_FALLING. */
 export const GPIO_EDGE_FALLING = 2;
 
 /** An operation is over; with an error it had no effect. */

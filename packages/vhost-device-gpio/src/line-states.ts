@@ -9,7 +9,7 @@ import {
 } from '@node-vmm/virtio-bindings/gpio';
 import type { GpioDirection, GpioLevel } from './gpio-host.ts';
 
-/** What the bytes mean, for `DeviceContext.state`. Another meaning needs another name. */
+/** Ours: what the bytes mean, for `DeviceContext.state`. Another meaning needs another name. */
 export const GPIO_STATE_LAYOUT = 'gpio-1';
 
 /** VIRTIO_GPIO_IRQ_TYPE_* of VIRTIO 1.3 §5.18.6. */

@@ -1,7 +1,7 @@
 // An address is one number: 7-bit addresses as they are, 10-bit addresses with Linux's offset, by which
 // the two never meet.
 
-/** 7-bit addresses go up to here. */
+/** Linux drivers/i2c/i2c-dev.c: 7-bit addresses go up to here. */
 export const I2C_ADDRESS_MAX = 0x7f;
 /**
  * What Linux adds to 10-bit addresses where it writes them beside 7-bit ones, in /sys and

@@ -18,8 +18,8 @@ import { transferEvent } from './transfer-event.ts';
 export const I2C_QUEUE_SIZE = 1024;
 
 /**
- * How long a group may stay incomplete, milliseconds: the patience. A driver makes the requests of a
- * group available one by one, so we may see only the first of them; and a driver whose queue is full
+ * Ours: how long a group may stay incomplete, milliseconds: the patience. A driver makes the requests of
+ * a group available one by one, so we may see only the first of them; and a driver whose queue is full
  * never completes the group, yet waits for what it queued. Linux sends as much of a transfer as fits
  * into the queue, every request of it linked to the next, and drops the rest.
  *
@@ -32,7 +32,7 @@ export const GROUP_PATIENCE_MS = 100;
 
 const FEATURES = 1n << BigInt(VIRTIO_I2C_F_ZERO_LENGTH_REQUEST);
 
-/** How long what waits may take to begin when its queue is about to stop, milliseconds. */
+/** Ours: how long what waits may take to begin when its queue is about to stop, milliseconds. */
 export const STOPPING_PATIENCE_MS = 1000;
 
 /** The group that the driver owes the rest of. */

@@ -24,12 +24,21 @@ export type I2cHostOptions = {
 /** Options of an I2C device: structured-cloneable. */
 export interface I2cDeviceOptions extends I2cDeviceRules {
   readonly hosts: readonly I2cHostOptions[];
+  /**
+   * URL of the module of host threads, `@node-vmm/vhost-device-i2c/host`: for a program that is bundled. Default:
+   * the package's own.
+   */
+  readonly hostModule?: string;
 }
 
-function open(options: I2cHostOptions, context: DeviceContext): I2cHost {
+function open(
+  options: I2cHostOptions,
+  context: DeviceContext,
+  hostModule: string | undefined,
+): I2cHost {
   if (options.kind === 'simulated') return makeBoard(options.board, context.poller);
   const { bus } = options;
-  const module = deviceModule('./linux-adapter.js', import.meta.url);
+  const module = new URL(hostModule ?? deviceModule('./linux-adapter.js', import.meta.url));
   const adapter: LinuxAdapterOptions = { bus };
   const thread = context.hostThread({ key: `/dev/i2c-${bus}`, module, options: adapter });
   return new ThreadI2cHost(`i2c-${bus}`, thread);
@@ -47,7 +56,10 @@ export const createDevice: CreateDevice<I2cDeviceOptions> = (options, context) =
   const attachments: I2cAttachment[] = [];
   try {
     for (const host of options.hosts) {
-      attachments.push({ host: open(host, context), addresses: host.addresses });
+      attachments.push({
+        host: open(host, context, options.hostModule),
+        addresses: host.addresses,
+      });
     }
     keepChips(
       attachments.map(({ host }) => host),

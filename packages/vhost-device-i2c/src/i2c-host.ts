@@ -1,9 +1,12 @@
 import type { I2cError } from './errors.ts';
 import type { I2cChip } from './simulated/i2c-chip.ts';
 
-/** Most bytes of one message: what Linux's i2c-dev takes. */
+/** Linux drivers/i2c/i2c-dev.c: most bytes of one message: what Linux's i2c-dev takes. */
 export const I2C_MESSAGE_MAX = 8192;
-/** Most messages of one combined transfer: what Linux's i2c-dev takes (I2C_RDWR_IOCTL_MAX_MSGS). */
+/**
+ * linux/i2c-dev.h: most messages of one combined transfer: what Linux's i2c-dev takes
+ * (I2C_RDWR_IOCTL_MAX_MSGS).
+ */
 export const I2C_TRANSFER_MAX = 42;
 
 /** One segment of a transfer: START, address and direction, then the data. */

@@ -11,11 +11,19 @@ import { ThreadSource } from './thread-source.ts';
 export interface RngDeviceOptions extends RngLimits {
   /** Default the kernel's generator; else what `openSource` made. */
   readonly source?: RngSource;
+  /**
+   * URL of the module of host threads, `@node-vmm/vhost-device-rng/host`: for a program that is bundled. Default:
+   * the package's own.
+   */
+  readonly hostModule?: string;
 }
 
-function open(source: RngSource, context: DeviceContext): EntropySource {
+function open(options: RngDeviceOptions | undefined, context: DeviceContext): EntropySource {
+  const source = options?.source ?? { kind: 'kernel' };
   if (source.kind === 'kernel') return new KernelSource();
-  const module = deviceModule('./source-thread.js', import.meta.url);
+  const module = new URL(
+    options?.hostModule ?? deviceModule('./source-thread.js', import.meta.url),
+  );
   const key = `rng-source ${source.fd}`;
   return new ThreadSource(context.hostThread({ key, module, options: source }));
 }
@@ -27,7 +35,7 @@ function open(source: RngSource, context: DeviceContext): EntropySource {
  * @throws {SysError} when there are no descriptors left
  */
 export const createDevice: CreateDevice<RngDeviceOptions | undefined> = (options, context) => {
-  const source = open(options?.source ?? { kind: 'kernel' }, context);
+  const source = open(options, context);
   try {
     return new RngDevice(source, context, options);
   } catch (error) {

@@ -3,7 +3,7 @@ import { pathProblem } from '@node-vmm/vhost-device-cli/options';
 import { errorCode } from '@node-vmm/vmm-sys-util';
 import { RngError } from './errors.ts';
 
-/** The source that is no file: the kernel's generator. */
+/** getrandom(2): the source that is no file: the kernel's generator. */
 export const GETRANDOM = 'getrandom';
 
 /** Device number of /dev/urandom (Documentation/admin-guide/devices.txt: 1, 9), as `st_rdev` has it. */

@@ -19,7 +19,7 @@ export const RNG_REQUEST_MAX = 0x1_0000;
 const TURN_BYTES = 0x10_0000;
 /** Until a source that has failed, or ended, is asked again. */
 const RETRY_MS = 1000;
-/** How long requests wait for their source when their queue is about to stop. */
+/** Ours: how long requests wait for their source when their queue is about to stop. */
 export const STOPPING_PATIENCE_MS = 500;
 /** The longest time that the timer is set to: a debt may take longer, and is looked at again. */
 const LONGEST_WAIT_MS = RNG_PERIOD_MS;

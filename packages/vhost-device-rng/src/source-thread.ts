@@ -6,7 +6,7 @@ import { errorCode } from '@node-vmm/vmm-sys-util';
 import { RngError } from './errors.ts';
 import type { RngSource } from './open-source.ts';
 
-/** Most bytes of an answer. */
+/** Ours: most bytes of an answer. */
 export const SOURCE_READ_MAX = 0x1_0000;
 
 /**

@@ -7,6 +7,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `DEVICE_HANGS`: device code did not come back, and its worker was ended with all devices on it
  * - `WORKER_FAILED`: a worker thread ended by itself, and all its devices with it
  * - `HOST_THREAD_FAILED`: a host thread ended by itself; each device that used it fails
+ * - `THREAD_MODULE`: what threads run is not where it should be, as in a bundle
  * - `CLOSED`: the daemon, or the device, has been closed
  * - `UNSUPPORTED`: a request that this back-end does not serve
  * - `INVALID_REQUEST`: a request that is wrong by itself (index, size, descriptor)
@@ -21,6 +22,7 @@ export type VhostUserBackendErrorCode =
   | 'DEVICE_HANGS'
   | 'WORKER_FAILED'
   | 'HOST_THREAD_FAILED'
+  | 'THREAD_MODULE'
   | 'CLOSED'
   | 'UNSUPPORTED'
   | 'INVALID_REQUEST'

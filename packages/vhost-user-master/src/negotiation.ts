@@ -12,7 +12,7 @@ import type { Requester, RequestOptions } from './requester.ts';
 export const PROTOCOL_FEATURES_BIT: bigint = featureMask(VHOST_USER_F_PROTOCOL_FEATURES);
 
 /**
- * Protocol features that this library makes use of: the default of what is negotiated. Without
+ * Ours: protocol features that this library makes use of: the default of what is negotiated. Without
  * INFLIGHT_SHMFD, which {@link INFLIGHT_PROTOCOL_FEATURE} adds: whoever accepts that has to give the
  * back-end an area, and libvhost-user ends itself where there is none.
  */
@@ -27,7 +27,7 @@ export const SUPPORTED_PROTOCOL_FEATURES: bigint = protocolFeatureMask(
   'VHOST_USER_PROTOCOL_F_XEN_MMAP',
 );
 
-/** To be admitted besides, by who uses an `InflightKeeper`. */
+/** vhost-user, "Inflight I/O tracking": to be admitted besides, by who uses an `InflightKeeper`. */
 export const INFLIGHT_PROTOCOL_FEATURE: bigint = protocolFeatureMask(
   'VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD',
 );

@@ -1,6 +1,9 @@
 import type { MessageTable } from './message-table.ts';
 
-/** Requests of the back-end on its own channel, "Back-end message types" of the specification. */
+/**
+ * vhost-user: requests of the back-end on its own channel, "Back-end message types" of the
+ * specification.
+ */
 export const BACKEND_REQUESTS = {
   VHOST_USER_BACKEND_IOTLB_MSG: { id: 1, payload: 'iotlb', fds: 'none' },
   VHOST_USER_BACKEND_CONFIG_CHANGE_MSG: {

@@ -1,6 +1,9 @@
-/** Virtio feature bit by which protocol features are negotiated. No virtio device has it. */
+/**
+ * vhost-user, "Feature negotiation": virtio feature bit by which protocol features are negotiated. No
+ * virtio device has it.
+ */
 export const VHOST_USER_F_PROTOCOL_FEATURES = 30;
-/** Virtio feature bit by which dirty logging is switched on. */
+/** linux/vhost_types.h: virtio feature bit by which dirty logging is switched on. */
 export const VHOST_F_LOG_ALL = 26;
 
 /**

@@ -2,7 +2,7 @@ import type { MessageTable } from './message-table.ts';
 
 const U64_REPLY = { payload: ['u64'], fds: 'none' } as const;
 
-/** Requests of the front-end, "Front-end message types" of the specification. */
+/** vhost-user: requests of the front-end, "Front-end message types" of the specification. */
 export const FRONTEND_REQUESTS = {
   VHOST_USER_GET_FEATURES: {
     id: 1,

@@ -15,6 +15,6 @@ export * from './message-codec.ts';
 export * from './message-table.ts';
 export * from './message-types.ts';
 export type * from './payload-values.ts';
-export { printMessage } from './print.ts';
+export { type PrintableMessage, printMessage } from './print.ts';
 export * from './structs.ts';
 export * from './xen-mmap.ts';

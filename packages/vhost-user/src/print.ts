@@ -1,6 +1,4 @@
 import { protocolFeatureNames } from './features.ts';
-import type { MessageTable } from './message-table.ts';
-import type { Decoded } from './message-types.ts';
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;
 
@@ -23,8 +21,16 @@ function printValue(value: unknown): string {
   return String(value);
 }
 
-function printPayload(message: Decoded<MessageTable>): string {
-  const payload: unknown = message.payload;
+/** What is printed of a message: any {@link Request}, {@link Reply} or {@link Decoded}, of any table. */
+export interface PrintableMessage {
+  readonly name: string;
+  readonly reply: boolean;
+  readonly needReply: boolean;
+  readonly payload: unknown;
+}
+
+function printPayload(message: PrintableMessage): string {
+  const { payload } = message;
   if (payload === undefined) return '';
   if (typeof payload === 'bigint' && message.name.includes('_PROTOCOL_FEATURES')) {
     return `${hex(payload)} ${protocolFeatureNames(payload).join('|')}`.trimEnd();
@@ -39,8 +45,8 @@ function printPayload(message: Decoded<MessageTable>): string {
  *
  * @param fdCount - descriptors that it carries
  */
-export function printMessage<T extends MessageTable>(message: Decoded<T>, fdCount = 0): string {
-  const text = `${message.name}(${printPayload(message as unknown as Decoded<MessageTable>)})`;
+export function printMessage(message: PrintableMessage, fdCount = 0): string {
+  const text = `${message.name}(${printPayload(message)})`;
   const parts = [text];
   if (message.reply) parts.push('reply');
   if (message.needReply) parts.push('need_reply');

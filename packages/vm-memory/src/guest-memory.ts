@@ -1,17 +1,19 @@
 import type { GuestAddress } from './guest-address.ts';
 import type { SegmentTable } from './segment-table.ts';
 
-/** What a device means to do with memory that it borrows. */
+/** Ours: what a device means to do with memory that it borrows. */
 export const ACCESS_READ = 1;
+/** Ours: see {@link ACCESS_READ}. */
 export const ACCESS_WRITE = 2;
+/** Ours: see {@link ACCESS_READ}. */
 export const ACCESS_READ_WRITE = 3;
 export type Access = typeof ACCESS_READ | typeof ACCESS_WRITE | typeof ACCESS_READ_WRITE;
 
-/** A byte of the range does not exist, or the table is full. */
+/** Ours: a byte of the range does not exist, or the table is full. */
 export const LEND_FAULT = 0;
-/** The pieces are in the table. */
+/** Ours: the pieces are in the table. */
 export const LEND_READY = 1;
-/** The range may exist, but is not mapped or translated yet: `whenReady` tells when to try again. */
+/** Ours: the range may exist, but is not mapped or translated yet: `whenReady` tells when to try again. */
 export const LEND_NOT_YET = 2;
 /** What `GuestMemory.lend` answers. */
 export type LendResult = typeof LEND_FAULT | typeof LEND_READY | typeof LEND_NOT_YET;

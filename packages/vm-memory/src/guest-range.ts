@@ -9,7 +9,7 @@ export interface GuestRange {
 }
 
 /**
- * Where guest memory must end: 2^53. Addresses below it are exact as numbers, which keeps `bigint`
+ * Ours: where guest memory must end: 2^53. Addresses below it are exact as numbers, which keeps `bigint`
  * out of the data path; no processor has more than 52 physical address bits.
  */
 export const GUEST_ADDRESS_LIMIT: bigint = 2n ** 53n;

@@ -6,10 +6,15 @@ import { struct, u32 } from './struct.ts';
 
 /** linux/eventpoll.h. */
 export const EPOLLIN = 0x001;
+/** linux/eventpoll.h. */
 export const EPOLLOUT = 0x004;
+/** linux/eventpoll.h. */
 export const EPOLLERR = 0x008;
+/** linux/eventpoll.h. */
 export const EPOLLHUP = 0x010;
+/** linux/eventpoll.h. */
 export const EPOLLRDHUP = 0x2000;
+/** linux/eventpoll.h. */
 export const EPOLLET = 0x80000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;

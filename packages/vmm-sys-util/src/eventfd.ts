@@ -5,7 +5,9 @@ import { addressOf, check, errno, retry, sys } from './libc.ts';
 
 /** sys/eventfd.h. */
 export const EFD_CLOEXEC = 0o2000000;
+/** sys/eventfd.h. */
 export const EFD_NONBLOCK = 0o4000;
+/** sys/eventfd.h. */
 export const EFD_SEMAPHORE = 1;
 
 /** uapi/linux/fs.h: fail with EAGAIN where the descriptor's own flags would have the call wait. */

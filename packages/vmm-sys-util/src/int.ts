@@ -1,8 +1,8 @@
-/** Largest value of an unsigned 32-bit integer. */
+/** stdint.h: largest value of an unsigned 32-bit integer. */
 export const U32_MAX = 0xffff_ffff;
-/** Largest value of an unsigned 64-bit integer. */
+/** stdint.h: largest value of an unsigned 64-bit integer. */
 export const U64_MAX = 0xffff_ffff_ffff_ffffn;
-/** 2^32, the weight of the high half of a 64-bit integer. */
+/** Ours: 2^32, the weight of the high half of a 64-bit integer. */
 export const TWO_32 = 0x1_0000_0000;
 
 /**

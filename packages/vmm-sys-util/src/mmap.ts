@@ -6,17 +6,27 @@ import { check, errno, sys, viewOf } from './libc.ts';
 
 /** asm-generic/mman-common.h, asm-generic/mman.h. */
 export const PROT_NONE = 0;
+/** asm-generic/mman-common.h. */
 export const PROT_READ = 1;
+/** asm-generic/mman-common.h. */
 export const PROT_WRITE = 2;
+/** linux/mman.h. */
 export const MAP_SHARED = 0x01;
+/** asm-generic/mman-common.h. */
 export const MAP_PRIVATE = 0x02;
+/** asm-generic/mman-common.h. */
 export const MAP_FIXED = 0x10;
+/** asm-generic/mman-common.h. */
 export const MAP_ANONYMOUS = 0x20;
+/** asm-generic/mman.h. */
 export const MAP_LOCKED = 0x2000;
+/** asm-generic/mman-common.h. */
 export const MAP_NORESERVE = 0x4000;
+/** asm-generic/mman-common.h. */
 export const MAP_POPULATE = 0x8000;
 /** linux/memfd.h. */
 export const MFD_CLOEXEC = 1;
+/** linux/memfd.h. */
 export const MFD_ALLOW_SEALING = 2;
 /** linux/fcntl.h. */
 export const F_ADD_SEALS = 1033;
@@ -25,14 +35,14 @@ export const F_SEAL_SEAL = 1;
 export const F_SEAL_SHRINK = 2;
 export const F_SEAL_GROW = 4;
 
-/** Size of a page as Xen and all our guests count it, in bytes. */
+/** Ours: size of a page as Xen and all our guests count it, in bytes. */
 export const PAGE_SIZE = 4096;
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /**
- * Largest piece that one `ArrayBuffer` shows: 4 GiB, all that Node 20 can. Later ones say 2^53 - 1, no
- * whole number of pages, and what is done piece by piece would be done in one.
+ * Ours: largest piece that one `ArrayBuffer` shows: 4 GiB, all that Node 20 can. Later ones say 2^53 - 1,
+ * no whole number of pages, and what is done piece by piece would be done in one.
  */
 export const MAX_VIEW_LENGTH: number = 2 ** 32;
 

@@ -10,7 +10,7 @@ export interface LogLimits {
   readonly level: { readonly burst: number; readonly everyMs: number };
 }
 
-/** Room for what happens once for each of many guests, and for 1 line a second in the long run. */
+/** Ours: room for what happens once for each of many guests, and for 1 line a second in the long run. */
 export const DEFAULT_LOG_LIMITS: LogLimits = {
   message: { burst: 100, everyMs: 10_000 },
   level: { burst: 400, everyMs: 1000 },

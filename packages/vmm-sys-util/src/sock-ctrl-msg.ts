@@ -6,10 +6,15 @@ import { bytes, i32, struct, u16, u32, u64 } from './struct.ts';
 
 /** bits/socket.h. */
 export const SOL_SOCKET = 1;
+/** bits/socket.h. */
 export const SCM_RIGHTS = 1;
+/** bits/socket.h. */
 export const MSG_CTRUNC = 0x8;
+/** bits/socket.h. */
 export const MSG_DONTWAIT = 0x40;
+/** bits/socket.h. */
 export const MSG_NOSIGNAL = 0x4000;
+/** bits/socket.h. */
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 /** `struct iovec`, bits/types/struct_iovec.h. */

@@ -15,7 +15,7 @@ const SO_TYPE = 3;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 
-/** Longest socket path in bytes: `sun_path` less its terminating zero. */
+/** linux/un.h: longest socket path in bytes: `sun_path` less its terminating zero. */
 export const UNIX_PATH_MAX = 107;
 
 /** @throws {RangeError} when the path is too long */

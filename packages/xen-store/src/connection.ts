@@ -9,7 +9,7 @@ import {
 } from './message.ts';
 import type { Transport } from './transport.ts';
 
-/** How long a reply may take by default, in milliseconds. */
+/** Ours: how long a reply may take by default, in milliseconds. */
 export const DEFAULT_TIMEOUT = 30_000;
 
 /** How long an operation may take. */

@@ -2,7 +2,9 @@ import { XS_DIRECTORY, XS_DIRECTORY_PART } from './abi/xs-wire.ts';
 import { XenStoreError } from './errors.ts';
 import { decodeStrings, encodeStrings } from './message.ts';
 
-/** Largest list of children that is read, in bytes: what a guest creates must not fill our memory. */
+/**
+ * Ours: largest list of children that is read, in bytes: what a guest creates must not fill our memory.
+ */
 export const MAX_DIRECTORY_BYTES: number = 1024 * 1024;
 /** How often a list that changes while it is read is begun anew. */
 const ATTEMPTS = 16;

@@ -12,7 +12,7 @@ export interface WatchEvent {
   readonly overflow: boolean;
 }
 
-/** Paths that wait for delivery one by one; beyond, one event stands for all. */
+/** Ours: paths that wait for delivery one by one; beyond, one event stands for all. */
 export const MAX_PENDING_PATHS = 1024;
 
 /** How events are taken. */

@@ -17,12 +17,12 @@ import { Transaction } from './transaction.ts';
 import type { Transport } from './transport.ts';
 import { XenbusTransport } from './xenbus-transport.ts';
 
-/** Where xenstored listens. */
+/** tools/libs/store/xs.c: where xenstored listens. */
 export const XENSTORED_SOCKETS: readonly string[] = [
   '/run/xenstored/socket',
   '/var/run/xenstored/socket',
 ];
-/** Devices through which the kernel passes requests on. */
+/** Linux drivers/xen/xenbus/xenbus_dev_frontend.c: devices through which the kernel passes requests on. */
 export const XENBUS_DEVICES: readonly string[] = ['/dev/xen/xenbus', '/proc/xen/xenbus'];
 
 /** Times that a transaction which others got in the way of is tried. */

@@ -16,6 +16,7 @@ import { openXenDevice, type XenDevice } from './device.ts';
 import { wrapSysError } from './errors.ts';
 import { asPort, type DomId, type Port } from './ids.ts';
 
+/** Linux drivers/xen/evtchn.c. */
 export const EVTCHN_PATH = '/dev/xen/evtchn';
 
 /** Event channels of this process. */

@@ -31,9 +31,9 @@ const X86_SPECIAL =
   PAGE;
 
 /**
- * Layouts of domains that `xl` builds. x86_64 is that of HVM guests: RAM with a hole below 4 GiB,
- * another for VGA, and Xen's special pages at the end of the first, which can be mapped like RAM and
- * must not be given to back-ends as such.
+ * xen/include/public/arch-arm.h and tools/firmware/hvmloader: layouts of domains that `xl` builds.
+ * x86_64 is that of HVM guests: RAM with a hole below 4 GiB, another for VGA, and Xen's special pages at
+ * the end of the first, which can be mapped like RAM and must not be given to back-ends as such.
  */
 export const GUEST_LAYOUTS: Readonly<Record<'arm64' | 'x86_64', GuestLayout>> = {
   arm64: {

@@ -26,7 +26,9 @@ import type { HypercallBuffer, HypercallTransport } from './hypercall.ts';
 import { HypercallBuffers } from './hypercall-buffers.ts';
 import type { DomId } from './ids.ts';
 
+/** Linux drivers/xen/privcmd.c. */
 export const PRIVCMD_PATH = '/dev/xen/privcmd';
+/** Ours. */
 export const PRIVCMD_REMEDY =
   'run in a Xen domain whose kernel has the privcmd driver: CONFIG_XEN_PRIVCMD, module xen-privcmd';
 

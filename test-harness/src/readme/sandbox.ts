@@ -26,11 +26,15 @@ export class Sandbox implements Disposable {
   /** Where the packages' commands are. */
   readonly bin: string = join(this.root, 'node_modules/.bin');
 
-  constructor(packages: readonly InstalledPackage[], types: string) {
+  /** @param others - what is installed besides: name -> directory */
+  constructor(
+    packages: readonly InstalledPackage[],
+    others: Readonly<Record<string, string>> = {},
+  ) {
     this.write('package.json', '{ "type": "module", "private": true }\n');
     const modules = join(this.root, 'node_modules');
     mkdirSync(this.bin, { recursive: true });
-    link(join(modules, '@types/node'), types);
+    for (const [name, target] of Object.entries(others)) link(join(modules, name), target);
     for (const { name, path, directory, published, manifest } of packages) {
       if (!published) {
         // Nobody installs it: its sources are imported by their path.

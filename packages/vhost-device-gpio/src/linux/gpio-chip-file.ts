@@ -78,8 +78,8 @@ export interface GpioChipFile extends Disposable {
 }
 
 /**
- * How many events the kernel keeps of a line, 48 bytes each. A guest hears of one edge at a time, so
- * what matters is only that we seldom lose count.
+ * Ours: how many events the kernel keeps of a line, 48 bytes each. A guest hears of one edge at a time,
+ * so what matters is only that we seldom lose count.
  */
 export const EVENT_BUFFER_SIZE = 64;
 

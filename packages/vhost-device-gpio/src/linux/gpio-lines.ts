@@ -21,7 +21,7 @@ import {
 import { type GpioChipFile, type GpioLineFile, LinuxGpioChipFile } from './gpio-chip-file.ts';
 import type { ArmedLine } from './line-messages.ts';
 
-/** Who has the line, as `gpioinfo` shows it. */
+/** Ours: who has the line, as `gpioinfo` shows it. */
 export const GPIO_CONSUMER = 'vhost-device-gpio';
 
 const EDGES = GPIO_V2_LINE_FLAG_EDGE_RISING | GPIO_V2_LINE_FLAG_EDGE_FALLING;

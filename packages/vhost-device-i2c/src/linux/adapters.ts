@@ -27,6 +27,7 @@ export interface LinuxPaths {
   readonly dev: string;
 }
 
+/** Ours: where distributions mount them. */
 export const LINUX_PATHS: LinuxPaths = { sys: '/sys', dev: '/dev' };
 
 /** An adapter of the host. */

@@ -17,7 +17,7 @@ export interface BoardEntry {
   readonly latency?: number;
 }
 
-/** The chips that there are, by the name that a board gives. */
+/** Ours: the chips that there are, by the name that a board gives. */
 export const CHIPS: ReadonlyMap<string, () => I2cChip> = new Map<string, () => I2cChip>([
   ['ds1338', () => new Ds1338()],
   ['24c02', () => new At24c02()],

@@ -16,6 +16,7 @@ export const HOST_PULSE_LENGTH = 3;
 
 /** What a host thread is born with. */
 export interface HostThreadData {
+  readonly nodeVmmThread: 'host';
   /** URL of the module that exports `createHost`. */
   readonly module: string;
   readonly options: unknown;

@@ -12,6 +12,7 @@ import type { StateMemory } from './state-memory.ts';
 
 /** What a worker thread is born with. */
 export interface WorkerData {
+  readonly nodeVmmThread: 'vring';
   /** Eventfd that ends the thread's loop. */
   readonly stopFd: number;
   /** Eventfd that announces messages on `port`. */

@@ -18,6 +18,7 @@ import { openSource } from './front-end-source.ts';
 import type { MapForeign } from './map-region.ts';
 import { printFailure } from './print-failure.ts';
 import { ServedDevice } from './served-device.ts';
+import { threadEntry } from './thread-entry.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What a daemon is made of. */
@@ -28,6 +29,11 @@ export interface VhostUserDaemonOptions {
   readonly logger?: Logger;
   /** Most threads that serve vrings, 1..256, default 1. Each serves any number of devices. */
   readonly workers?: number;
+  /**
+   * What threads run, `@node-vmm/vhost-user-backend/thread`: for a program that is bundled, the URL of the
+   * bundle that has it. Default: beside this module.
+   */
+  readonly threadModule?: URL;
   /**
    * Maps memory of Xen domains: `mapForeign` of `@node-vmm/vm-memory/xen`. Where it is given XEN_MMAP is
    * offered, by which a front-end lends such memory. Default: neither; nothing of Xen is loaded.
@@ -90,12 +96,17 @@ export class VhostUserDaemon {
   #settleFailure: (error?: VhostUserBackendError) => void = () => undefined;
   #closing: Promise<void> | undefined;
 
-  /** @throws {RangeError} when `workers`, `stopTimeout` or `closeTimeout` is out of range */
+  /**
+   * @throws {RangeError} when `workers`, `stopTimeout` or `closeTimeout` is out of range
+   * @throws {VhostUserBackendError} THREAD_MODULE when `threadModule` is not there, or was not given in a
+   * program that is bundled
+   */
   constructor(options: VhostUserDaemonOptions = {}) {
     const { workers = 1, closeTimeout = CLOSE_TIMEOUT_MS, stopTimeout = STOP_TIMEOUT_MS } = options;
     checkInteger('workers', workers, 1, MAX_WORKERS);
     checkInteger('stopTimeout', stopTimeout, 1, MAX_TIMEOUT_MS);
     checkInteger('closeTimeout', closeTimeout, 1, MAX_TIMEOUT_MS);
+    const entry = threadEntry(options.threadModule);
     this.#ownPoller = options.poller === undefined ? new MainPoller() : undefined;
     this.#poller = options.poller ?? (this.#ownPoller as MainPoller);
     this.#logger = rateLimited(options.logger ?? silentLogger);
@@ -104,7 +115,7 @@ export class VhostUserDaemon {
     this.#failure = new Promise((resolve) => {
       this.#settleFailure = resolve;
     });
-    this.#pool = new WorkerPool(workers, this.#logger);
+    this.#pool = new WorkerPool(workers, entry, this.#logger);
     this.#closeTimeout = closeTimeout;
     this.#mapForeign = options.mapForeign;
     this.#memSlots = options.memSlots ?? true;

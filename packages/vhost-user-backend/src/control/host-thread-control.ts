@@ -11,13 +11,7 @@ import {
   hostErrorRecord,
 } from '../between/host-protocol.ts';
 import { VhostUserBackendError } from '../errors.ts';
-
-const FROM_SOURCE = import.meta.url.endsWith('.ts');
-/** As with vring workers: tests run sources, their threads what was built. */
-const ENTRY = new URL(
-  FROM_SOURCE ? '../../dist/host/entry.js' : '../host/entry.js',
-  import.meta.url,
-);
+import { FROM_SOURCE } from './thread-entry.ts';
 
 /**
  * A host thread has the objects of a few requests at a time: what Node gives a thread by default is for
@@ -49,11 +43,13 @@ export class HostThreadControl {
   #live = true;
 
   /**
+   * @param entry - what it runs: see `threadEntry`
    * @param interrupt - frees the thread from a system call that a signal ends
    * @param unused - called when the last connection is closed, and when the thread ends
    */
   constructor(
     { key, module, options }: { key: string; module: string; options: unknown },
+    entry: URL,
     interrupt: ThreadInterrupt,
     unused: () => void,
   ) {
@@ -61,8 +57,8 @@ export class HostThreadControl {
     this.module = module;
     this.#interrupt = interrupt;
     this.#pulse[HOST_PULSE.LOADING] = 1;
-    const data: HostThreadData = { module, options, pulse: this.#pulse };
-    const worker = new Worker(ENTRY, {
+    const data: HostThreadData = { nodeVmmThread: 'host', module, options, pulse: this.#pulse };
+    const worker = new Worker(entry, {
       name: `host-${key}`,
       workerData: data,
       execArgv: FROM_SOURCE ? [] : execArgv,

@@ -8,13 +8,16 @@ import { type HostLost, HostThreadControl } from './host-thread-control.ts';
  * connection to the end of the last.
  */
 export class HostThreads {
+  readonly #entry: URL;
   readonly #logger: Logger;
   /** Those that devices are connected to. */
   readonly #byKey = new Map<string, HostThreadControl>();
   /** Those that have not ended. */
   readonly #all = new Set<HostThreadControl>();
 
-  constructor(logger: Logger) {
+  /** @param entry - what they run: see `threadEntry` */
+  constructor(entry: URL, logger: Logger) {
+    this.#entry = entry;
     this.#logger = logger;
   }
 
@@ -62,7 +65,7 @@ export class HostThreads {
 
   #start(key: string, module: string, options: unknown): HostThreadControl {
     const interrupt = ThreadInterrupt.install();
-    const thread = new HostThreadControl({ key, module, options }, interrupt, () => {
+    const thread = new HostThreadControl({ key, module, options }, this.#entry, interrupt, () => {
       // Who comes now gets another thread: this one may be about to end.
       if (this.#byKey.get(key) === thread) this.#byKey.delete(key);
       thread.end();

@@ -45,6 +45,7 @@ const NOBODY = -1;
 export class WorkerPool {
   /** Most threads that take devices. */
   readonly max: number;
+  readonly #entry: URL;
   readonly #logger: RateLimitedLogger;
   readonly #hosts: HostThreads;
   #interrupt: ThreadInterrupt | undefined;
@@ -57,10 +58,12 @@ export class WorkerPool {
   #nextSeat = 0;
   #nextThread = 0;
 
-  constructor(max: number, logger: RateLimitedLogger) {
+  /** @param entry - what threads run: see `threadEntry` */
+  constructor(max: number, entry: URL, logger: RateLimitedLogger) {
     this.max = max;
+    this.#entry = entry;
     this.#logger = logger;
-    this.#hosts = new HostThreads(logger);
+    this.#hosts = new HostThreads(entry, logger);
   }
 
   /**
@@ -127,7 +130,7 @@ export class WorkerPool {
     const tenants = new Map<number, WorkerTenant>();
     const watchdog = this.#watchdogEvents(() => slot);
     const name = `vring-${this.#nextThread++}`;
-    const thread = new WorkerThread(name, this.#interrupt, watchdog, (event) => {
+    const thread = new WorkerThread(name, this.#entry, this.#interrupt, watchdog, (event) => {
       if (event.type === 'connectHost') this.#connectHost(event, thread);
       else this.#onEvent(event, tenants);
     });

@@ -11,18 +11,8 @@ import type {
   WorkerMessage,
 } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import { FROM_SOURCE } from './thread-entry.ts';
 import { type WatchdogEvents, WorkerWatchdog } from './worker-watchdog.ts';
-
-const FROM_SOURCE = import.meta.url.endsWith('.ts');
-
-/**
- * Tests run the sources, which Node 20 cannot load in a worker thread: there, the thread runs what
- * `tsc -b` built, and without the conditions that resolve our packages to sources.
- */
-const ENTRY = new URL(
-  FROM_SOURCE ? '../../dist/worker/entry.js' : '../worker/entry.js',
-  import.meta.url,
-);
 
 interface Pending {
   readonly call: WorkerCallName;
@@ -52,12 +42,14 @@ export class WorkerThread {
 
   /**
    * @param name - for messages
+   * @param entry - what it runs: see `threadEntry`
    * @param interrupt - frees the thread when a front-end blocks it
    * @param watchdog - told what `look` finds
    * @param onEvent - called on the main thread
    */
   constructor(
     name: string,
+    entry: URL,
     interrupt: ThreadInterrupt,
     watchdog: WatchdogEvents,
     onEvent: (event: WorkerEvent) => void,
@@ -66,13 +58,14 @@ export class WorkerThread {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     const data: WorkerData = {
+      nodeVmmThread: 'vring',
       stopFd: this.#stop.fd,
       wakeFd: this.#wake.fd,
       epollFd: this.#epoll.fd,
       pulse: this.#pulse,
       port: port2,
     };
-    const worker = new Worker(ENTRY, {
+    const worker = new Worker(entry, {
       name,
       workerData: data,
       transferList: [port2],

@@ -10,7 +10,7 @@ const RING_STRIDE = 0x1_0000;
 /** Where `add` has its data, from the beginning of guest memory on: 128 requests of 8 KiB. */
 const DATA = 0x10_0000;
 
-/** Feature word of what a ring has without another wish. */
+/** §2.7.7: feature word of what a ring has without another wish. */
 export const EVENT_IDX: bigint = featureWord(VIRTIO_RING_F_EVENT_IDX);
 
 /** What a vring address message says. */

@@ -1,11 +1,11 @@
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import type { Fd } from '@node-vmm/vmm-sys-util';
 
-/** Where guest memory appears in the front-end's address space, as its messages have it. */
+/** Ours: where guest memory appears in the front-end's address space, as its messages have it. */
 export const USER_BASE = 0x7f00_0000_0000n;
-/** Where guest memory begins. */
+/** Ours: where guest memory begins. */
 export const GUEST_BASE = 0x4000_0000n;
-/** Bytes of a guest's memory, without another wish. */
+/** Ours: bytes of a guest's memory, without another wish. */
 export const GUEST_SIZE = 0x20_0000;
 
 /** A memory region as `SET_MEM_TABLE` names it. */

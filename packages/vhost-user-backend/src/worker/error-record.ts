@@ -8,8 +8,13 @@ import { VhostUserBackendError, type VhostUserBackendErrorCode } from '../errors
 /** How long Node may take to find a module's syntax error again, milliseconds. */
 const SYNTAX_TIMEOUT_MS = 5_000;
 
-/** Where our own frames are: an author wants to see the line of the device. */
-const HERE = new URL('..', import.meta.url).href;
+/** This module; undefined in a bundle of CommonJS. */
+const SELF: string | undefined = import.meta.url;
+/**
+ * Where our own frames are: an author wants to see the line of the device. In a bundle they are in the
+ * author's file.
+ */
+const HERE = SELF?.includes('/worker/') ? new URL('..', SELF).href : undefined;
 
 /**
  * An error as the main thread is told it.
@@ -53,7 +58,7 @@ export async function importErrorRecord(
 function placeOf(stack: string | undefined, module: string): string | undefined {
   const places = [...(stack ?? '').matchAll(/file:\/\/[^\s()]+?:\d+(?=[:\s)]|$)/g)]
     .map(([place]) => place)
-    .filter((place) => !place.startsWith(HERE));
+    .filter((place) => HERE === undefined || !place.startsWith(HERE));
   // Modules of other schemes (`data:`) have no directory.
   const home = module.startsWith('file:') ? new URL('.', module).href : module;
   const place = places.find((candidate) => candidate.startsWith(home)) ?? places[0];

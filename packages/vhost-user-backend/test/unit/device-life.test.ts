@@ -1,6 +1,7 @@
 import { MainPoller, rateLimited } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { DeviceLife } from '../../src/control/device-life.ts';
+import { threadEntry } from '../../src/control/thread-entry.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
 import { MemoryLogger } from '../../src/testing/index.ts';
 
@@ -14,7 +15,7 @@ const TELLS = new URL(
 
 it('a device whose end is asked for before it is made is disposed of all the same', async () => {
   const logger = new MemoryLogger();
-  const pool = new WorkerPool(1, rateLimited(logger));
+  const pool = new WorkerPool(1, threadEntry(undefined), rateLimited(logger));
   const poller = new MainPoller();
   const life = new DeviceLife({
     spec: { name: 'early', module: TELLS },

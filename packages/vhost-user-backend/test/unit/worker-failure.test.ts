@@ -1,6 +1,7 @@
 import { ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { createEventFlow } from '../../src/between/event-flow.ts';
+import { threadEntry } from '../../src/control/thread-entry.ts';
 import { WorkerThread } from '../../src/control/worker-thread.ts';
 import { VhostUserBackendError, VhostUserDaemon } from '../../src/index.ts';
 import {
@@ -53,7 +54,9 @@ it('a thread that is being ended refuses only when it has ended: memory is unmap
     deviceWaits: () => undefined,
     deviceHangs: () => undefined,
   };
-  const thread = new WorkerThread('ending', ThreadInterrupt.install(), events, () => undefined);
+  const entry = threadEntry(undefined);
+  const interrupt = ThreadInterrupt.install();
+  const thread = new WorkerThread('ending', entry, interrupt, events, () => undefined);
   const module = new URL('../fixtures/stuck-device.mjs', import.meta.url).href;
   const options = { createDevice: 'loop' };
   const order: string[] = [];

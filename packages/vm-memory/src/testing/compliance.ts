@@ -16,7 +16,7 @@ import { SegmentTable } from '../segment-table.ts';
 const at = (value: bigint): GuestAddress => value as GuestAddress;
 const TWO_32 = 0x1_0000_0000;
 
-/** A hole, two adjacent regions, another hole, and a region over 4 GiB. */
+/** Ours: a hole, two adjacent regions, another hole, and a region over 4 GiB. */
 export const COMPLIANCE_LAYOUT: readonly GuestRange[] = [
   { guestAddr: at(0x1_0000n), length: 0x2000 },
   { guestAddr: at(0x1_2000n), length: 0x1000 },
