@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DOM0_ROOT, SystemdContainer, systemdStatus } from '../../src/box/index.ts';
 
 const PATIENCE = { timeout: 60_000 };
-const DEVICES = ['gpio', 'i2c', 'rng'] as const;
+const DEVICES = ['gpio', 'i2c', 'rng', 'template'] as const;
 type Device = (typeof DEVICES)[number];
 const { ready, state, reason } = systemdStatus();
 const why = ready ? '' : ` (skipped, ${state}: ${reason})`;
@@ -14,12 +14,14 @@ const OPTIONS: Record<Device, string> = {
   gpio: '--device-list s8',
   i2c: '--simulate 24c02@0x50',
   rng: '--max-bytes 4096 --period 1000',
+  template: '--log-level info',
 };
 /** Most that `systemd-analyze security` is to find; the READMEs say so. */
 const EXPOSURE: Record<string, number> = {
   'vhost-device-gpio@0.service': 0.4,
   'vhost-device-i2c@0.service': 0.4,
   'vhost-device-rng@0.service': 0.2,
+  'vhost-device-template@0.service': 0.2,
   'xen-vhost-master.service': 0.9,
 };
 const BRIDGE = 'xen-vhost-master.service';
@@ -31,8 +33,16 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
     (await container.sh(`systemctl show -P ${property} ${unit}`)).trim();
   const mainPid = (unit: string): Promise<string> => show(unit, 'MainPID');
   const journal = (unit: string): Promise<string> =>
-    container.sh(`journalctl --no-pager -o cat -u ${unit}`);
+    container.sh(`journalctl --sync && journalctl --no-pager -o cat -u ${unit}`);
   const active = (unit: string): Promise<string> => show(unit, 'ActiveState');
+  /** Waits until a service is active in another process. */
+  const another = (unit: string, pid: string): Promise<void> =>
+    expect
+      .poll(
+        async () => (await active(unit)) === 'active' && (await mainPid(unit)) !== pid,
+        PATIENCE,
+      )
+      .toBe(true);
   /** A front-end of this machine connects to a socket that systemd has, and is answered. */
   const features = async (device: Device, instance: string): Promise<bigint> => {
     const frontEnd = new FrontEnd(container.path(`/run/vhost/${device}.sock${instance}`));
@@ -62,9 +72,12 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
   });
 
   it('have unit files in which systemd finds no fault', async () => {
-    const names = Object.keys(EXPOSURE).flatMap((name) =>
-      name.includes('@') ? [name, name.replace('.service', '.socket')] : [name],
-    );
+    const system = '/etc/systemd/system';
+    const templates = Object.keys(EXPOSURE).map((name) => `${system}/${name.replace('@0', '@')}`);
+    const sockets = templates
+      .filter((name) => name.includes('@'))
+      .map((name) => name.replace('.service', '.socket'));
+    const names = [...templates, ...sockets];
     expect(await container.exec(`systemd-analyze verify --man=no ${names.join(' ')}`)).toEqual({
       code: 0,
       stdout: '',
@@ -76,8 +89,11 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
     const threshold = Math.round(most * 10);
     const command = `systemd-analyze security --no-pager --threshold=${threshold} ${unit}`;
     const { code, stdout } = await container.exec(command);
-    expect(stdout).toContain(`Overall exposure level for ${unit}: ${most} `);
-    expect(code).toBe(0);
+    // The line that the README quotes.
+    expect({ code, line: stdout.trim().split('\n').at(-1) }).toMatchObject({
+      code: 0,
+      line: expect.stringContaining(`Overall exposure level for ${unit}: `),
+    });
   });
 
   it.each(DEVICES)(
@@ -99,7 +115,9 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
       expect(await show(`${unit}.service`, 'Result')).toBe('success');
       expect(await show(`${unit}.service`, 'ExecMainStatus')).toBe('0');
       const log = await journal(`${unit}.service`);
-      expect(log).toMatch(/"msg":"starting"[^]*"msg":"device ready"[^]*"front-end connected"/);
+      expect(log).toMatch(
+        /"msg":"starting"[\s\S]*"msg":"device ready"[\s\S]*"front-end connected"/,
+      );
       expect(log).toMatch(/"signal":"SIGTERM"[^}]*"msg":"ending"/);
       // What the sandbox refuses it does not ask for.
       expect(log).not.toMatch(/EPERM|EACCES|EROFS|not permitted|denied|Warning/);
@@ -127,9 +145,9 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
     await container.sh(`systemctl restart ${unit}`);
     const kept = JSON.parse(await container.sh(chip)) as { contents: string };
     expect(kept.contents.slice(2 * 0x0f, 2 * 0x14)).toBe('ffc0ffeeff');
-    await container.sh(`systemctl kill --kill-whom=main -s KILL ${unit}`);
-    await expect.poll(() => show(unit, 'NRestarts'), PATIENCE).toBe('1');
-    await expect.poll(() => active(unit), PATIENCE).toBe('active');
+    const pid = await mainPid(unit);
+    await container.sh(`kill -KILL ${pid}`);
+    await another(unit, pid);
     expect(JSON.parse(await container.sh(chip))).toEqual(kept);
   });
 
@@ -159,9 +177,7 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
     const stuck = async (unit: string): Promise<string> => {
       const pid = await mainPid(unit);
       await container.sh(`kill -STOP ${pid}`);
-      await expect.poll(() => show(unit, 'NRestarts'), PATIENCE).toBe('1');
-      await expect.poll(() => active(unit), PATIENCE).toBe('active');
-      expect(await mainPid(unit)).not.toBe(pid);
+      await another(unit, pid);
       return await journal(unit);
     };
     const shorten = (unit: string, more = ''): Promise<string> => {
@@ -190,7 +206,7 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
       await expect.poll(() => show(BRIDGE, 'StatusText'), PATIENCE).toBe('1 devices, 1 guests');
       await expect.poll(() => active('vhost-device-rng@bridge.service'), PATIENCE).toBe('active');
       expect(await stuck(BRIDGE)).toMatch(/Watchdog timeout \(limit 4s\)!/);
-      await expect.poll(() => journal(BRIDGE), PATIENCE).toMatch(/Watchdog[^]*"device up"/);
+      await expect.poll(() => journal(BRIDGE), PATIENCE).toMatch(/Watchdog[\s\S]*"device up"/);
       await container.sh(`systemctl stop ${BRIDGE}`);
       expect(await show(BRIDGE, 'Result')).toBe('success');
       expect(await show(BRIDGE, 'ExecMainStatus')).toBe('0');
