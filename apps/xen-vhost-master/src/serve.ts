@@ -8,12 +8,13 @@ import {
   type SocketProvider,
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
-import { EXIT_FAILURE, EXIT_OK, type Program } from '@node-vmm/vhost-device-cli';
+import type { Program } from '@node-vmm/vhost-device-cli';
 import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
 import { Domains } from './domains.ts';
+import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
 import { ToldSource } from './told-source.ts';
 import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
@@ -99,16 +100,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   });
   const source = deviceSource(run, { store, logger, hold: holdGuest(xen, logger) });
   try {
-    await source.start(bridge);
-    const reason = await Promise.race([program.signals.ended, store.ended]);
-    if (typeof reason === 'string') {
-      logger.info({ signal: reason }, 'ending');
-      return EXIT_OK;
-    }
-    program.complain(
-      `${reason?.message ?? 'the xenstore is closed'}; start again when xenstored is back`,
-    );
-    return EXIT_FAILURE;
+    return await serveDevices({ bridge, source, gone: store.ended }, program, logger);
   } finally {
     await source.close();
     await bridge.close();

@@ -68,11 +68,8 @@ export async function servePlaced(
   threadModule?: URL,
 ): Promise<number> {
   // Here and not above: who asks for a version needs none of it.
-  const { ServiceManager } = await import('./service-manager.ts');
-  const { forgetServiceManager, notifyOptions } = await import('./service-environment.ts');
+  const { openServiceManager } = await import('./open-service-manager.ts');
   const { shownOptions } = await import('./shown-options.ts');
-  const notify = notifyOptions(process.env, process.pid);
-  forgetServiceManager(process.env);
   let daemon: VhostUserDaemon | undefined;
   const status: StatusReport = async () => ({
     devices: (await daemon?.status({ timeoutMs: STATUS_MS })) ?? [],
@@ -84,7 +81,7 @@ export async function servePlaced(
   logger.info({ ...sockets, ...shown }, 'starting');
   const backend = await import('@node-vmm/vhost-user-backend');
   const mapForeign = await foreignMapping(options);
-  const manager = new ServiceManager(notify, logger);
+  const manager = await openServiceManager(logger);
   const state = (): string => `${daemon?.serving ?? 0} of ${devices.length} devices served`;
   const failure = new FatalFailure(options.exitOnFailure === true, () => daemon?.serving ?? 0);
   daemon = new backend.VhostUserDaemon({

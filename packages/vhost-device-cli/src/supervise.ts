@@ -3,9 +3,9 @@ import { asFd, errorMessage, UnixListener } from '@node-vmm/vmm-sys-util';
 import type { DaemonOptions } from './daemon-options.ts';
 import { CliError } from './errors.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
+import { openServiceManager } from './open-service-manager.ts';
 import type { Program } from './program.ts';
-import { forgetServiceManager, notifyOptions } from './service-environment.ts';
-import { ServiceManager } from './service-manager.ts';
+import type { ServiceManager } from './service-manager.ts';
 import { type SocketPlace, socketProblem } from './sockets.ts';
 
 /**
@@ -21,14 +21,12 @@ export async function supervise(
   device: string,
   places: readonly SocketPlace[],
 ): Promise<number> {
-  const notify = notifyOptions(process.env, process.pid);
-  forgetServiceManager(process.env);
   let supervisor: Supervisor | undefined;
   const logger = await program.start({ level: options.logLevel }, () => ({
     supervised: { sockets: places.length, pid: supervisor?.pid },
   }));
   const listeners: UnixListener[] = [];
-  const manager = new ServiceManager(notify, logger);
+  const manager = await openServiceManager(logger);
   try {
     for (const place of places) {
       try {

@@ -24,5 +24,7 @@ export {
   type Readiness,
   vhostDeviceRngPath,
 } from './status.ts';
+export { SystemdContainer, type SystemdContainerOptions } from './systemd-container.ts';
+export { systemdStatus } from './systemd-status.ts';
 export { type ExecOptions, XenBox, type XenBoxOptions } from './xen-box.ts';
 export { type DomainOptions, HVMLOADER_UP_MS, XenDomain } from './xen-domain.ts';

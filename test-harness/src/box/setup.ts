@@ -5,6 +5,7 @@ import {
   DEVICE_MODELS,
   GUEST_NODE,
   NEWEST_QEMU,
+  SYSTEMD_ROOT,
   vhostDeviceRng,
   vhostDeviceScmi,
 } from './artefacts/index.ts';
@@ -37,6 +38,7 @@ const OTHERS: readonly Artefact[] = [
   ...Object.values(DEVICE_MODELS),
   GUEST_NODE,
   NEWEST_QEMU,
+  SYSTEMD_ROOT,
   vhostDeviceRng,
   vhostDeviceScmi,
 ];

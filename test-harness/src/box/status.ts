@@ -40,7 +40,7 @@ function emulator(architecture: Bed['architecture']): string {
 }
 
 /** Whether some artefacts and a program are there. */
-function readiness(artefacts: readonly Artefact[], program: string): Readiness {
+export function readiness(artefacts: readonly Artefact[], program: string): Readiness {
   const missing = artefacts.filter((artefact) => !isBuilt(artefact)).map(({ name }) => name);
   if (missing.length === 0 && hasProgram(program)) return READY;
   const report = readSetupReport();
