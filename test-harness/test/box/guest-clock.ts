@@ -12,7 +12,10 @@ export interface Shell {
  * @returns the clock's device file; the machine may have a clock of its own as well
  */
 export async function bindClock(guest: Shell, address: string): Promise<string> {
-  await guest.sh(`echo ds1338 ${address} > /sys/bus/i2c/devices/i2c-0/new_device`);
+  const bus = '/sys/bus/i2c/devices/i2c-0/new_device';
+  // A guest that is up may wait for its device still: its driver's first access is held meanwhile.
+  await guest.sh(`n=0; until [ -e ${bus} ] || [ $n -ge 60 ]; do sleep 1; n=$((n+1)); done`);
+  await guest.sh(`echo ds1338 ${address} > ${bus}`);
   const found = await guest.sh('grep -l ds1307 /sys/class/rtc/rtc*/name');
   return `/dev/${/rtc\d+(?=\/name)/.exec(found)?.[0]}`;
 }
