@@ -41,3 +41,18 @@ export function manifestProblems(subject) {
     .filter(([field, { is }]) => !is(subject.manifest[field], subject))
     .map(([field, { wanted }]) => `${subject.path}/package.json: ${field} must be ${wanted}`);
 }
+
+/**
+ * What of the manifest that npm gets would give its users a second copy of what they have: dependencies on
+ * exactly one version.
+ *
+ * @param {{ name: string, dependencies?: Record<string, string> }} manifest
+ * @returns {string[]}
+ */
+export function pinnedDependencies({ name, dependencies = {} }) {
+  return Object.entries(dependencies)
+    .filter(([, range]) => !/^[\^~>]/.test(range))
+    .map(
+      ([dependency, range]) => `${name} pins ${dependency} to ${range}: give a range (^${range})`,
+    );
+}

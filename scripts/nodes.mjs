@@ -83,7 +83,14 @@ function testOn(version, which) {
   if (job.status !== 0) console.error(job.stdout, job.stderr);
   const report = join(reports, `node-${version}.json`);
   const reporters = ['--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
-  const args = ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', ...which, ...reporters];
+  const args = [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--project',
+    'unit',
+    ...which,
+    ...reporters,
+  ];
   const { status } = run(program, args, { stdio: 'inherit', timeout: TESTS_MS });
   const seconds = Math.round((performance.now() - started) / 1000);
   return { version, job: job.status, tests: status, report: basename(report), seconds };

@@ -59,7 +59,8 @@ const REQUIRE =
 
 /** Paths or specifiers, by the names of the bundles that they become. */
 async function bundle(
-  [format, extension]: (typeof FORMATS)[number],
+  format: Format,
+  extension: string,
   entries: Record<string, string>,
 ): Promise<(name: string) => string> {
   const options: BuildOptions = {
@@ -90,6 +91,8 @@ async function ask(daemon: string, frontEnd: string, ...args: string[]): Promise
   return [asked, served];
 }
 
+const RNG = '@node-vmm/vhost-device-rng';
+
 /** URLs of bundles beside a program, where it has no `import.meta`. */
 const BESIDE = `
   import { extname, join, dirname } from 'node:path';
@@ -98,9 +101,9 @@ const BESIDE = `
   const beside = (name) => pathToFileURL(join(dirname(program), name + extname(program)));
 `;
 
-describe.each(FORMATS)('bundled to %s', (...[format, extension]) => {
+describe.each(FORMATS)('bundled to %s', (format, extension) => {
   const socket = join(place, `${format}.sock`);
-  const pack = (entries: Record<string, string>) => bundle([format, extension], entries);
+  const pack = (entries: Record<string, string>) => bundle(format, extension, entries);
   const frontEnd = async () => {
     const source = sandbox.write(`${format}/front-end.mjs`, frontEndOf(format, socket));
     return (await pack({ 'front-end': source }))('front-end');
@@ -121,7 +124,7 @@ describe.each(FORMATS)('bundled to %s', (...[format, extension]) => {
   it('a daemon of four files serves from a host thread', { timeout: LIMIT_MS }, async () => {
     const program = `${BESIDE}
       import { VhostUserDaemon } from '@node-vmm/vhost-user-backend';
-      import { openSource } from '@node-vmm/vhost-device-rng';
+      import { openSource } from '${RNG}';
       const options = { source: openSource('/dev/zero'), hostModule: beside('host').href };
       const [module, socketPath] = [beside('device'), process.argv[2]];
       new VhostUserDaemon({ threadModule: beside('thread') })
@@ -130,8 +133,8 @@ describe.each(FORMATS)('bundled to %s', (...[format, extension]) => {
     const file = await pack({
       several: sandbox.write('several.mjs', program),
       thread: '@node-vmm/vhost-user-backend/thread',
-      device: '@node-vmm/vhost-device-rng',
-      host: '@node-vmm/vhost-device-rng/host',
+      device: RNG,
+      host: `${RNG}/host`,
     });
     const [{ code, output }] = await ask(file('several'), await frontEnd(), socket);
     expect(output).toBe(`${'00'.repeat(16)}\n1\n`);
@@ -143,7 +146,7 @@ describe.each(FORMATS)('bundled to %s', (...[format, extension]) => {
       import { isMainThread } from 'node:worker_threads';
       import { runDevices, runProgram } from '@node-vmm/vhost-device-cli';
       import '@node-vmm/vhost-user-backend/thread';
-      export { createDevice } from '@node-vmm/vhost-device-rng';
+      export { createDevice } from '${RNG}';
       if (isMainThread) runProgram('cli', async () => async ([socketPath], program) => {
         const self = beside('cli');
         const devices = [{ name: 'rng', module: self, options: { maxBytes: 64 }, socketPath }];

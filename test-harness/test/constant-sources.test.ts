@@ -13,9 +13,10 @@ const SOURCE = /§\d|\w\.[hc]\b|\w\(\d\)|\bvhost-user\b|\brust-vmm\b|\bQEMU\b|\b
 const entries = workspacePackages()
   .filter(({ published }) => published)
   .flatMap(({ directory, manifest }) =>
-    Object.values(manifest.exports ?? {}).flatMap((target) =>
-      typeof target === 'string' ? [] : [join(directory, target['@node-vmm/source'])],
-    ),
+    Object.values(manifest.exports ?? {}).flatMap((target) => {
+      const source = typeof target === 'string' ? undefined : target['@node-vmm/source'];
+      return source === undefined ? [] : [join(directory, source)];
+    }),
   );
 
 it('every exported constant says in its hover text where it is from', { timeout: 120_000 }, () => {

@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { manifestProblems } from '../../scripts/manifest-rules.mjs';
+import { manifestProblems, pinnedDependencies } from '../../scripts/manifest-rules.mjs';
 import { referenceProblems } from '../../scripts/references.mjs';
 import { root, workspaceGlobs, workspacePackages } from '../../scripts/workspace.mjs';
 
@@ -103,6 +103,41 @@ describe('references of tsconfig files', () => {
 describe('manifests', () => {
   it('of this workspace have what they should', () => {
     expect(workspacePackages().flatMap(manifestProblems)).toEqual([]);
+  });
+
+  it('of what is published give ranges', () => {
+    const { catalog } = parse(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8')) as {
+      catalog: Record<string, string>;
+    };
+    // As pnpm writes them when it packs.
+    const packed = workspacePackages()
+      .filter(({ published }) => published)
+      .map(({ name, manifest }) => ({
+        name,
+        dependencies: Object.fromEntries(
+          Object.entries(manifest.dependencies ?? {}).map(([dependency, range]) => [
+            dependency,
+            range === 'catalog:' ? (catalog[dependency] ?? '') : range.replace('workspace:', ''),
+          ]),
+        ),
+      }));
+    expect(packed.flatMap(pinnedDependencies)).toEqual([]);
+    expect(pinnedDependencies({ name: 'a', dependencies: { b: '^1.2.0', c: '1.2.0' } })).toEqual([
+      'a pins c to 1.2.0: give a range (^1.2.0)',
+    ]);
+  });
+
+  it('READMEs that tell how to install say what is needed', () => {
+    const silent = workspacePackages()
+      .map(({ path }) => `${path}/README.md`)
+      .filter((file) => {
+        const text = existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '';
+        return (
+          /^npm install @node-vmm/m.test(text) &&
+          !/Node >= 20\.19; TypeScript >= 5\.7 with `@types\/node` >= 20\.19/.test(text)
+        );
+      });
+    expect(silent).toEqual([]);
   });
 
   it.each(['keywords', 'author', 'license', 'engines', 'files', 'exports', 'sideEffects'])(
