@@ -17,5 +17,6 @@ export type { LoggerOptions, ProgramLogger } from './program-logger.ts';
 export * from './run-daemon.ts';
 export { type DaemonDevice, type DevicesSpec, runDevices } from './run-devices.ts';
 export * from './run-program.ts';
+export type { NotifyOptions } from './service-environment.ts';
 export type { ServiceManager } from './service-manager.ts';
 export * from './signals.ts';
