@@ -115,7 +115,7 @@ describe('npm run new:device, in a scratch copy of this tree', () => {
     installed = await install();
     made = await newDevice(NAME);
   }, TIMEOUT_MS);
-  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }), TIMEOUT_MS);
 
   it('makes a package and a changeset, edits the lists of packages, and nothing else', () => {
     expect(made).toMatchObject({ status: 0, output: expect.stringContaining('npm start') });
