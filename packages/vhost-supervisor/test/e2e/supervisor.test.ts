@@ -89,7 +89,9 @@ it('is refused, and leaves nothing, where its own socket would have too long a p
     expect(() => new Supervisor({ serve: () => [], sockets, logger })).toThrow(
       expect.objectContaining({
         code: 'PATH_TOO_LONG',
-        message: expect.stringMatching(/^Cannot make the socket \S+: [^\n]+; set TMPDIR to [^\n]+$/),
+        message: expect.stringMatching(
+          /^Cannot make the socket \S+: [^\n]+; set TMPDIR to [^\n]+$/,
+        ),
       }),
     );
   } finally {
