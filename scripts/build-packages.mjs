@@ -28,7 +28,7 @@ class TurboLog {
     const { source, level, text } = entry;
     if (source !== 'turbo') this.#readTask(source.replace(/#build$/, ''), text);
     else if (level === 'error') this.#complaints.push(text);
-    else this.#total = Number(/in (\d+) packages/.exec(text)?.[1] ?? this.#total);
+    else this.#total = Number(/in (\d+) packages?/.exec(text)?.[1] ?? this.#total);
   }
 
   #readTask(name, text) {

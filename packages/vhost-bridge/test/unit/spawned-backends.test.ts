@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FixedSockets } from '../../src/socket-provider.ts';
@@ -108,6 +108,28 @@ describe('SpawnedBackends', () => {
     backends.close();
     expect(existsSync(dirname(path))).toBe(false);
     await until(() => !exists(first.pid) && !exists(second.pid));
+  });
+
+  it('gives a back-end a second from its start before it is missed', () => {
+    expect(backends.lease(I2C, '3/0').graceMs).toBe(1000);
+    expect(backends.lease(deviceById(4), '3/1').graceMs).toBeUndefined();
+  });
+
+  it('refuses, before anything is made, where the sockets would have too long paths', () => {
+    const deep = dir.join('x'.repeat(90));
+    mkdirSync(deep);
+    const { TMPDIR } = process.env;
+    process.env['TMPDIR'] = deep;
+    try {
+      expect(() => backends.lease(I2C, '3/0')).toThrow(
+        /^Cannot make the socket \S+: its path has \d+ bytes, 107 at most; set TMPDIR to [^\n]+$/,
+      );
+    } finally {
+      if (TMPDIR === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = TMPDIR;
+    }
+    expect(readdirSync(deep)).toEqual([]);
+    expect(backends.status()).toEqual([]);
   });
 
   it('shows what runs for whom', async () => {
