@@ -3,7 +3,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { Application } from 'typedoc';
 import { readArguments } from './arguments.mjs';
 import { bootstrap, root } from './bootstrap.mjs';
 import { workspacePackages } from './workspace.mjs';
@@ -15,6 +14,8 @@ Makes the reference of every published package, in docs/api.
 
 readArguments('npm run docs', USAGE);
 await bootstrap();
+// It is installed by now.
+const { Application } = await import('typedoc');
 const packages = workspacePackages().filter(({ published }) => published);
 
 /** Source file -> how users import it. */

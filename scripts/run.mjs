@@ -49,10 +49,10 @@ export async function tryRun(command, args, options = {}) {
     ...(user === undefined ? {} : { uid: user.uid, gid: user.gid, env: user.env }),
     ...rest,
   });
-  let asked = false;
+  let asked;
   let timer;
   const passOn = (name) => {
-    asked = true;
+    asked ??= name;
     if (child.pid === undefined) return;
     signal(group ? -child.pid : child.pid, endBy ?? name);
     if (group) timer ??= setTimeout(() => signal(-child.pid, 'SIGKILL'), PATIENCE_MS);
@@ -65,13 +65,14 @@ export async function tryRun(command, args, options = {}) {
       resolve(1);
     });
     child.on('exit', () => {
-      if (group && asked) signal(-child.pid, 'SIGKILL');
+      if (group && asked !== undefined) signal(-child.pid, 'SIGKILL');
     });
     child.on('close', (code, name) => resolve(code ?? 128 + constants.signals[name]));
   });
   clearTimeout(timer);
   for (const name of SIGNALS) process.off(name, passOn);
-  if (asked) process.exit(status);
+  // A builder that was interrupted may call that a success; what was to come after it does not come.
+  if (asked !== undefined) process.exit(group ? 128 + constants.signals[asked] : status);
   return status;
 }
 

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WORKSPACE_ROOT } from '../src/box/paths.ts';
 import { codeBlocks } from '../src/readme/blocks.ts';
@@ -25,6 +26,9 @@ const PACKAGE = `packages/vhost-device-${NAME}`;
 /** What the copy gets by itself, or must not have. */
 const NOT_COPIED = /(^|\/)(node_modules|\.git|\.turbo|coverage)$/;
 const BUILT = /(^|\/)(node_modules|\.git|\.turbo|coverage|dist)$/;
+
+/** What turbo has built before, by its inputs. */
+const BUILDS = join(WORKSPACE_ROOT, '.turbo');
 
 interface Outcome {
   readonly status: number | null;
@@ -63,6 +67,9 @@ async function runWith(
 const run = (root: string, program: string, ...args: string[]): Promise<Outcome> =>
   runWith(CI, root, program, ...args);
 
+/** Without colours. */
+const plain = (text: string): string => stripVTControlCharacters(text);
+
 /** The shell commands of a document's block, each for itself, without what is said about them. */
 function commandsOf(document: string, containing: string): string[] {
   const blocks = codeBlocks(document, readFileSync(join(WORKSPACE_ROOT, document), 'utf8'));
@@ -97,18 +104,18 @@ describe('npm run new:device, in a scratch copy of this tree', () => {
 
   beforeAll(async () => {
     scratch = mkdtempSync(join(tmpdir(), 'node-vmm-new-device-'));
-    // What is built comes along: only the new package is to be built.
+    // What is built comes along, and what turbo knows of it: only the new package is to be built.
     cpSync(WORKSPACE_ROOT, scratch, {
       recursive: true,
       verbatimSymlinks: true,
       preserveTimestamps: true,
-      filter: (path) => !NOT_COPIED.test(path),
+      filter: (path) => path === BUILDS || !NOT_COPIED.test(path),
     });
     // As `npm start` does it on a fresh clone, but without a network.
     installed = await install();
     made = await newDevice(NAME);
   }, TIMEOUT_MS);
-  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }), TIMEOUT_MS);
 
   it('makes a package and a changeset, edits the lists of packages, and nothing else', () => {
     expect(made).toMatchObject({ status: 0, output: expect.stringContaining('npm start') });
@@ -168,21 +175,13 @@ describe('npm run new:device, in a scratch copy of this tree', () => {
   });
 
   it(
-    'is linked by a frozen lock file without a network, builds, and passes its tests and the lint',
+    'is linked by a frozen lock file without a network, builds, and passes the lint',
     async () => {
       expect(installed, installed.output).toMatchObject({ status: 0 });
       const linked = await install();
       expect(linked, linked.output).toMatchObject({ status: 0 });
       const built = await tool('tsc', '-b', PACKAGE);
       expect(built, built.output).toMatchObject({ status: 0 });
-      const report = join(scratch, 'report.json');
-      const reporters = ['--reporter=json', `--outputFile.json=${report}`];
-      const tested = await tool('vitest', 'run', '--project', 'unit', ...reporters, PACKAGE);
-      expect(tested, tested.output).toMatchObject({ status: 0 });
-      const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
-      expect(numPassedTests).toBe(numTotalTests);
-      // The compliance suite alone has more.
-      expect(numTotalTests).toBeGreaterThan(80);
       const style = await tool('biome', 'check', PACKAGE, 'tsconfig.json');
       expect(style, style.output).toMatchObject({ status: 0 });
       const layers = await run(scratch, process.execPath, 'scripts/check-layers.mjs');
@@ -204,7 +203,11 @@ describe('npm run new:device, in a scratch copy of this tree', () => {
       async () => {
         const commands = commandsOf('CONTRIBUTING.md', 'new:device');
         expect(commands.slice(0, 2)).toEqual(['npm run new:device -- foo', 'npm start']);
-        for (const command of commands) await type(command);
+        const said = [];
+        for (const command of commands) said.push(await type(command));
+        // The compliance suite alone has more.
+        const [, passed] = /Tests +(\d+) passed/.exec(plain(said.join(''))) ?? [];
+        expect(Number(passed)).toBeGreaterThan(80);
         const page = commandsOf('docs/first-device.md', 'new:device');
         expect(commands).toEqual(expect.arrayContaining(page));
         const serving = commandsOf('docs/first-device.md', 'vhost-device-foo/dist');

@@ -36,8 +36,22 @@ describe.skipIf(!existsSync(join(WORKSPACE_ROOT, 'apps/demo/dist/main.js')))(
     });
 
     it.each([
-      ['while the daemon starts', /starting vhost-device-i2c/, 'SIGINT', 'group'],
-      ['while the daemon starts', /starting vhost-device-i2c/, 'SIGTERM', 'process'],
+      ['SIGINT', 'group'],
+      ['SIGINT', 'process'],
+      ['SIGTERM', 'process'],
+    ] as const)(
+      'ends when interrupted while the daemon starts (%s to its %s)',
+      async (signal, to) => {
+        const script = sandbox.start(START);
+        await script.prints(/starting vhost-device-i2c/, TIMEOUT);
+        script.signal(signal, to);
+        await script.closed;
+        expect(await sandbox.leftovers(), script.output).toEqual([]);
+        expect(script.output).not.toMatch(/starting the guest|\n\s+at |"level":/);
+      },
+    );
+
+    it.each([
       ['when the daemon is there', /features negotiated/, 'SIGTERM', 'group'],
       ['while the guest starts', /starting the guest/, 'SIGINT', 'process'],
       ['while the guest works', /I2C adapter found/, 'SIGINT', 'group'],

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -76,6 +76,29 @@ it('also when the next one was killed before it served', async () => {
   const second = running.pid ?? 0;
   process.kill(second, 'SIGKILL');
   expect([first, second]).not.toContain(pidOf((await queue.request([], [64]))[0]));
+});
+
+it('is refused, and leaves nothing, where its own socket would have too long a path', () => {
+  const deep = join(directory, 'x'.repeat(90));
+  mkdirSync(deep);
+  const { TMPDIR } = process.env;
+  process.env['TMPDIR'] = deep;
+  using listener = UnixListener.bind(path(0));
+  const sockets = [{ name: 'test0', listener }];
+  try {
+    expect(() => new Supervisor({ serve: () => [], sockets, logger })).toThrow(
+      expect.objectContaining({
+        code: 'PATH_TOO_LONG',
+        message: expect.stringMatching(
+          /^Cannot make the socket \S+: [^\n]+; set TMPDIR to [^\n]+$/,
+        ),
+      }),
+    );
+  } finally {
+    if (TMPDIR === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = TMPDIR;
+  }
+  expect(readdirSync(deep)).toEqual([]);
 });
 
 it('serves every socket, and one front-end after another', async () => {

@@ -34,7 +34,7 @@ export function refusedPromise(error: unknown): PromiseLike<unknown> | undefined
 }
 
 /** What became of a promise within a moment. */
-export type Outcome = { readonly reason: unknown } | { readonly value: unknown } | undefined;
+type Outcome = { readonly reason: unknown } | { readonly value: unknown } | undefined;
 
 /** Waits a moment for a promise: Node's event loop has to turn meanwhile. Never rejects. */
 export function outcomeOf(promise: PromiseLike<unknown>): Promise<Outcome> {
