@@ -29,6 +29,8 @@ export interface DaemonDevice {
   readonly socketPath?: string;
   /** Most threads that serve its queues; default as the daemon's options say. */
   readonly queueWorkers?: number;
+  /** Queues that it has: what open files are reckoned by at the start; default 2. */
+  readonly queueCount?: number;
 }
 
 /** A daemon that serves devices of any kinds. */
@@ -48,7 +50,7 @@ export interface PlacedDevice extends Omit<DaemonDevice, 'socketPath'> {
  *
  * @returns the exit code
  * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET; SOCKET_COUNT when there are not as many
- * sockets as devices
+ * sockets as devices; OPEN_FILES when the process may not have as many as that can take
  * @throws {DescriptorError} when a socket that was passed is none
  */
 export async function runDevices(program: Program, spec: DevicesSpec): Promise<number> {
@@ -68,6 +70,12 @@ export async function servePlaced(
   const { ServiceManager } = await import('./service-manager.ts');
   const { forgetServiceManager, notifyOptions } = await import('./service-environment.ts');
   const { shownOptions } = await import('./shown-options.ts');
+  const { checkOpenFiles } = await import('./open-files.ts');
+  checkOpenFiles({
+    queues: devices.map(({ queueCount }) => queueCount),
+    workers: options.workers,
+    control: options.controlSocket !== undefined,
+  });
   const notify = notifyOptions(process.env, process.pid);
   forgetServiceManager(process.env);
   let daemon: VhostUserDaemon | undefined;
