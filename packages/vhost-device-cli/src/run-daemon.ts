@@ -22,13 +22,15 @@ export interface DaemonSpec {
    * on what they have in their memory alone: what `--supervised` takes. Default false.
    */
   readonly supervisable?: boolean;
+  /** Queues of each device: what open files are reckoned by at the start; default 2. */
+  readonly queueCount?: number;
 }
 
 /**
  * Serves until a signal asks for the end or no device is left: `runDevices` with devices of one kind.
  *
  * @returns the exit code
- * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET
+ * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET, OPEN_FILES
  * @throws {DescriptorError} when a socket that was passed is none
  * @throws what `deviceOptions` throws
  */
@@ -46,7 +48,7 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
       );
     }
     const { supervise } = await import('./supervise.ts');
-    return supervise(program, options, device, places);
+    return supervise(program, options, spec, places);
   }
   return servePlaced(
     program,
@@ -56,6 +58,7 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
       module,
       options: deviceOptions(i),
       place,
+      ...(spec.queueCount === undefined ? {} : { queueCount: spec.queueCount }),
     })),
     spec.threadModule,
   );

@@ -29,6 +29,8 @@ export interface DaemonDevice {
   readonly socketPath?: string;
   /** Most threads that serve its queues; default as the daemon's options say. */
   readonly queueWorkers?: number;
+  /** Queues that it has: what open files are reckoned by at the start; default 2. */
+  readonly queueCount?: number;
 }
 
 /** A daemon that serves devices of any kinds. */
@@ -50,7 +52,7 @@ export interface PlacedDevice extends Omit<DaemonDevice, 'socketPath'> {
  *
  * @returns the exit code
  * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET; SOCKET_COUNT when there are not as many
- * sockets as devices
+ * sockets as devices; OPEN_FILES when the process may not have as many as that can take
  * @throws {DescriptorError} when a socket that was passed is none
  */
 export async function runDevices(program: Program, spec: DevicesSpec): Promise<number> {
@@ -70,6 +72,12 @@ export async function servePlaced(
   // Here and not above: who asks for a version needs none of it.
   const { openServiceManager } = await import('./open-service-manager.ts');
   const { shownOptions } = await import('./shown-options.ts');
+  const { checkOpenFiles } = await import('./open-files.ts');
+  checkOpenFiles({
+    queues: devices.map(({ queueCount }) => queueCount),
+    workers: options.workers,
+    control: options.controlSocket !== undefined,
+  });
   let daemon: VhostUserDaemon | undefined;
   const status: StatusReport = async () => ({
     devices: (await daemon?.status({ timeoutMs: STATUS_MS })) ?? [],

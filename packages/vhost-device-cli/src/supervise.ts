@@ -3,24 +3,32 @@ import { asFd, errorMessage, UnixListener } from '@node-vmm/vmm-sys-util';
 import type { DaemonOptions } from './daemon-options.ts';
 import { CliError } from './errors.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
+import { checkOpenFiles } from './open-files.ts';
 import { openServiceManager } from './open-service-manager.ts';
 import type { Program } from './program.ts';
+import type { DaemonSpec } from './run-daemon.ts';
 import type { ServiceManager } from './service-manager.ts';
 import { type SocketPlace, socketProblem } from './sockets.ts';
 
 /**
  * Holds the sockets while this same program, started once more with the same arguments, serves them.
  *
- * @param device - devices are `<device>0`, `<device>1`, ...
+ * @param spec - what is served there
  * @returns the exit code
- * @throws {CliError} USAGE when a socket is connected already
+ * @throws {CliError} USAGE when a socket is connected already, OPEN_FILES
  */
 export async function supervise(
   program: Program,
   options: DaemonOptions,
-  device: string,
+  { device, queueCount }: Pick<DaemonSpec, 'device' | 'queueCount'>,
   places: readonly SocketPlace[],
 ): Promise<number> {
+  checkOpenFiles({
+    queues: places.map(() => queueCount),
+    workers: 0,
+    control: false,
+    supervises: true,
+  });
   let supervisor: Supervisor | undefined;
   const logger = await program.start({ level: options.logLevel }, () => ({
     supervised: { sockets: places.length, pid: supervisor?.pid },

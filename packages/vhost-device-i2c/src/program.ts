@@ -10,6 +10,7 @@ export const main: Main = async (argv, program) => {
   return runDaemon(program, {
     options: parsed.run,
     device: 'i2c',
+    queueCount: 1,
     supervisable: true,
     module: deviceModule('./device.js', import.meta.url),
     deviceOptions: () => ({

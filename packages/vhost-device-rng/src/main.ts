@@ -17,6 +17,7 @@ await runProgram('vhost-device-rng', async () => async (argv, program) => {
     options: run,
     device: 'rng',
     // A file's bytes would be given again from its beginning.
+    queueCount: 1,
     supervisable: statSync(run.rngSource, { throwIfNoEntry: false })?.isFile() !== true,
     module: deviceModule('./device.js', import.meta.url),
     deviceOptions: () => {

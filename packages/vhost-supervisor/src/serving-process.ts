@@ -128,7 +128,7 @@ export class ServingProcess {
       }
       since = performance.now();
       this.#everServed = true;
-      this.#options.logger.info({ pid: child.pid }, 'serving process serves');
+      this.#options.logger.info({ servingPid: child.pid }, 'serving process serves');
       this.#ready.resolve();
     });
     child.on('error', (cause) => {

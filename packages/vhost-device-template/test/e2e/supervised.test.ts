@@ -18,6 +18,16 @@ it('goes on serving its guest when the serving process is killed', async () => {
   }
   expect((await queue.request([], [64]))[0]?.length).toBe(64);
   const [last = 0] = children(daemon.pid);
+  // JSON.parse would take the second of two members of one name.
+  const twice = daemon.stderr
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .filter((line) => {
+      const names = [...line.matchAll(/[{,]("\w+"):/g)].map(([, name]) => name);
+      return new Set(names).size < names.length;
+    });
+  expect(daemon.stderr).toContain('serving process serves');
+  expect(twice).toEqual([]);
   expect(await daemon.stop()).toEqual({ code: 0, signal: null });
   expect(() => process.kill(last, 0)).toThrow('ESRCH');
 });
