@@ -3,6 +3,7 @@ import type { EntropyRead, EntropySource } from '../../src/entropy-source.ts';
 
 /** A chain over a plain array, which refuses to be used after its batch unless detached. */
 export class FakeChain implements DescriptorChain {
+  readonly faulted = false;
   readonly firstSegment = 0;
   readonly readableCount = 0;
   readonly writableCount = 1;

@@ -14,6 +14,7 @@ import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { openSource } from './front-end-source.ts';
+import { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 import { printFailure } from './print-failure.ts';
 import { ServedDevice } from './served-device.ts';
@@ -73,6 +74,7 @@ export class VhostUserDaemon {
   readonly #onDeviceFailed: VhostUserDaemonOptions['onDeviceFailed'];
   readonly #pool: WorkerPool;
   readonly #mapForeign: MapForeign | undefined;
+  readonly #files: GuestFiles;
   readonly #stopTimeout: number;
   readonly #closeTimeout: number;
   readonly #devices = new Set<ServedDevice>();
@@ -99,6 +101,7 @@ export class VhostUserDaemon {
     this.#pool = new WorkerPool(workers, this.#logger);
     this.#closeTimeout = closeTimeout;
     this.#mapForeign = options.mapForeign;
+    this.#files = new GuestFiles(this.#logger);
     this.#stopTimeout = stopTimeout;
     process.on('exit', this.#onExit);
   }
@@ -150,6 +153,7 @@ export class VhostUserDaemon {
       poller: this.#poller,
       logger: this.#logger,
       mapForeign: this.#mapForeign,
+      files: this.#files,
       stopTimeout: this.#stopTimeout,
       onFailed: (failed, error) => this.#onFailed(failed, error),
       onClosed: () => this.#devices.delete(device),

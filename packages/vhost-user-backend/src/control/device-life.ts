@@ -8,6 +8,7 @@ import type { RingCounters } from '../status.ts';
 import { DeviceInstances } from './device-instances.ts';
 import { FrontEndListener } from './front-end-listener.ts';
 import type { FrontEndSource } from './front-end-source.ts';
+import type { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import { errorOf } from './worker-thread.ts';
@@ -19,6 +20,8 @@ export interface DeviceLifeOptions {
   readonly poller: Poller;
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
+  /** Of the daemon. */
+  readonly files: GuestFiles;
   /** Milliseconds that the device has to let go of a ring. */
   readonly stopTimeout: number;
   /** The file of the device's state. */
@@ -98,15 +101,17 @@ export class DeviceLife implements WorkerTenant {
     if (description === undefined || this.#failure !== undefined || this.#ending !== undefined) {
       return;
     }
-    const { spec, poller, logger, mapForeign, onDeserted } = this.#options;
+    const { spec, poller, logger, mapForeign, files, onDeserted } = this.#options;
     const device = this.#instances;
     this.#server = new FrontEndListener({
+      name: spec.name,
       source,
       description,
       device,
       poller,
       logger,
       mapForeign,
+      files,
       onDeserted,
     });
     const queues = description.queueMaxSizes.length;
@@ -159,6 +164,10 @@ export class DeviceLife implements WorkerTenant {
       'front-end dropped: it made a notification descriptor blocking and filled it, which holds up all devices of a worker',
     );
     this.#server?.dropHostile();
+  }
+
+  memoryFault(): void {
+    this.#server?.memoryFault();
   }
 
   waits(call: DeviceCall): void {

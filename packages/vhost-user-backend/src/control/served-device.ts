@@ -6,6 +6,7 @@ import { checkWords, DeviceCommands } from './device-commands.ts';
 import { DeviceEvents } from './device-events.ts';
 import { DeviceLife } from './device-life.ts';
 import type { FrontEndSource } from './front-end-source.ts';
+import type { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 import { RestartSchedule } from './restart-schedule.ts';
 import { StateFile } from './state-file.ts';
@@ -18,6 +19,7 @@ export interface ServedDeviceOptions {
   readonly poller: Poller;
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
+  readonly files: GuestFiles;
   readonly stopTimeout: number;
   /** The device has failed; `restarting` says whether it is made again. */
   onFailed(device: ServedDevice, error: VhostUserBackendError): void;
@@ -151,13 +153,14 @@ export class ServedDevice {
   }
 
   async #make(): Promise<void> {
-    const { spec, pool, poller, mapForeign, stopTimeout } = this.#options;
+    const { spec, pool, poller, mapForeign, files, stopTimeout } = this.#options;
     const life = new DeviceLife({
       spec,
       pool,
       poller,
       logger: this.#logger,
       mapForeign,
+      files,
       stopTimeout,
       state: this.#state?.memory,
       onEvent: (text) => this.#events.tell(text),

@@ -67,6 +67,8 @@ export class DeviceInstance implements VringOwner {
   readonly #memory: InstanceMemory;
   /** The front-end's descriptors are not to be written to. */
   #muted = false;
+  /** Memory of the front-end's is not there, which has been said. */
+  #memoryFault = false;
   /** Who is told of the end of its making; afterwards failures are the worker's. */
   #made: ((error?: unknown) => void) | undefined;
 
@@ -74,7 +76,11 @@ export class DeviceInstance implements VringOwner {
   constructor(create: CreateDevice<unknown>, options: unknown, own: DeviceInstanceOptions) {
     this.#options = own;
     const { name, logger, instance, instances, shared } = own;
-    const code = new DeviceCode({ ...own, onFailed: (error) => this.#onFailed(error) });
+    const code = new DeviceCode({
+      ...own,
+      onFailed: (error) => this.#onFailed(error),
+      onMemoryFault: () => this.memoryFaulted(),
+    });
     const state = new InstanceState(own.state);
     const events = new EventOutlet(own.events, (text) => own.say({ type: 'emitted', text }));
     const context: DeviceContext = {
@@ -128,6 +134,7 @@ export class DeviceInstance implements VringOwner {
     this.#code.checkAlive();
     this.#stop([...this.#rings.values()], answer, () => {
       this.#muted = false;
+      this.#memoryFault = false;
       // One that is closed keeps what it has of state for the next process.
       if (!closing) this.#code.guard('reset', () => this.#device.reset?.());
       answer.resolve();
@@ -232,7 +239,7 @@ export class DeviceInstance implements VringOwner {
     try {
       this.#device.process(queue, batch);
     } catch (error) {
-      this.#code.fail(error);
+      this.#code.caught(error);
     } finally {
       pulse.leave();
     }
@@ -260,6 +267,14 @@ export class DeviceInstance implements VringOwner {
       { ring, err: reason },
       'the ring cannot be served until the driver mends it',
     );
+  }
+
+  memoryFaulted(): void {
+    if (this.#memoryFault) return;
+    this.#memoryFault = true;
+    // The front-end's connection is being closed; until then nothing of it is served.
+    for (const ring of this.#rings.values()) ring.memoryFaulted();
+    this.#options.say({ type: 'memoryFault' });
   }
 
   chainsForgotten(ring: number): void {

@@ -36,6 +36,7 @@ describe('Vring', () => {
       },
       ringBroken: () => undefined,
       chainsForgotten: () => undefined,
+      memoryFaulted: () => undefined,
     };
     const config = {
       placement: layout,
