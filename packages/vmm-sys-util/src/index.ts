@@ -14,7 +14,7 @@ export * from './errors.ts';
 export * from './event-loop.ts';
 export * from './eventfd.ts';
 export * from './exit-now.ts';
-export { FaultGuardError } from './fault/errors.ts';
+export * from './fault/errors.ts';
 export {
   FaultGuard,
   type FaultProtection,

@@ -1,4 +1,5 @@
 import type { ChainBatch, DescriptorChain, DeviceQueue } from '@node-vmm/vhost-user-backend';
+import { SegmentTable } from '@node-vmm/vm-memory';
 import type { EntropyRead, EntropySource } from '../../src/entropy-source.ts';
 
 /** A chain over a plain array, which refuses to be used after its batch unless detached. */
@@ -70,9 +71,7 @@ export class FakeQueue implements DeviceQueue {
     device.process(this, {
       length: chains.length,
       at: (index) => chains[index] as FakeChain,
-      get segments(): never {
-        throw new Error('not needed without a source that fills');
-      },
+      segments: new SegmentTable(1),
     });
     for (const chain of chains) chain.live = false;
   }

@@ -11,6 +11,8 @@ const RECORDER = new URL('../fixtures/recording-device.mjs', import.meta.url);
 const PLAIN = 0;
 const READV = 1;
 const LATER = 2;
+const READ_LATER = 3;
+const TRIGGER = 4;
 
 describe('A guest whose memory is not there', () => {
   let directory: string;
@@ -79,6 +81,21 @@ describe('A guest whose memory is not there', () => {
     guest.kick.signal();
     expect(await frontEnd.closed).toBe('peer-closed');
     expect(guest.driver.poll()).toBeUndefined();
+    guest.close();
+  });
+
+  it('is no fault of the device that comes upon it later, in a callback', async () => {
+    const device = await addRecorder('recorder');
+    const [guest, frontEnd] = await begin(device, 'payload');
+    guest.add(READ_LATER);
+    guest.kick.signal();
+    await until(() => bench().logger.find('held') !== undefined);
+    guest.cut();
+    guest.add(TRIGGER);
+    guest.kick.signal();
+    expect(await frontEnd.closed).toBe('peer-closed');
+    await until(async () => (await device.status()).state === 'listening');
+    expect([executed(), device.failure]).toEqual([0, undefined]);
     guest.close();
   });
 
