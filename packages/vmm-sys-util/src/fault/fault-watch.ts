@@ -8,15 +8,16 @@ import type { FaultMark } from './fault-table.ts';
  */
 export class FaultWatch {
   readonly #faults: Int32Array[];
-  readonly #marks: Int32Array[];
-  #seen = -1;
+  readonly #marks: readonly number[];
+  /** Without any fault in the process no memory can be marked. */
+  #seen = 0;
   #faulted = false;
 
   /** @param marks - of memory that is guarded for as long as this is used */
   constructor(marks: Iterable<FaultMark>) {
     const all = [...marks];
     this.#faults = [...new Set(all.map(({ faults }) => faults))].map(counterAt);
-    this.#marks = [...new Set(all.map(({ mark }) => mark))].map(counterAt);
+    this.#marks = [...new Set(all.map(({ mark }) => mark))];
   }
 
   /**
@@ -32,7 +33,8 @@ export class FaultWatch {
     for (const faults of this.#faults) now += Atomics.load(faults, 0);
     if (now === this.#seen) return false;
     this.#seen = now;
-    this.#faulted = this.#marks.some((mark) => Atomics.load(mark, 0) !== 0);
+    // Views only now: nearly all marks are never looked at.
+    this.#faulted = this.#marks.some((mark) => Atomics.load(counterAt(mark), 0) !== 0);
     return this.#faulted;
   }
 }
