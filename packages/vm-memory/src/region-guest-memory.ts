@@ -273,7 +273,9 @@ export class RegionGuestMemory implements GuestMemory {
 }
 
 function marksOf(regions: readonly MappedRegion[]): FaultMark[] {
-  return regions.flatMap(({ fault }) => (fault === undefined ? [] : [fault]));
+  const marks: FaultMark[] = [];
+  for (const { fault } of regions) if (fault !== undefined) marks.push(fault);
+  return marks;
 }
 
 function outOfRange(guestAddr: GuestAddress, length: number): VmMemoryError {

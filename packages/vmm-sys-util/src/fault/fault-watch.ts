@@ -8,16 +8,18 @@ import type { FaultMark } from './fault-table.ts';
  */
 export class FaultWatch {
   readonly #faults: Int32Array[];
-  readonly #marks: readonly number[];
+  readonly #marks: readonly FaultMark[];
   /** Without any fault in the process no memory can be marked. */
   #seen = 0;
   #faulted = false;
 
   /** @param marks - of memory that is guarded for as long as this is used */
-  constructor(marks: Iterable<FaultMark>) {
-    const all = [...marks];
-    this.#faults = [...new Set(all.map(({ faults }) => faults))].map(counterAt);
-    this.#marks = [...new Set(all.map(({ mark }) => mark))];
+  constructor(marks: readonly FaultMark[]) {
+    this.#marks = marks;
+    // One, but where several copies of the package have taken SIGBUS.
+    const faults: number[] = [];
+    for (const mark of marks) if (!faults.includes(mark.faults)) faults.push(mark.faults);
+    this.#faults = faults.map(counterAt);
   }
 
   /**
@@ -34,7 +36,7 @@ export class FaultWatch {
     if (now === this.#seen) return false;
     this.#seen = now;
     // Views only now: nearly all marks are never looked at.
-    this.#faulted = this.#marks.some((mark) => Atomics.load(counterAt(mark), 0) !== 0);
+    this.#faulted = this.#marks.some(({ mark }) => Atomics.load(counterAt(mark), 0) !== 0);
     return this.#faulted;
   }
 }
