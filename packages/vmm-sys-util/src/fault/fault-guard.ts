@@ -64,15 +64,19 @@ export class FaultGuard {
     if (isHandler(present, code)) return new FaultGuard(new FaultTable(tableOf(present)));
 
     // Stays for as long as the process does: a handler cannot be taken back safely.
-    const memory = Mapping.create({ length: CODE_LENGTH + FaultTable.LENGTH, subject: 'SIGBUS' });
-    new Uint8Array(memory.buffer(0, code.length)).set(code);
+    const alignment = FaultTable.ALIGNMENT;
+    const memory = Mapping.create({ length: 3 * alignment, subject: 'SIGBUS' });
+    // In front of the first place for a table that leaves room for it. What is not touched costs nothing.
+    const at = 2 * alignment - CODE_LENGTH - Number(memory.pointer % BigInt(alignment));
+    const handler = (memory.pointer + BigInt(at)) as HostPointer;
+    new Uint8Array(memory.buffer(at, code.length)).set(code);
     // The kernel keeps instruction caches right when pages become executable.
     const protection = PROT_READ | PROT_EXEC;
-    check(sys.mprotect(memory.pointer, CODE_LENGTH, protection), 'mprotect', 'SIGBUS');
-    const table = new FaultTable(tableOf(memory.pointer));
+    check(sys.mprotect(handler, CODE_LENGTH, protection), 'mprotect', 'SIGBUS');
+    const table = new FaultTable(tableOf(handler));
     table.previous = present;
     const action = SIGACTION.encode({
-      sa_handler: memory.pointer,
+      sa_handler: handler,
       sa_flags: SA_SIGINFO | SA_ONSTACK | SA_RESTART,
     });
     check(sys.sigaction(SIGBUS, action, old), 'sigaction', 'SIGBUS');

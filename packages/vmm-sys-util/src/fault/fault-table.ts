@@ -1,4 +1,4 @@
-import type { HostPointer } from '../brand.ts';
+import type { Brand, HostPointer } from '../brand.ts';
 import { viewOf } from '../libc.ts';
 import { struct, u64 } from '../struct.ts';
 import { FaultGuardError } from './errors.ts';
@@ -22,12 +22,20 @@ const HELD = 1n;
 const CLAIMED = 2n;
 const STATES = 4n;
 
-/** Where the mark of guarded memory is: plain data, for any thread of the process. */
-export interface FaultMark {
-  /** Address of a count of all faults, 32 bits: who has seen it need not look at marks. */
-  readonly faults: number;
-  /** Address of a count of the faults in this memory, 32 bits. */
-  readonly mark: number;
+/**
+ * Where the mark of guarded memory is, for any thread of the process: address of a count of the faults
+ * in it, 32 bits.
+ */
+export type FaultMark = Brand<number, 'FaultMark'>;
+
+/** Tables begin at multiples of this, so that a mark alone tells where its table is. */
+const ALIGNMENT = 0x40_0000;
+
+/**
+ * Address of a count of all faults, 32 bits: who has seen that one need not look at marks.
+ */
+export function faultCountOf(mark: FaultMark): number {
+  return mark - (mark % ALIGNMENT) + TABLE.OFFSETS.faults;
 }
 
 /** A run of addresses that is guarded. */
@@ -46,10 +54,12 @@ export interface FaultRange {
 export class FaultTable {
   /** Bytes. */
   static readonly LENGTH: number = TABLE.SIZE + CAPACITY * ENTRY.SIZE;
+  /** Where one may begin, bytes; more than its length. */
+  static readonly ALIGNMENT: number = ALIGNMENT;
   readonly #address: number;
   readonly #longs: BigUint64Array;
 
-  /** @param pointer - `LENGTH` bytes, zeros at first, that are never unmapped */
+  /** @param pointer - `LENGTH` bytes at a multiple of `ALIGNMENT`, zeros at first, that are never unmapped */
   constructor(pointer: HostPointer) {
     this.#address = Number(pointer);
     // SAFETY: the caller guarantees that they stay mapped.
@@ -84,10 +94,7 @@ export class FaultTable {
   }
 
   markOf(index: number): FaultMark {
-    return {
-      faults: this.#address + TABLE.OFFSETS.faults,
-      mark: this.#address + TABLE.SIZE + index * ENTRY.SIZE + ENTRY.OFFSETS.mark,
-    };
+    return (this.#address + wordOf(index, 'mark') * 8) as FaultMark;
   }
 
   #claim(): number {

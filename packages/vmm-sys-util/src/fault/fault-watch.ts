@@ -1,6 +1,6 @@
 import type { HostPointer } from '../brand.ts';
 import { viewOf } from '../libc.ts';
-import type { FaultMark } from './fault-table.ts';
+import { type FaultMark, faultCountOf } from './fault-table.ts';
 
 /**
  * Looks at the marks of guarded memory, from any thread. Where nothing has faulted anywhere in the
@@ -18,7 +18,10 @@ export class FaultWatch {
     this.#marks = marks;
     // One, but where several copies of the package have taken SIGBUS.
     const faults: number[] = [];
-    for (const mark of marks) if (!faults.includes(mark.faults)) faults.push(mark.faults);
+    for (const mark of marks) {
+      const count = faultCountOf(mark);
+      if (!faults.includes(count)) faults.push(count);
+    }
     this.#faults = faults.map(counterAt);
   }
 
@@ -36,7 +39,7 @@ export class FaultWatch {
     if (now === this.#seen) return false;
     this.#seen = now;
     // Views only now: nearly all marks are never looked at.
-    this.#faulted = this.#marks.some(({ mark }) => Atomics.load(counterAt(mark), 0) !== 0);
+    this.#faulted = this.#marks.some((mark) => Atomics.load(counterAt(mark), 0) !== 0);
     return this.#faulted;
   }
 }

@@ -101,7 +101,7 @@ describe('FaultGuard', () => {
     expect(memory.watch.faulted).toBe(true);
     const again = FaultGuard.install().protect({ pointer, length: LENGTH, pageSize: PAGE });
     // The same table: another entry of it, next to the first.
-    expect(again.mark.faults).toBe(protection.mark.faults);
+    expect(Math.abs(again.mark - protection.mark)).toBe(64);
     again.close();
     memory.close();
   });
