@@ -1,10 +1,11 @@
-import type {
-  ChainBatch,
-  DescriptorChain,
-  DeviceContext,
-  DeviceQueue,
-  VhostUserDevice,
-  Watch,
+import {
+  type ChainBatch,
+  type DescriptorChain,
+  type DeviceContext,
+  type DeviceQueue,
+  VhostUserBackendError,
+  type VhostUserDevice,
+  type Watch,
 } from '@node-vmm/vhost-user-backend';
 import { EventFd, errorCode, type Logger, TimerFd } from '@node-vmm/vmm-sys-util';
 import { ByteQuota } from './byte-quota.ts';
@@ -92,23 +93,22 @@ export class RngDevice implements VhostUserDevice {
     const quota = this.#quota;
     if (bytes > TURN_BYTES || (quota !== undefined && bytes > quota.available)) return false;
     quota?.take(bytes);
-    const filled = this.#fill(batch);
+    this.#fill(batch);
     for (let i = 0; i < length; i++) {
       const chain = batch.at(i);
-      queue.complete(chain, filled ? chain.writableLength : 0);
+      queue.complete(chain, chain.writableLength);
     }
     return true;
   }
 
-  /** @returns false when the guest's memory has gone: a front-end can cut off a file that it shares */
-  #fill({ segments }: ChainBatch): boolean {
+  /** @throws {VhostUserBackendError} MEMORY_FAULT: a front-end can cut off a file that it shares */
+  #fill({ segments }: ChainBatch): void {
     try {
       this.#source.fill?.(segments, 0, segments.count);
-      return true;
-    } catch (error) {
-      if (errorCode(error) !== 'EFAULT') throw error;
-      this.#logger.warn({}, 'memory of requests is not there any more');
-      return false;
+    } catch (cause) {
+      if (errorCode(cause) !== 'EFAULT') throw cause;
+      const text = 'Cannot fill requests with random bytes: memory of theirs is not there';
+      throw new VhostUserBackendError('MEMORY_FAULT', text, {}, { cause });
     }
   }
 

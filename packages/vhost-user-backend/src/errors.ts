@@ -14,6 +14,8 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `INVALID_STATE`: a request that is wrong now (not negotiated, ring not configured)
  * - `RING_FAULT`: what the guest chose for a ring cannot be; that ring alone is not served
  * - `STATE_FILE`: a device's state file cannot be had: another process has it, or it is no file of ours
+ * - `MEMORY_FAULT`: guest memory that a front-end shares is not there: its file was truncated, or there is no
+ *   room or huge page for it. That front-end is dropped. Device code may throw it, for EFAULT of a system call
  * - `INVALID_MEMORY`: a memory region that cannot be mapped, or an address outside all of them
  */
 export type VhostUserBackendErrorCode =
@@ -29,6 +31,7 @@ export type VhostUserBackendErrorCode =
   | 'INVALID_STATE'
   | 'RING_FAULT'
   | 'STATE_FILE'
+  | 'MEMORY_FAULT'
   | 'INVALID_MEMORY';
 
 /** Names and numbers that go with an error. */

@@ -21,10 +21,18 @@ export interface DescriptorChain {
   readonly writableCount: number;
 
   /**
+   * True once some of the guest's memory was found not to be there, as `GuestMemory.faulted`. Who reads
+   * `segments` past `read` looks here before acting on what was read.
+   */
+  readonly faulted: boolean;
+
+  /**
    * Copies from the readable part.
    *
    * @param offset - bytes from the start of the readable part
    * @returns bytes copied, fewer than asked at the end of the part
+   * @throws {VmMemoryError} FAULT when guest memory is found not to be there: what was copied may be
+   * zeros that no driver wrote, and is not to be acted on
    */
   read(target: Uint8Array, offset: number): number;
   /**

@@ -15,6 +15,11 @@ export class Lender {
     this.#memory = memory;
   }
 
+  /** See `GuestMemory.faulted`. */
+  get faulted(): boolean {
+    return this.#memory.faulted;
+  }
+
   /** A chain was detached: it may outlive the queue's stay in this memory. */
   keep(): void {
     this.#held++;

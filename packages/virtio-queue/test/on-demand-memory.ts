@@ -27,6 +27,7 @@ interface Page {
  */
 export class OnDemandMemory implements GuestMemory {
   readonly regions: readonly GuestMemoryRegion[] = [];
+  readonly faulted = false;
   readonly #granted: ReadonlyMap<bigint, ArrayBuffer>;
   readonly #mapped = new Map<bigint, Page>();
 

@@ -6,6 +6,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `OUT_OF_RANGE`: an access touches addresses where no memory is
  * - `NOT_CONTIGUOUS`: a run that must be in one piece crosses a region border
  * - `NOT_YET`: memory that is not mapped or translated yet: `GuestMemory.whenReady` tells when
+ * - `FAULT`: part of the memory is not there: its file was truncated, or has no room or huge page for it
  * - `CLOSED`: the memory, or the loan of it, has been given up
  * - `BAD_REGION`: a region is empty, exceeds the address space, or cannot be described
  * - `OVERLAP`: two regions claim the same address
@@ -17,6 +18,7 @@ export type VmMemoryErrorCode =
   | 'OUT_OF_RANGE'
   | 'NOT_CONTIGUOUS'
   | 'NOT_YET'
+  | 'FAULT'
   | 'CLOSED'
   | 'BAD_REGION'
   | 'OVERLAP'

@@ -2,9 +2,12 @@ import { fstatSync } from 'node:fs';
 import {
   closeFds,
   dupFd,
+  type FaultGuard,
+  type FaultMark,
   type Fd,
   isPowerOfTwo,
   Mapping,
+  mappingPageSize,
   memfdCreate,
   PAGE_SIZE,
 } from '@node-vmm/vmm-sys-util';
@@ -29,12 +32,17 @@ export interface CreateOptions {
   readonly name?: string;
 }
 
+export interface FromRegionsOptions {
+  /** Guards the mappings against what the files' owner does to them; default: nothing does. */
+  readonly guard?: FaultGuard | undefined;
+}
+
 /**
  * Guest memory in memory-mapped files: made here ({@link GuestMemoryMmap.create}) or received from
  * a peer ({@link GuestMemoryMmap.fromRegions}).
  *
  * A peer that truncates a file after it was mapped causes SIGBUS on the next access, which no check
- * can prevent; our own memfds are sealed against it.
+ * can prevent: a guard keeps that from ending the process. Our own memfds are sealed against it.
  */
 export class GuestMemoryMmap extends RegionGuestMemory implements ShareableMemory {
   readonly sharedRegions: readonly SharedMemoryRegion[];
@@ -75,19 +83,25 @@ export class GuestMemoryMmap extends RegionGuestMemory implements ShareableMemor
    *
    * @param regions - hostile values are refused with nothing left mapped or open
    * @throws {VmMemoryError} BAD_REGION, OVERLAP, FILE_TOO_SMALL, MAP_FAILED
+   * @throws {FaultGuardError} TABLE_FULL
    */
-  static fromRegions(regions: Iterable<FdRegion>): GuestMemoryMmap {
+  static fromRegions(
+    regions: Iterable<FdRegion>,
+    { guard }: FromRegionsOptions = {},
+  ): GuestMemoryMmap {
     const mapped: MappedRegion[] = [];
     const shared: SharedMemoryRegion[] = [];
     const owned: Disposable[] = [];
     try {
       for (const region of sortRanges(regions)) {
         const { mapping, delta } = mapFile(region);
+        // In this order: what is unmapped is known to no guard any more.
+        const fault = guard === undefined ? undefined : guardFile(guard, mapping, region.fd, owned);
         owned.push(mapping);
         const fd = dupFd(region.fd);
         owned.push({ [Symbol.dispose]: () => closeFds([fd]) });
         const { guestAddr } = region;
-        mapped.push(...regionsOfMapping(guestAddr, mapping, delta, Number(region.length)));
+        mapped.push(...regionsOfMapping(guestAddr, mapping, delta, Number(region.length), fault));
         shared.push({
           guestAddr,
           length: BigInt(region.length),
@@ -100,6 +114,20 @@ export class GuestMemoryMmap extends RegionGuestMemory implements ShareableMemor
       for (const owner of owned) owner[Symbol.dispose]();
       throw error;
     }
+  }
+}
+
+/** @param owned - takes the protection */
+function guardFile(guard: FaultGuard, mapping: Mapping, fd: Fd, owned: Disposable[]): FaultMark {
+  try {
+    const pageSize = mappingPageSize(fd);
+    const length = Math.ceil(mapping.length / pageSize) * pageSize;
+    const protection = guard.protect({ pointer: mapping.pointer, length, pageSize });
+    owned.push(protection);
+    return protection.mark;
+  } catch (error) {
+    mapping.close();
+    throw error;
   }
 }
 

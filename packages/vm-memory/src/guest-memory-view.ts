@@ -1,4 +1,4 @@
-import { type HostPointer, viewOf } from '@node-vmm/vmm-sys-util';
+import { type FaultMark, type HostPointer, viewOf } from '@node-vmm/vmm-sys-util';
 import type { GuestAddress } from './guest-address.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import { MappedRegion } from './mapped-region.ts';
@@ -14,14 +14,17 @@ export interface RegionMapping {
   readonly length: number;
   /** Address of the first byte in this process. */
   readonly hostAddress: number;
+  /** Where its mark is, if it is guarded. */
+  readonly fault?: FaultMark | undefined;
 }
 
 /** The mappings of a memory, for {@link GuestMemoryView.attach} in another thread. */
 export function mappingsOf(memory: GuestMemory): RegionMapping[] {
-  return memory.regions.map(({ guestAddr, length, hostAddress }) => ({
+  return memory.regions.map(({ guestAddr, length, hostAddress, fault }) => ({
     guestAddr,
     length,
     hostAddress,
+    fault,
   }));
 }
 
@@ -33,11 +36,11 @@ export class GuestMemoryView extends RegionGuestMemory {
    * @throws {VmMemoryError} BAD_REGION, OVERLAP
    */
   static attach(mappings: Iterable<RegionMapping>): GuestMemoryView {
-    const regions = Array.from(mappings, ({ guestAddr, length, hostAddress }) => {
+    const regions = Array.from(mappings, ({ guestAddr, length, hostAddress, fault }) => {
       // SAFETY: the caller guarantees that [hostAddress, hostAddress + length) is mapped for the
       // life of this object; a hostAddress came from HostPointer by mappingsOf and is exact.
       const buffer = viewOf(BigInt(hostAddress) as HostPointer, length);
-      return new MappedRegion(guestAddr as GuestAddress, hostAddress, buffer);
+      return new MappedRegion(guestAddr as GuestAddress, hostAddress, buffer, fault);
     });
     return new GuestMemoryView(regions);
   }

@@ -1,3 +1,4 @@
+import type { FaultMark } from '@node-vmm/vmm-sys-util';
 import type { GuestAddress } from './guest-address.ts';
 import type { SegmentTable } from './segment-table.ts';
 
@@ -30,6 +31,8 @@ export interface GuestMemoryRegion {
   readonly length: number;
   /** Address in this process of the first byte; exact, since user space is below 2^53. */
   readonly hostAddress: number;
+  /** Where its mark is, if it is guarded; see `FaultGuard`. */
+  readonly fault?: FaultMark | undefined;
   /** The region's bytes. Always the same object. */
   readonly bytes: Uint8Array;
   /** The region as a `DataView`. Always the same object. */
@@ -56,6 +59,13 @@ export interface GuestSlice extends Disposable {
 export interface GuestMemory extends Disposable {
   /** Regions that are always mapped, in ascending order, never overlapping. */
   readonly regions: readonly GuestMemoryRegion[];
+
+  /**
+   * True once some of the memory was found not to be there: its file was truncated, or has no room for
+   * it. What was read since the last look may be zeros that nobody wrote, and what was written may have
+   * gone nowhere. Always false where nothing guards the memory, and SIGBUS ends the process instead.
+   */
+  readonly faulted: boolean;
 
   /** True when every byte of `[guestAddr, guestAddr + length)` exists. */
   contains(guestAddr: GuestAddress, length: number): boolean;

@@ -1,3 +1,4 @@
+import type { FaultMark } from '@node-vmm/vmm-sys-util';
 import { VmMemoryError } from './errors.ts';
 import type { GuestAddress } from './guest-address.ts';
 import type { GuestMemoryRegion } from './guest-memory.ts';
@@ -7,6 +8,7 @@ export class MappedRegion implements GuestMemoryRegion {
   readonly guestAddr: GuestAddress;
   readonly length: number;
   readonly hostAddress: number;
+  readonly fault: FaultMark | undefined;
   /** `guestAddr` as a number; exact, see `GUEST_ADDRESS_LIMIT`. */
   readonly start: number;
   #bytes: Uint8Array | undefined;
@@ -15,11 +17,18 @@ export class MappedRegion implements GuestMemoryRegion {
   /**
    * @param buffer - the region's memory, whole
    * @param hostAddress - where `buffer` starts in this process
+   * @param fault - where its mark is, if it is guarded
    */
-  constructor(guestAddr: GuestAddress, hostAddress: number, buffer: ArrayBuffer) {
+  constructor(
+    guestAddr: GuestAddress,
+    hostAddress: number,
+    buffer: ArrayBuffer,
+    fault?: FaultMark,
+  ) {
     this.guestAddr = guestAddr;
     this.length = buffer.byteLength;
     this.hostAddress = hostAddress;
+    this.fault = fault;
     this.start = Number(guestAddr);
     this.#bytes = new Uint8Array(buffer);
     this.#view = new DataView(buffer);

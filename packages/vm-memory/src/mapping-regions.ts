@@ -1,4 +1,4 @@
-import { MAX_VIEW_LENGTH, type Mapping } from '@node-vmm/vmm-sys-util';
+import { type FaultMark, MAX_VIEW_LENGTH, type Mapping } from '@node-vmm/vmm-sys-util';
 import type { GuestAddress } from './guest-address.ts';
 import { MappedRegion } from './mapped-region.ts';
 
@@ -9,12 +9,14 @@ import { MappedRegion } from './mapped-region.ts';
  * @param guestAddr - where the window appears in the guest
  * @param offset - of the window in the mapping, bytes
  * @param length - of the window, bytes
+ * @param fault - where the mapping's mark is, if it is guarded
  */
 export function regionsOfMapping(
   guestAddr: GuestAddress,
   mapping: Mapping,
   offset: number,
   length: number,
+  fault?: FaultMark,
 ): MappedRegion[] {
   const regions: MappedRegion[] = [];
   const base = Number(mapping.pointer) + offset;
@@ -25,6 +27,7 @@ export function regionsOfMapping(
         (guestAddr + BigInt(at)) as GuestAddress,
         base + at,
         mapping.buffer(offset + at, run),
+        fault,
       ),
     );
   }

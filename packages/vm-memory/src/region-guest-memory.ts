@@ -1,4 +1,4 @@
-import { TWO_32 } from '@node-vmm/vmm-sys-util';
+import { type FaultMark, FaultWatch, TWO_32 } from '@node-vmm/vmm-sys-util';
 import { copyBytes } from './copy-bytes.ts';
 import { rangeText, VmMemoryError } from './errors.ts';
 import type { GuestAddress } from './guest-address.ts';
@@ -29,6 +29,7 @@ export class RegionGuestMemory implements GuestMemory {
   readonly #owned: readonly Disposable[];
   #last: MappedRegion;
   #live = true;
+  readonly #faults: FaultWatch;
   readonly #scratch = new Uint8Array(8);
   readonly #scratchView = new DataView(this.#scratch.buffer);
 
@@ -41,10 +42,15 @@ export class RegionGuestMemory implements GuestMemory {
     this.#regions = sortRanges(regions);
     this.#last = this.#regions[0] ?? NOWHERE;
     this.#owned = owned;
+    this.#faults = new FaultWatch(marksOf(this.#regions));
   }
 
   get regions(): readonly GuestMemoryRegion[] {
     return this.#regions;
+  }
+
+  get faulted(): boolean {
+    return this.#faults.faulted;
   }
 
   /** False once closed. */
@@ -264,6 +270,12 @@ export class RegionGuestMemory implements GuestMemory {
       region = undefined;
     }
   }
+}
+
+function marksOf(regions: readonly MappedRegion[]): FaultMark[] {
+  const marks: FaultMark[] = [];
+  for (const { fault } of regions) if (fault !== undefined) marks.push(fault);
+  return marks;
 }
 
 function outOfRange(guestAddr: GuestAddress, length: number): VmMemoryError {

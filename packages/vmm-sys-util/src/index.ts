@@ -14,6 +14,15 @@ export * from './errors.ts';
 export * from './event-loop.ts';
 export * from './eventfd.ts';
 export * from './exit-now.ts';
+export * from './fault/errors.ts';
+export {
+  FaultGuard,
+  type FaultProtection,
+  type GuardedMemory,
+} from './fault/fault-guard.ts';
+export type { FaultMark } from './fault/fault-table.ts';
+export { FaultWatch } from './fault/fault-watch.ts';
+export { mappingPageSize } from './fault/mapping-page-size.ts';
 export * from './fd.ts';
 export * from './file-lock.ts';
 export * from './int.ts';

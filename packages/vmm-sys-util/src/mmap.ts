@@ -10,6 +10,8 @@ export const PROT_NONE = 0;
 export const PROT_READ = 1;
 /** asm-generic/mman-common.h. */
 export const PROT_WRITE = 2;
+/** asm-generic/mman-common.h. */
+export const PROT_EXEC = 4;
 /** linux/mman.h. */
 export const MAP_SHARED = 0x01;
 /** asm-generic/mman-common.h. */

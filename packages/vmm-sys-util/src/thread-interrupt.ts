@@ -1,6 +1,6 @@
 import { arch, pid } from 'node:process';
 import { check, sys } from './libc.ts';
-import { bytes, i32, struct, u64 } from './struct.ts';
+import { SIG_DFL, SIGACTION } from './sigaction.ts';
 
 /** asm/unistd.h of both architectures. */
 const SYS_GETTID = arch === 'x64' ? 186 : 178;
@@ -9,14 +9,6 @@ const SYS_TGKILL = arch === 'x64' ? 234 : 131;
 /** Real-time signals of libc: below them are those that it keeps for itself. */
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
-
-/** `struct sigaction` of libc on 64-bit machines; not the kernel's. */
-const SIGACTION = struct(
-  'sigaction',
-  { sa_handler: u64(0), sa_mask: bytes(8, 128), sa_flags: i32(136), sa_restorer: u64(144) },
-  { size: 152 },
-);
-const SIG_DFL = 0n;
 
 /** Kernel number of the calling thread, for {@link ThreadInterrupt} and {@link threadCpuTime}. */
 export function threadId(): number {

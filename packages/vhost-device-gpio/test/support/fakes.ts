@@ -13,6 +13,7 @@ import { SimulatedGpioHost } from '../../src/simulated/simulated-gpio-host.ts';
 
 /** A chain over plain arrays, which refuses to be used after its batch unless detached. */
 export class FakeChain implements DescriptorChain {
+  readonly faulted = false;
   static #heads = 0;
   readonly head: number;
   readonly readable: Uint8Array;

@@ -5,6 +5,7 @@ import type { I2cHost, I2cMessage, I2cTransferDone } from '../../src/i2c-host.ts
 
 /** A chain over plain arrays, which refuses to be used after its batch unless detached. */
 export class FakeChain implements DescriptorChain {
+  readonly faulted = false;
   static #heads = 0;
   readonly head: number;
   readonly readable: Uint8Array;

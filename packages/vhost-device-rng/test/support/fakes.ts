@@ -1,8 +1,10 @@
 import type { ChainBatch, DescriptorChain, DeviceQueue } from '@node-vmm/vhost-user-backend';
+import { SegmentTable } from '@node-vmm/vm-memory';
 import type { EntropyRead, EntropySource } from '../../src/entropy-source.ts';
 
 /** A chain over a plain array, which refuses to be used after its batch unless detached. */
 export class FakeChain implements DescriptorChain {
+  readonly faulted = false;
   readonly firstSegment = 0;
   readonly readableCount = 0;
   readonly writableCount = 1;
@@ -70,9 +72,7 @@ export class FakeQueue implements DeviceQueue {
       length: chains.length,
       at: (index) => chains[index] as FakeChain,
       [Symbol.iterator]: () => chains.values(),
-      get segments(): never {
-        throw new Error('not needed without a source that fills');
-      },
+      segments: new SegmentTable(1),
     });
     for (const chain of chains) chain.live = false;
   }

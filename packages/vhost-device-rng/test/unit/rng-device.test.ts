@@ -1,3 +1,4 @@
+import { SysError } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
 import { Rig } from '../support/rig.ts';
 
@@ -258,5 +259,21 @@ describe('a queue that is to stop', () => {
     rig[Symbol.dispose]();
     expect(state.done).toBe(true);
     expect(rig.source.disposed).toBe(true);
+  });
+});
+
+describe('memory of requests that is not there', () => {
+  it.each([
+    ['EFAULT', 14, { code: 'MEMORY_FAULT' }],
+    ['EIO', 5, { code: 'EIO' }],
+  ])("is the guest's fault, and other errors are not: %s", (_code, errno, thrown) => {
+    using rig = new Rig();
+    Object.assign(rig.source, {
+      fill: () => {
+        throw new SysError({ syscall: 'readv', errno });
+      },
+    });
+    expect(() => rig.offer(4, 4)).toThrow(expect.objectContaining(thrown));
+    expect(rig.queue.heads).toEqual([]);
   });
 });

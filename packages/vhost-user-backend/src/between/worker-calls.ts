@@ -157,6 +157,8 @@ export type InstanceEvent =
   | { readonly type: 'configChanged' }
   /** The front-end's eventfd blocked the worker. */
   | { readonly type: 'notifyStalled' }
+  /** Some of the front-end's memory is not there: nothing of it is served any more. */
+  | { readonly type: 'memoryFault' }
   /** Nobody looks at the memory of a generation any more. */
   | { readonly type: 'memoryReleased'; readonly generation: number }
   /** For those who listen from outside: JSON. */

@@ -15,6 +15,7 @@ import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { checkSpec } from './check-spec.ts';
 import { openSource } from './front-end-source.ts';
+import { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 import { printFailure } from './print-failure.ts';
 import { ServedDevice } from './served-device.ts';
@@ -87,6 +88,7 @@ export class VhostUserDaemon {
   readonly #pool: WorkerPool;
   readonly #mapForeign: MapForeign | undefined;
   readonly #memSlots: boolean;
+  readonly #files: GuestFiles;
   readonly #stopTimeout: number;
   readonly #closeTimeout: number;
   readonly #devices = new Set<ServedDevice>();
@@ -119,6 +121,7 @@ export class VhostUserDaemon {
     this.#closeTimeout = closeTimeout;
     this.#mapForeign = options.mapForeign;
     this.#memSlots = options.memSlots ?? true;
+    this.#files = new GuestFiles(this.#logger);
     this.#stopTimeout = stopTimeout;
     process.on('exit', this.#onExit);
   }
@@ -172,6 +175,7 @@ export class VhostUserDaemon {
       logger: this.#logger,
       mapForeign: this.#mapForeign,
       memSlots: this.#memSlots,
+      files: this.#files,
       stopTimeout: this.#stopTimeout,
       onFailed: (failed, error) => this.#onFailed(failed, error),
       onClosed: () => this.#devices.delete(device),

@@ -209,6 +209,7 @@ export class DeviceInstances implements DeviceLink {
         tenant.emitted(text);
       },
       notifyStalled: () => tenant.notifyStalled(),
+      memoryFault: () => tenant.memoryFault(),
       waits: (call) => tenant.waits(call),
       failed: (record) => tenant.failed(record),
       workerLost: (error, guilty) => tenant.workerLost(error, guilty),

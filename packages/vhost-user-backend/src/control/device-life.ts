@@ -8,6 +8,7 @@ import type { RingCounters } from '../status.ts';
 import { DeviceInstances } from './device-instances.ts';
 import { FrontEndListener } from './front-end-listener.ts';
 import type { FrontEndSource } from './front-end-source.ts';
+import type { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import { errorOf } from './worker-thread.ts';
@@ -20,6 +21,8 @@ export interface DeviceLifeOptions {
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
   readonly memSlots: boolean;
+  /** Of the daemon. */
+  readonly files: GuestFiles;
   /** Milliseconds that the device has to let go of a ring. */
   readonly stopTimeout: number;
   /** The file of the device's state. */
@@ -99,9 +102,10 @@ export class DeviceLife implements WorkerTenant {
     if (description === undefined || this.#failure !== undefined || this.#ending !== undefined) {
       return;
     }
-    const { spec, poller, logger, mapForeign, memSlots, onDeserted } = this.#options;
+    const { spec, poller, logger, mapForeign, memSlots, files, onDeserted } = this.#options;
     const device = this.#instances;
     this.#server = new FrontEndListener({
+      name: spec.name,
       source,
       description,
       device,
@@ -109,6 +113,7 @@ export class DeviceLife implements WorkerTenant {
       logger,
       mapForeign,
       memSlots,
+      files,
       onDeserted,
     });
     const queues = description.queueMaxSizes.length;
@@ -161,6 +166,10 @@ export class DeviceLife implements WorkerTenant {
       'front-end dropped: it made a notification descriptor blocking and filled it, which holds up all devices of a worker',
     );
     this.#server?.dropHostile();
+  }
+
+  memoryFault(): void {
+    this.#server?.memoryFault();
   }
 
   waits(call: DeviceCall): void {

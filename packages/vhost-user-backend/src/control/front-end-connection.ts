@@ -11,9 +11,10 @@ import {
   FrontEndRequests,
   type FrontendRequest,
 } from './front-end-requests.ts';
+import type { FileHolder } from './guest-files.ts';
 
 /** A front-end's connection: messages in, one at a time; replies out; everything undone at its end. */
-export class FrontEndConnection {
+export class FrontEndConnection implements FileHolder {
   /** Resolves when the connection has ended and everything that it held is released. */
   readonly ended: Promise<void>;
   readonly #options: FrontEndOptions;
@@ -43,7 +44,7 @@ export class FrontEndConnection {
         this.#end();
       },
     });
-    this.#requests = new FrontEndRequests(this.#options);
+    this.#requests = new FrontEndRequests(this.#options, this);
     this.ended = new Promise<void>((resolve) => {
       this.#end = resolve;
     }).then(() => this.#release());
@@ -59,6 +60,20 @@ export class FrontEndConnection {
 
   memoryReleased(generation: number): void {
     this.#requests.memory.released(generation);
+  }
+
+  /** A worker came upon memory of the front-end's that is not there: its guest loses all its devices. */
+  memoryFault(): void {
+    const { files, name } = this.#options;
+    for (const holder of files.sharers(this)) holder.memoryLost(name);
+  }
+
+  memoryLost(by: string): void {
+    if (!this.#connection.live) return;
+    const { logger, name } = this.#options;
+    const error = notThere(name, by);
+    logger.error({ err: error }, error.message);
+    this.close();
   }
 
   /** Drops the connection; `ended` tells when that is done. */
@@ -128,4 +143,12 @@ export class FrontEndConnection {
     if (reason.kind === 'peer-closed') logger.info({}, 'front-end disconnected');
     else logger.error({ reason: reason.kind, err: reason.error }, 'connection ended');
   }
+}
+
+function notThere(device: string, by: string): VhostUserBackendError {
+  const found = by === device ? '' : `, as device ${by} found`;
+  const text =
+    `Cannot go on with the front-end of device ${device}: some of the guest memory that it shares is ` +
+    `not there, because a file was truncated or there is no room for it${found}`;
+  return new VhostUserBackendError('MEMORY_FAULT', text, { device });
 }

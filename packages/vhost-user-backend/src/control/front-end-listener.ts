@@ -3,6 +3,7 @@ import type { DeviceDescription } from '../between/worker-calls.ts';
 import type { DeviceLink } from './device-link.ts';
 import { FrontEndConnection } from './front-end-connection.ts';
 import type { FrontEndSource } from './front-end-source.ts';
+import type { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
@@ -13,6 +14,8 @@ const HOSTILE_PAUSE_MS = 1_000;
 const HOSTILE_PAUSE_MAX_MS = 60_000;
 
 export interface FrontEndListenerOptions {
+  /** Of the device. */
+  readonly name: string;
   /** Stays the caller's; `close` comes first. */
   readonly source: FrontEndSource;
   readonly description: DeviceDescription;
@@ -21,6 +24,7 @@ export interface FrontEndListenerOptions {
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
   readonly memSlots: boolean;
+  readonly files: GuestFiles;
   /** The last front-end that could come has gone. */
   onDeserted(): void;
 }
@@ -66,6 +70,11 @@ export class FrontEndListener {
     this.#connection?.memoryReleased(generation);
   }
 
+  /** Drops a front-end whose memory is not there, and what else its guest has. */
+  memoryFault(): void {
+    this.#connection?.memoryFault();
+  }
+
   /** Drops a front-end that harmed others, and lets it wait before it can do so again. */
   dropHostile(): void {
     this.#hostile = true;
@@ -97,19 +106,22 @@ export class FrontEndListener {
   }
 
   #accept(): void {
-    const { source, logger, description, device, poller, mapForeign, memSlots } = this.#options;
+    const { name, source, logger, description, device, poller, mapForeign, memSlots, files } =
+      this.#options;
     try {
       const stream = source.accept();
       if (stream === undefined) return;
       // Before it is watched again: it may be the connection itself that was passed.
       this.#unwatch();
       const connection = new FrontEndConnection(stream, {
+        name,
         description,
         device,
         poller,
         logger,
         mapForeign,
         memSlots,
+        files,
         nextGeneration: () => ++this.#generation,
       });
       this.#connections++;

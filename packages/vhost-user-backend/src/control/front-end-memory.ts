@@ -3,7 +3,8 @@ import { type Fd, hex } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
 import type { FrontEndRings } from './front-end-rings.ts';
-import { type MapForeign, mapRegion, mapRegions } from './map-region.ts';
+import type { HeldFiles } from './guest-files.ts';
+import { type MapForeign, type MappingMeans, mapRegion, mapRegions } from './map-region.ts';
 import { MAX_MEM_SLOTS, MemoryTable, type TableEntry } from './memory-table.ts';
 
 /**
@@ -13,6 +14,7 @@ import { MAX_MEM_SLOTS, MemoryTable, type TableEntry } from './memory-table.ts';
 export class FrontEndMemory {
   readonly #device: DeviceLink;
   readonly #nextGeneration: () => number;
+  readonly #files: HeldFiles;
   readonly #mapForeign: MapForeign | undefined;
   /** Tables that workers may still look at, by generation. */
   readonly #lent = new Map<number, MemoryTable>();
@@ -20,11 +22,18 @@ export class FrontEndMemory {
 
   /**
    * @param nextGeneration - numbers that no connection of the device used before
+   * @param files - told which are mapped
    * @param mapForeign - maps regions that have Xen fields
    */
-  constructor(device: DeviceLink, nextGeneration: () => number, mapForeign?: MapForeign) {
+  constructor(
+    device: DeviceLink,
+    nextGeneration: () => number,
+    files: HeldFiles,
+    mapForeign?: MapForeign,
+  ) {
     this.#device = device;
     this.#nextGeneration = nextGeneration;
+    this.#files = files;
     this.#mapForeign = mapForeign;
   }
 
@@ -39,7 +48,7 @@ export class FrontEndMemory {
     fds: readonly Fd[],
     rings: FrontEndRings,
   ): Promise<void> {
-    await this.#exchange([], mapRegions(regions, fds, this.#mapForeign), rings);
+    await this.#exchange([], mapRegions(regions, fds, this.#means), rings);
   }
 
   /** Adds a region. The descriptor stays the caller's. */
@@ -51,7 +60,7 @@ export class FrontEndMemory {
         `Cannot add a memory region: all ${MAX_MEM_SLOTS} slots are in use`,
       );
     }
-    await this.#exchange(entries, [mapRegion(region, fd, this.#mapForeign)], rings);
+    await this.#exchange(entries, [mapRegion(region, fd, this.#means)], rings);
   }
 
   async remove(region: MemoryRegion, rings: FrontEndRings): Promise<void> {
@@ -79,7 +88,12 @@ export class FrontEndMemory {
     for (const generation of [...this.#lent.keys()]) this.released(generation);
     const { entries } = this.#table;
     this.#table = MemoryTable.EMPTY;
+    this.#files.set([]);
     this.#unmapUnused(entries);
+  }
+
+  get #means(): MappingMeans {
+    return { guard: this.#files.guard, mapForeign: this.#mapForeign };
   }
 
   async #exchange(
@@ -99,6 +113,7 @@ export class FrontEndMemory {
     }
     this.#lent.set(generation, table);
     this.#table = table;
+    this.#files.set(table.files);
     const stopped = await this.#device.useMemory(generation, rings.moves());
     this.#unmapUnused(old.entries);
     await rings.moved(stopped);

@@ -19,6 +19,7 @@ import {
 } from './features.ts';
 import { FrontEndMemory } from './front-end-memory.ts';
 import { FrontEndRings } from './front-end-rings.ts';
+import type { FileHolder, GuestFiles } from './guest-files.ts';
 import { InflightArea } from './inflight-area.ts';
 import type { MapForeign } from './map-region.ts';
 import { MAX_MEM_SLOTS } from './memory-table.ts';
@@ -28,6 +29,8 @@ export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
 
 /** What the connection of a front-end needs. */
 export interface FrontEndOptions {
+  /** Of the device, for messages. */
+  readonly name: string;
   readonly description: DeviceDescription;
   readonly device: DeviceLink;
   readonly poller: Poller;
@@ -36,6 +39,8 @@ export interface FrontEndOptions {
   readonly mapForeign: MapForeign | undefined;
   /** CONFIGURE_MEM_SLOTS is offered. */
   readonly memSlots: boolean;
+  /** Of all guests of the daemon. */
+  readonly files: GuestFiles;
   readonly nextGeneration: () => number;
 }
 
@@ -61,15 +66,17 @@ export class FrontEndRequests {
   #status = 0n;
   #channel: BackendChannel | undefined;
 
-  constructor(options: FrontEndOptions) {
+  /** @param holder - in whose name files are held */
+  constructor(options: FrontEndOptions, holder: FileHolder) {
     this.#options = options;
-    const { description, device, logger } = options;
+    const { description, device, logger, nextGeneration, mapForeign, files } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
     this.#protocolOffered = protocolFeaturesFor(description, {
-      xenMmap: options.mapForeign !== undefined,
+      xenMmap: mapForeign !== undefined,
       memSlots: options.memSlots,
     });
-    this.memory = new FrontEndMemory(device, options.nextGeneration, options.mapForeign);
+    const held = files.heldBy(holder);
+    this.memory = new FrontEndMemory(device, nextGeneration, held, mapForeign);
     this.#rings = new FrontEndRings(description.queueMaxSizes, device, this.memory, logger);
   }
 
@@ -152,7 +159,12 @@ export class FrontEndRequests {
       }
       case 'VHOST_USER_SET_INFLIGHT_FD':
         return this.#rings.setInflight(
-          InflightArea.map(request.payload, this.#rings.features, fds[0] as Fd),
+          InflightArea.map(
+            request.payload,
+            this.#rings.features,
+            fds[0] as Fd,
+            this.#options.files.guard,
+          ),
         );
       case 'VHOST_USER_GET_STATUS':
         return this.#status;

@@ -2,7 +2,14 @@ import type { InflightArea as AreaDescription } from '@node-vmm/vhost-user';
 import { VIRTQUEUE_MAX_SIZE } from '@node-vmm/virtio-bindings';
 import { inflightSize } from '@node-vmm/virtio-queue';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
-import { F_SEAL_SHRINK, type Fd, fileSeals, fileSize, memfdCreate } from '@node-vmm/vmm-sys-util';
+import {
+  F_SEAL_SHRINK,
+  type FaultGuard,
+  type Fd,
+  fileSeals,
+  fileSize,
+  memfdCreate,
+} from '@node-vmm/vmm-sys-util';
 import type { InflightMapping } from '../between/inflight-mapping.ts';
 import { VhostUserBackendError } from '../errors.ts';
 
@@ -49,9 +56,10 @@ export class InflightArea implements Disposable {
    * Maps an area that a front-end gives. What is in it is looked at by those who go on with it.
    *
    * @param fd - stays the caller's
+   * @param guard - against a file that has no room for what it is long
    * @throws {VhostUserBackendError} INVALID_REQUEST
    */
-  static map(area: AreaDescription, features: bigint, fd: Fd): InflightArea {
+  static map(area: AreaDescription, features: bigint, fd: Fd, guard?: FaultGuard): InflightArea {
     const { mmapSize, mmapOffset, numQueues, queueSize } = area;
     const length = regionLength(numQueues, queueSize, features, MAX_QUEUES);
     const bytes = BigInt(length * numQueues);
@@ -68,7 +76,8 @@ export class InflightArea implements Disposable {
     try {
       // Mapped as memory of a guest is, for the same care; where in one does not matter.
       const region = { guestAddr: guestAddress(0), length: bytes, fd, fdOffset: mmapOffset };
-      return new InflightArea(GuestMemoryMmap.fromRegions([region]), numQueues, queueSize, length);
+      const memory = GuestMemoryMmap.fromRegions([region], { guard });
+      return new InflightArea(memory, numQueues, queueSize, length);
     } catch (cause) {
       throw refuse(cause instanceof Error ? cause.message : String(cause), cause);
     }

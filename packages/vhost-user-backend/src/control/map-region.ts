@@ -1,7 +1,8 @@
+import { fstatSync } from 'node:fs';
 import type { MemoryRegion } from '@node-vmm/vhost-user';
 import { XEN_MMAP_FOREIGN, XEN_MMAP_GRANT } from '@node-vmm/virtio-bindings';
 import { type GuestAddress, type GuestMemory, GuestMemoryMmap } from '@node-vmm/vm-memory';
-import { type Fd, hex } from '@node-vmm/vmm-sys-util';
+import { type FaultGuard, type Fd, hex } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from '../errors.ts';
 import type { TableEntry } from './memory-table.ts';
 
@@ -18,12 +19,23 @@ export interface ForeignRange {
 /** Maps memory of a Xen domain: `mapForeign` of `@node-vmm/vm-memory/xen`. */
 export type MapForeign = (range: ForeignRange) => GuestMemory;
 
+/** How regions are mapped. */
+export interface MappingMeans {
+  /** Guards mappings of files, never of a Xen domain's memory, which must not be replaced in part. */
+  readonly guard?: FaultGuard | undefined;
+  readonly mapForeign?: MapForeign | undefined;
+}
+
 /**
  * Maps one region. The descriptor stays the caller's.
  *
  * @throws {VhostUserBackendError} INVALID_MEMORY, UNSUPPORTED for grants
  */
-export function mapRegion(region: MemoryRegion, fd: Fd, mapForeign?: MapForeign): TableEntry {
+export function mapRegion(
+  region: MemoryRegion,
+  fd: Fd,
+  { guard, mapForeign }: MappingMeans = {},
+): TableEntry {
   const { xen, size: length } = region;
   const guestAddr = region.guestAddr as GuestAddress;
   const flags = xen?.mmapFlags ?? 0;
@@ -34,11 +46,12 @@ export function mapRegion(region: MemoryRegion, fd: Fd, mapForeign?: MapForeign)
     );
   }
   try {
-    const memory =
-      xen !== undefined && (flags & XEN_MMAP_FOREIGN) !== 0 && mapForeign !== undefined
-        ? mapForeign({ domid: xen.domid, fd, guestAddr, length })
-        : GuestMemoryMmap.fromRegions([{ guestAddr, length, fd, fdOffset: region.mmapOffset }]);
-    return { region, memory };
+    if (xen !== undefined && (flags & XEN_MMAP_FOREIGN) !== 0 && mapForeign !== undefined) {
+      const memory = mapForeign({ domid: xen.domid, fd, guestAddr, length });
+      return { region, memory, file: undefined };
+    }
+    const file = { guestAddr, length, fd, fdOffset: region.mmapOffset };
+    return { region, memory: GuestMemoryMmap.fromRegions([file], { guard }), file: identityOf(fd) };
   } catch (cause) {
     throw new VhostUserBackendError(
       'INVALID_MEMORY',
@@ -57,16 +70,21 @@ export function mapRegion(region: MemoryRegion, fd: Fd, mapForeign?: MapForeign)
 export function mapRegions(
   regions: readonly MemoryRegion[],
   fds: readonly Fd[],
-  mapForeign?: MapForeign,
+  means: MappingMeans = {},
 ): TableEntry[] {
   const entries: TableEntry[] = [];
   try {
     regions.forEach((region, i) => {
-      entries.push(mapRegion(region, fds[i] as Fd, mapForeign));
+      entries.push(mapRegion(region, fds[i] as Fd, means));
     });
     return entries;
   } catch (error) {
     for (const { memory } of entries) memory[Symbol.dispose]();
     throw error;
   }
+}
+
+function identityOf(fd: Fd): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
 }

@@ -13,6 +13,8 @@ export const MAX_MEM_SLOTS = 509;
 export interface TableEntry {
   readonly region: MemoryRegion;
   readonly memory: GuestMemory;
+  /** What identifies the file that it maps, undefined for memory of a Xen domain. */
+  readonly file: string | undefined;
 }
 
 /** An immutable memory table: the regions of the front-end and where this process mapped them. */
@@ -30,6 +32,11 @@ export class MemoryTable {
   /** What another thread needs to see the memory. */
   get mappings(): RegionMapping[] {
     return this.entries.flatMap(({ memory }) => mappingsOf(memory));
+  }
+
+  /** What identifies the files that are mapped. */
+  get files(): string[] {
+    return this.entries.flatMap(({ file }) => (file === undefined ? [] : [file]));
   }
 
   /** The entry that is exactly this region. */

@@ -6,6 +6,7 @@ import { checkWords, DeviceCommands } from './device-commands.ts';
 import { DeviceEvents } from './device-events.ts';
 import { DeviceLife } from './device-life.ts';
 import type { FrontEndSource } from './front-end-source.ts';
+import type { GuestFiles } from './guest-files.ts';
 import type { MapForeign } from './map-region.ts';
 import { RestartSchedule } from './restart-schedule.ts';
 import { StateFile } from './state-file.ts';
@@ -19,6 +20,7 @@ export interface ServedDeviceOptions {
   readonly logger: Logger;
   readonly mapForeign: MapForeign | undefined;
   readonly memSlots: boolean;
+  readonly files: GuestFiles;
   readonly stopTimeout: number;
   /** The device has failed; `restarting` says whether it is made again. */
   onFailed(device: ServedDevice, error: VhostUserBackendError): void;
@@ -153,7 +155,7 @@ export class ServedDevice {
   }
 
   async #make(): Promise<void> {
-    const { spec, pool, poller, mapForeign, memSlots, stopTimeout } = this.#options;
+    const { spec, pool, poller, mapForeign, memSlots, files, stopTimeout } = this.#options;
     const life = new DeviceLife({
       spec,
       pool,
@@ -161,6 +163,7 @@ export class ServedDevice {
       logger: this.#logger,
       mapForeign,
       memSlots,
+      files,
       stopTimeout,
       state: this.#state?.memory,
       onEvent: (text) => this.#events.tell(text),

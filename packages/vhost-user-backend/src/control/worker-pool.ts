@@ -17,6 +17,8 @@ export interface WorkerTenant {
   emitted(text: string): void;
   /** Its front-end's eventfd blocked the worker. */
   notifyStalled(): void;
+  /** Memory that its front-end shares is not there. */
+  memoryFault(): void;
   /** Its code has been waiting for long. */
   waits(call: DeviceCall): void;
   /** Its code threw. */
@@ -207,6 +209,7 @@ export class WorkerPool {
     if (event.type === 'failed') tenant.failed(event.error);
     else if (event.type === 'configChanged') tenant.configChanged();
     else if (event.type === 'memoryReleased') tenant.memoryReleased(event.generation);
+    else if (event.type === 'memoryFault') tenant.memoryFault();
     else if (event.type === 'emitted') tenant.emitted(event.text);
     else {
       this.#alertUntil = performance.now() + ALERT_MS;

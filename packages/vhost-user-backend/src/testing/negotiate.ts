@@ -14,7 +14,7 @@ export interface Acceptance {
 /** Negotiates what rings need: features, REPLY_ACK and the others, memory. */
 export async function negotiate(
   frontEnd: FrontEnd,
-  guest: Guest,
+  guest: Pick<Guest, 'regions' | 'fds'>,
   accepted: Acceptance = {},
 ): Promise<Required<Acceptance>> {
   frontEnd.send('VHOST_USER_SET_OWNER', undefined);

@@ -2,6 +2,7 @@ import type { EventLoop, Fd, Interest, Poller, Readiness, Watch } from '@node-vm
 import type { DeviceCall } from '../between/pulse.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import { HostLinks, type HostLinksEnvironment } from './host-links.ts';
+import { isMemoryFault } from './memory-fault.ts';
 import { outcomeOf, refusedPromise, refusePromise, rejectionError } from './returned-promise.ts';
 import type { WorkerPulse } from './worker-pulse.ts';
 
@@ -19,6 +20,8 @@ export interface DeviceCodeOptions {
   readonly onFailing: () => void;
   /** Device code threw: called once, and nothing of the device is called afterwards but its disposal. */
   readonly onFailed: (error: unknown) => void;
+  /** It came upon guest memory that is not there, which is its front-end's fault and not its own. */
+  readonly onMemoryFault: () => void;
 }
 
 /**
@@ -94,6 +97,12 @@ export class DeviceCode {
     throw new VhostUserBackendError('DEVICE_FAILED', text, { device });
   }
 
+  /** What serves the guest has thrown: memory that is not there costs the guest, all else the device. */
+  caught(error: unknown): void {
+    if (isMemoryFault(error)) this.#options.onMemoryFault();
+    else this.fail(error);
+  }
+
   /** Nobody knows the device's state any more, so it serves nothing from now on. */
   fail(error: unknown): void {
     if (this.#failed) return;
@@ -130,7 +139,7 @@ export class DeviceCode {
       try {
         this.run('a callback of its poller', () => callback(ready));
       } catch (error) {
-        this.fail(error);
+        this.caught(error);
       }
     };
     const watch = this.#options.loop.watch(fd, interest, guarded);

@@ -70,6 +70,8 @@ export class DeviceInstance implements VringOwner, Disposable {
   #muted = false;
   /** The device said that it wrote what it cannot have written, and the log has that. */
   #lengthSaid = false;
+  /** Memory of the front-end's is not there, which has been said. */
+  #memoryFault = false;
   /** Who is told of the end of its making; afterwards failures are the worker's. */
   #made: ((error?: unknown) => void) | undefined;
 
@@ -81,6 +83,7 @@ export class DeviceInstance implements VringOwner, Disposable {
       ...own,
       onFailing: () => this.#onFailing(),
       onFailed: (error) => this.#onFailed(error),
+      onMemoryFault: () => this.memoryFaulted(),
     });
     const state = new InstanceState(own.state);
     const events = new EventOutlet(own.events, (text) => own.say({ type: 'emitted', text }));
@@ -142,6 +145,7 @@ export class DeviceInstance implements VringOwner, Disposable {
     this.#code.checkAlive();
     this.#stop([...this.#rings.values()], answer, () => {
       this.#muted = false;
+      this.#memoryFault = false;
       // One that is closed keeps what it has of state for the next process.
       if (!closing) this.#code.guard('reset', () => this.#device.reset?.());
       answer.resolve();
@@ -247,7 +251,7 @@ export class DeviceInstance implements VringOwner, Disposable {
       const returned: unknown = this.#device.process(queue, batch);
       if (returned !== undefined) this.#code.checkReturned('process', returned);
     } catch (error) {
-      this.#code.fail(error);
+      this.#code.caught(error);
     } finally {
       pulse.leave();
     }
@@ -284,6 +288,14 @@ export class DeviceInstance implements VringOwner, Disposable {
       { ring, written: shown(written), room },
       `device ${this.#options.name} completed a chain with a length that cannot be: "written" expected an integer of 0..${room}, got ${shown(written)}; this is said once, wrongLengths counts all`,
     );
+  }
+
+  memoryFaulted(): void {
+    if (this.#memoryFault) return;
+    this.#memoryFault = true;
+    // The front-end's connection is being closed; until then nothing of it is served.
+    for (const ring of this.#rings.values()) ring.memoryFaulted();
+    this.#options.say({ type: 'memoryFault' });
   }
 
   chainsForgotten(ring: number): void {

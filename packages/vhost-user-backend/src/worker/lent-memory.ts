@@ -44,7 +44,8 @@ export class LentMemory {
       mappings.map((mapping) => {
         const { bytes } = buffers.get(keyOf(mapping)) as GuestMemoryRegion;
         const guestAddr = mapping.guestAddr as GuestAddress;
-        return new MappedRegion(guestAddr, mapping.hostAddress, bytes.buffer as ArrayBuffer);
+        const buffer = bytes.buffer as ArrayBuffer;
+        return new MappedRegion(guestAddr, mapping.hostAddress, buffer, mapping.fault);
       }),
     );
   }

@@ -49,6 +49,8 @@ export interface VringOwner {
    * @param room - bytes that it could write
    */
   lengthWrong(ring: number, written: unknown, room: number): void;
+  /** Some of the memory that the front-end shares is not there. */
+  memoryFaulted(): void;
   /** The device neither completed nor detached chains of a batch, which ends it; they were returned. */
   chainsForgotten(ring: number): void;
 }
@@ -79,6 +81,8 @@ export class Vring implements DeviceQueue {
   #broken = false;
   /** The ring could not be opened, which has been said. */
   #faulty = false;
+  /** Some of the front-end's memory is not there: nothing is served, and nothing returned. */
+  #memoryFault = false;
   /** Memory that the ring waits for. */
   #awaited: GuestMemory | undefined;
   /** Takes no more chains; those that the device holds may still be returned. */
@@ -207,17 +211,19 @@ export class Vring implements DeviceQueue {
    * @returns true when there is more, which no kick will announce
    */
   serve(): boolean {
-    if (!this.#enabled || this.#broken || this.#stopping) return false;
+    if (!this.#enabled || this.#broken || this.#stopping || this.#memoryFault) return false;
     const queue = this.#queue ?? this.#open();
-    if (queue === undefined) return false;
+    if (this.#lost() || queue === undefined) return false;
     this.#counters.wakeups++;
     queue.disableNotification();
     for (let i = 0; i < TURN_BATCHES; i++) {
       const batch = queue.popBatch(BATCH_CHAINS);
+      // What stands for memory that is not there looks like a ring, but nobody has asked for anything.
+      if (this.#lost()) return false;
       if (batch.length > 0) {
         this.#owner.process(this, batch);
         // The device may have failed, which stops its rings, now or in a moment.
-        if (this.#stopped || this.#stopping) return false;
+        if (this.#stopped || this.#stopping || this.#lost()) return false;
         if (queue.completeRest() > 0) {
           this.#owner.chainsForgotten(this.index);
           return false;
@@ -225,20 +231,25 @@ export class Vring implements DeviceQueue {
       }
       // Malformed chains are returned without the device seeing them, so flush even without a batch.
       this.flush();
+      if (this.#lost()) return false;
       if (queue.broken !== undefined) {
         this.#break(queue.broken);
         return false;
       }
       // Only once nothing is left: a driver that is quick with its next request is spared the kick,
       // and this thread the sleep.
-      if (batch.length === 0 && !queue.enableNotification()) return false;
+      if (batch.length === 0 && !queue.enableNotification()) {
+        this.#lost();
+        return false;
+      }
     }
     return true;
   }
 
   complete(chain: DescriptorChain, written: number): void {
     const queue = this.#queue;
-    if (this.#stopped || queue === undefined) return;
+    // What was written may have gone nowhere: a request that is not returned may be served again.
+    if (this.#stopped || queue === undefined || this.#lost(chain)) return;
     const { wrongLengths } = queue.counters;
     queue.complete(chain, written);
     if (queue.counters.wrongLengths === wrongLengths) return;
@@ -246,7 +257,23 @@ export class Vring implements DeviceQueue {
   }
 
   flush(): void {
-    if (!this.#stopped && this.#queue?.flush() === true) this.#signals.used();
+    if (!this.#stopped && !this.#lost() && this.#queue?.flush() === true) this.#signals.used();
+  }
+
+  /** Some of the front-end's memory is not there: from now on the ring is idle. */
+  memoryFaulted(): void {
+    this.#memoryFault = true;
+    this.#kick?.close();
+    this.#kick = undefined;
+  }
+
+  /** Looks at the marks of the memory, and of that which a chain was taken from. */
+  #lost(chain?: DescriptorChain): boolean {
+    if (this.#memoryFault) return true;
+    if (!this.#memory.view.faulted && chain?.faulted !== true) return false;
+    this.memoryFaulted();
+    this.#owner.memoryFaulted();
+    return true;
   }
 
   readonly #onKick = (): void => {
@@ -257,7 +284,7 @@ export class Vring implements DeviceQueue {
   #setKick(fd: number | undefined): void {
     this.#kick?.close();
     this.#kick = undefined;
-    if (fd === undefined || this.#broken || this.#stopping) return;
+    if (fd === undefined || this.#broken || this.#stopping || this.#memoryFault) return;
     this.#kick = this.#owner.watchKick(fd, this.#onKick);
     this.#owner.schedule(this);
   }

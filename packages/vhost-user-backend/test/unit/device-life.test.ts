@@ -1,6 +1,7 @@
 import { MainPoller, rateLimited } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { DeviceLife } from '../../src/control/device-life.ts';
+import { GuestFiles } from '../../src/control/guest-files.ts';
 import { threadEntry } from '../../src/control/thread-entry.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
 import { MemoryLogger } from '../../src/testing/index.ts';
@@ -24,6 +25,7 @@ it('a device whose end is asked for before it is made is disposed of all the sam
     logger,
     mapForeign: undefined,
     memSlots: true,
+    files: new GuestFiles(logger),
     stopTimeout: 1000,
     state: undefined,
     onFailed: () => undefined,

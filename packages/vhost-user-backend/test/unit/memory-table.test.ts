@@ -6,6 +6,7 @@ const memory: GuestMemory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0)
 const entry = (guestAddr: bigint, userAddr: bigint, size: bigint) => ({
   region: { guestAddr, userAddr, size, mmapOffset: 0n },
   memory,
+  file: undefined,
 });
 
 describe('MemoryTable', () => {

@@ -37,6 +37,7 @@ describe('Vring', () => {
       ringBroken: () => undefined,
       lengthWrong: () => undefined,
       chainsForgotten: () => undefined,
+      memoryFaulted: () => undefined,
     };
     const config = {
       placement: layout,

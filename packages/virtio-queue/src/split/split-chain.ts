@@ -1,4 +1,4 @@
-import { copyBytes, SegmentTable } from '@node-vmm/vm-memory';
+import { copyBytes, SegmentTable, VmMemoryError } from '@node-vmm/vm-memory';
 import type { DescriptorChain } from '../descriptor-chain.ts';
 import type { Lender } from '../lender.ts';
 
@@ -41,8 +41,14 @@ export class SplitChain implements DescriptorChain {
     return this.readableCount + this.writableCount;
   }
 
+  get faulted(): boolean {
+    return (this.lender ?? this.owner.lender).faulted;
+  }
+
   read(target: Uint8Array, offset: number): number {
-    return this.#copy(this.firstSegment, this.readableCount, target, offset, false);
+    const copied = this.#copy(this.firstSegment, this.readableCount, target, offset, false);
+    if (this.faulted) throw notThere();
+    return copied;
   }
 
   write(source: Uint8Array, offset: number): number {
@@ -100,4 +106,12 @@ export class SplitChain implements DescriptorChain {
     }
     return done;
   }
+}
+
+function notThere(): VmMemoryError {
+  return new VmMemoryError(
+    'FAULT',
+    "Cannot read a descriptor chain: some of the guest's memory is not there (its file was " +
+      'truncated, or there is no room for it)',
+  );
 }

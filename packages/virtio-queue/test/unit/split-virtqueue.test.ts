@@ -6,7 +6,7 @@ import {
   VRING_DESC,
 } from '@node-vmm/virtio-queue';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
-import { LoanLedger } from '@node-vmm/vm-memory/testing';
+import { ForwardingMemory, LoanLedger } from '@node-vmm/vm-memory/testing';
 import { describe, expect, it } from 'vitest';
 import { BORDER, chainsOf, DATA, pattern, Rig, readable, TABLE, writable } from '../rig.ts';
 
@@ -80,6 +80,34 @@ describe('chains between popBatch and complete', () => {
       expect(() => chain.write(new Uint8Array(1), 0)).toThrow(TypeError);
       expect(() => chain.detach()).toThrow(TypeError);
     }
+  });
+
+  it('refuses to say what it read of memory that is not there', () => {
+    class Gone extends ForwardingMemory {
+      gone = false;
+      override get faulted(): boolean {
+        return this.gone;
+      }
+    }
+    const layout = [{ guestAddr: guestAddress(0), length: 0x10_0000 }];
+    const memory = new Gone(GuestMemoryMmap.create(layout));
+    const { driver, queue } = new Rig({ memory });
+    for (const offset of [0, 16]) driver.add([readable(offset, 8), writable(offset + 8, 8)]);
+    driver.publish();
+    const batch = queue.popBatch();
+    const kept = batch.at(1).detach();
+    expect([batch.at(0).faulted, batch.at(0).read(new Uint8Array(8), 0)]).toEqual([false, 8]);
+    memory.gone = true;
+    for (const chain of [batch.at(0), kept]) {
+      expect(chain.faulted).toBe(true);
+      expect(() => chain.read(new Uint8Array(8), 0)).toThrow(
+        expect.objectContaining({ code: 'FAULT' }),
+      );
+      // What is written goes where it harms nobody.
+      expect(chain.write(Uint8Array.of(1), 0)).toBe(1);
+      queue.complete(chain, 1);
+    }
+    memory[Symbol.dispose]();
   });
 
   it('refuses offsets in front of a chain', () => {

@@ -20,6 +20,10 @@ export class ForwardingMemory implements GuestMemory {
     return this.#memory.regions;
   }
 
+  get faulted(): boolean {
+    return this.#memory.faulted;
+  }
+
   contains(guestAddr: GuestAddress, length: number): boolean {
     return this.#memory.contains(guestAddr, length);
   }

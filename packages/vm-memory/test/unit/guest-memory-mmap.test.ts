@@ -1,4 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -11,6 +19,7 @@ import {
 import {
   asFd,
   closeFd,
+  FaultGuard,
   type Fd,
   MAX_VIEW_LENGTH,
   memfdCreate,
@@ -159,5 +168,51 @@ describe('GuestMemoryMmap.create', () => {
     expect(view.readU64(guestAddress(border - 4n))).toBe(0x8877_6655_4433_2211n);
     const [first, second] = memory.regions;
     expect(second?.hostAddress).toBe((first?.hostAddress ?? 0) + MAX_VIEW_LENGTH);
+  });
+});
+
+describe('GuestMemoryMmap with a guard', () => {
+  const length = 0x4000;
+  let directory: string;
+  let fd: Fd;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'guarded-'));
+    fd = asFd(openSync(join(directory, 'memory'), 'w+'));
+    ftruncateSync(fd, length);
+  });
+  afterEach(() => {
+    closeFd(fd);
+    rmSync(directory, { recursive: true });
+  });
+  const map = (guestAddr: bigint): GuestMemoryMmap =>
+    GuestMemoryMmap.fromRegions([{ guestAddr: guestAddress(guestAddr), length, fd, fdOffset: 0 }], {
+      guard: FaultGuard.install(),
+    });
+
+  it('says so when its file has been truncated, and so do its views', () => {
+    using memory = map(0x1000n);
+    const view = GuestMemoryView.attach(mappingsOf(memory));
+    memory.writeU32(guestAddress(0x1000), 7);
+    expect([memory.faulted, view.faulted]).toEqual([false, false]);
+    ftruncateSync(fd, 0);
+    expect(view.readU32(guestAddress(0x3000))).toBe(0);
+    expect([memory.faulted, view.faulted]).toEqual([true, true]);
+    view.close();
+  });
+
+  it('does not mistake later memory for what was there', () => {
+    for (let i = 0; i < 3; i++) {
+      ftruncateSync(fd, length);
+      using memory = map(0n);
+      expect(memory.faulted).toBe(false);
+      ftruncateSync(fd, 0);
+      memory.writeU8(guestAddress(5), 1);
+      expect(memory.faulted).toBe(true);
+    }
+  });
+
+  it('is nothing that memory without one knows of', () => {
+    using memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length }]);
+    expect([memory.faulted, memory.regions[0]?.fault]).toEqual([false, undefined]);
   });
 });

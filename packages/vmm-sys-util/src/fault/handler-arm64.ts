@@ -1,0 +1,111 @@
+import type { MachineCode } from './machine-code.ts';
+
+/**
+ * The handler of SIGBUS for arm64: labels, bytes, and what they are, as `objdump` prints it. The table is
+ * at `CODE_LENGTH` from the first byte, see `FaultTable`.
+ */
+export const SIGBUS_HANDLER_ARM64: MachineCode = [
+  // x0: signal, x1: siginfo_t, x2: ucontext_t. Callee-saved registers are nobody's here: the kernel restores
+  // all of them. A system call takes x0.
+  // si_code: BUS_ADRERR or BUS_MCEERR_AR, what this thread did by touching memory.
+  ['', '290840b9', 'ldr w9, [x1, #8]'],
+  ['', '2a0840f9', 'ldr x10, [x1, #16]'],
+  ['', 'cbff0710', 'adr x11, table'],
+  ['', '3f090071', 'cmp w9, #0x2'],
+  ['', '2419447a', 'ccmp w9, #0x4, #0x4, ne'],
+  ['', '41070054', 'b.ne pass'],
+  // x10: si_addr, x11: table, x12: entries left, x13: entry.
+  ['', '6cfddfc8', 'ldar x12, [x11]'],
+  ['', '6d010191', 'add x13, x11, #0x40'],
+  ['next', 'ec0600b4', 'cbz x12, pass'],
+  ['', '8c0500d1', 'sub x12, x12, #0x1'],
+  // An entry that has the same version before and after is whole.
+  ['again', 'aefddfc8', 'ldar x14, [x13]'],
+  ['', '4e010036', 'tbz w14, #0, skip'],
+  ['', 'afc140a9', 'ldp x15, x16, [x13, #8]'],
+  ['', 'b10d40f9', 'ldr x17, [x13, #24]'],
+  ['', 'bf3903d5', 'dmb ishld'],
+  ['', 'a90140f9', 'ldr x9, [x13]'],
+  ['', '3f010eeb', 'cmp x9, x14'],
+  ['', '21ffff54', 'b.ne again'],
+  ['', '5f010feb', 'cmp x10, x15'],
+  ['', '422150fa', 'ccmp x10, x16, #0x2, cs'],
+  ['', '63000054', 'b.cc found'],
+  ['skip', 'ad010191', 'add x13, x13, #0x40'],
+  ['', 'f2ffff17', 'b next'],
+  // Marked before the memory is there: whoever reads what took its place finds the mark. x22: faults before.
+  ['found', 'f30300aa', 'mov x19, x0'],
+  ['', 'f40301aa', 'mov x20, x1'],
+  ['', 'f50302aa', 'mov x21, x2'],
+  ['', 'a9810091', 'add x9, x13, #0x20'],
+  ['mark', '367d5fc8', 'ldxr x22, [x9]'],
+  ['', 'c3060091', 'add x3, x22, #0x1'],
+  ['', '237d04c8', 'stxr w4, x3, [x9]'],
+  ['', 'a4ffff35', 'cbnz w4, mark'],
+  ['', '69210091', 'add x9, x11, #0x8'],
+  ['count', '237d5fc8', 'ldxr x3, [x9]'],
+  ['', '63040091', 'add x3, x3, #0x1'],
+  ['', '237d04c8', 'stxr w4, x3, [x9]'],
+  ['', 'a4ffff35', 'cbnz w4, count'],
+  ['', 'bf3b03d5', 'dmb ish'],
+  // mmap(start + ((si_addr - start) & -page), page, READ | WRITE, PRIVATE | FIXED | ANONYMOUS | NORESERVE, -1, 0)
+  ['', '40010fcb', 'sub x0, x10, x15'],
+  ['', 'e30311cb', 'neg x3, x17'],
+  ['', '0000038a', 'and x0, x0, x3'],
+  ['', '00000f8b', 'add x0, x0, x15'],
+  ['', 'e10311aa', 'mov x1, x17'],
+  ['', '620080d2', 'mov x2, #0x3'],
+  ['', '430688d2', 'mov x3, #0x4032'],
+  ['', '04008092', 'mov x4, #0xffffffffffffffff'],
+  ['', '050080d2', 'mov x5, #0x0'],
+  ['', 'c81b80d2', 'mov x8, #0xde'],
+  ['', '010000d4', 'svc #0x0'],
+  // After eight faults, or when there is no room for another mapping, all of it is replaced: one that is
+  // cut to pieces would use up vm.max_map_count.
+  ['', 'f70300aa', 'mov x23, x0'],
+  ['', '1ffc3fb1', 'cmn x0, #0xfff'],
+  ['', '62000054', 'b.cs whole'],
+  ['', 'df2200f1', 'cmp x22, #0x8'],
+  ['', 'a3040054', 'b.cc done'],
+  ['whole', 'e0030faa', 'mov x0, x15'],
+  ['', '01020fcb', 'sub x1, x16, x15'],
+  ['', '010000d4', 'svc #0x0'],
+  ['', '1ffc3fb1', 'cmn x0, #0xfff'],
+  ['', '03040054', 'b.cc done'],
+  ['', 'fffe3fb1', 'cmn x23, #0xfff'],
+  ['', 'c3030054', 'b.cc done'],
+  ['', 'e00313aa', 'mov x0, x19'],
+  ['', 'e10314aa', 'mov x1, x20'],
+  ['', 'e20315aa', 'mov x2, x21'],
+  // The handler of before; nobody's default is the end of the process.
+  ['pass', '700940f9', 'ldr x16, [x11, #16]'],
+  ['', '1f0600f1', 'cmp x16, #0x1'],
+  ['', 'c3000054', 'b.cc default'],
+  ['', '40000054', 'b.eq ignore'],
+  ['', '00021fd6', 'br x16'],
+  // One that is ignored is only so where another process sent it (si_code <= 0).
+  ['ignore', '290840b9', 'ldr w9, [x1, #8]'],
+  ['', '3f010071', 'cmp w9, #0x0'],
+  ['', '6d020054', 'b.le done'],
+  // rt_sigaction(signal, SIG_DFL); then the same signal once more, by rt_tgsigqueueinfo, which comes when
+  // this handler returns: with what is in siginfo_t, for whoever reads the core.
+  ['default', 'f30300aa', 'mov x19, x0'],
+  ['', 'f40301aa', 'mov x20, x1'],
+  ['', '61810091', 'add x1, x11, #0x20'],
+  ['', '020080d2', 'mov x2, #0x0'],
+  ['', '030180d2', 'mov x3, #0x8'],
+  ['', 'c81080d2', 'mov x8, #0x86'],
+  ['', '010000d4', 'svc #0x0'],
+  ['', '881580d2', 'mov x8, #0xac'],
+  ['', '010000d4', 'svc #0x0'],
+  ['', 'f50300aa', 'mov x21, x0'],
+  ['', '481680d2', 'mov x8, #0xb2'],
+  ['', '010000d4', 'svc #0x0'],
+  ['', 'e10300aa', 'mov x1, x0'],
+  ['', 'e00315aa', 'mov x0, x21'],
+  ['', 'e20313aa', 'mov x2, x19'],
+  ['', 'e30314aa', 'mov x3, x20'],
+  ['', '081e80d2', 'mov x8, #0xf0'],
+  ['', '010000d4', 'svc #0x0'],
+  ['done', 'c0035fd6', 'ret'],
+];

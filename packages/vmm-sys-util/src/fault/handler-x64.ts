@@ -1,0 +1,111 @@
+import type { MachineCode } from './machine-code.ts';
+
+/**
+ * The handler of SIGBUS for x86_64: labels, bytes, and what they are, as `objdump` prints it. The table is
+ * at `CODE_LENGTH` from the first byte, see `FaultTable`.
+ */
+export const SIGBUS_HANDLER_X64: MachineCode = [
+  // rdi: signal, rsi: siginfo_t, rdx: ucontext_t. Callee-saved registers are nobody's here: the kernel
+  // restores all of them. A system call takes rcx and r11.
+  // si_code: BUS_ADRERR or BUS_MCEERR_AR, what this thread did by touching memory.
+  ['', 'f30f1efa', 'endbr64'],
+  ['', '8b4608', 'mov eax,DWORD PTR [rsi+0x8]'],
+  ['', '83f802', 'cmp eax,0x2'],
+  ['', '7409', 'je take'],
+  ['', '83f804', 'cmp eax,0x4'],
+  ['', '0f85d1000000', 'jne pass'],
+  // r8: si_addr, r9: table, rcx: entries left, r10: entry.
+  ['take', '4c8b4610', 'mov r8,QWORD PTR [rsi+0x10]'],
+  ['', '4c8d0de0ff0000', 'lea r9,[rip+table]'],
+  ['', '498b09', 'mov rcx,QWORD PTR [r9]'],
+  ['', '4d8d5140', 'lea r10,[r9+0x40]'],
+  ['next', '4883e901', 'sub rcx,0x1'],
+  ['', '0f82b5000000', 'jb pass'],
+  // Loads are not moved past each other here: an entry that has the same version before and after is whole.
+  ['again', '498b02', 'mov rax,QWORD PTR [r10]'],
+  ['', 'a801', 'test al,0x1'],
+  ['', '741b', 'je skip'],
+  ['', '4d8b5a08', 'mov r11,QWORD PTR [r10+0x8]'],
+  ['', '498b5a10', 'mov rbx,QWORD PTR [r10+0x10]'],
+  ['', '498b6a18', 'mov rbp,QWORD PTR [r10+0x18]'],
+  ['', '493b02', 'cmp rax,QWORD PTR [r10]'],
+  ['', '75e8', 'jne again'],
+  ['', '4d39d8', 'cmp r8,r11'],
+  ['', '7205', 'jb skip'],
+  ['', '4939d8', 'cmp r8,rbx'],
+  ['', '7206', 'jb found'],
+  ['skip', '4983c240', 'add r10,0x40'],
+  ['', 'ebce', 'jmp next'],
+  // Marked before the memory is there: whoever reads what took its place finds the mark. r12: faults before.
+  ['found', '4989fd', 'mov r13,rdi'],
+  ['', '4989f6', 'mov r14,rsi'],
+  ['', '4989d7', 'mov r15,rdx'],
+  ['', '41bc01000000', 'mov r12d,0x1'],
+  ['', 'f04d0fc16220', 'lock xadd QWORD PTR [r10+0x20],r12'],
+  ['', 'f049ff4108', 'lock inc QWORD PTR [r9+0x8]'],
+  // mmap(start + ((si_addr - start) & -page), page, READ | WRITE, PRIVATE | FIXED | ANONYMOUS | NORESERVE, -1, 0)
+  ['', '4c89c7', 'mov rdi,r8'],
+  ['', '4c29df', 'sub rdi,r11'],
+  ['', '4889e8', 'mov rax,rbp'],
+  ['', '48f7d8', 'neg rax'],
+  ['', '4821c7', 'and rdi,rax'],
+  ['', '4c01df', 'add rdi,r11'],
+  ['', '4889ee', 'mov rsi,rbp'],
+  ['', '4c89dd', 'mov rbp,r11'],
+  ['', '4c29db', 'sub rbx,r11'],
+  ['', 'ba03000000', 'mov edx,0x3'],
+  ['', '41ba32400000', 'mov r10d,0x4032'],
+  ['', '49c7c0ffffffff', 'mov r8,0xffffffffffffffff'],
+  ['', '4531c9', 'xor r9d,r9d'],
+  ['', 'b809000000', 'mov eax,0x9'],
+  ['', '0f05', 'syscall'],
+  // After eight faults, or when there is no room for another mapping, all of it is replaced: one that is
+  // cut to pieces would use up vm.max_map_count.
+  ['', '483d00f0ffff', 'cmp rax,0xfffffffffffff000'],
+  ['', '770a', 'ja whole'],
+  ['', '4983fc08', 'cmp r12,0x8'],
+  ['', '0f8282000000', 'jb done'],
+  ['whole', '4989c4', 'mov r12,rax'],
+  ['', '4889ef', 'mov rdi,rbp'],
+  ['', '4889de', 'mov rsi,rbx'],
+  ['', 'b809000000', 'mov eax,0x9'],
+  ['', '0f05', 'syscall'],
+  ['', '483d00f0ffff', 'cmp rax,0xfffffffffffff000'],
+  ['', '766a', 'jbe done'],
+  ['', '4981fc00f0ffff', 'cmp r12,0xfffffffffffff000'],
+  ['', '7661', 'jbe done'],
+  ['', '4c89ef', 'mov rdi,r13'],
+  ['', '4c89f6', 'mov rsi,r14'],
+  ['', '4c89fa', 'mov rdx,r15'],
+  // The handler of before; nobody's default is the end of the process.
+  ['pass', '4c8d0d13ff0000', 'lea r9,[rip+table]'],
+  ['', '498b4110', 'mov rax,QWORD PTR [r9+0x10]'],
+  ['', '4883f801', 'cmp rax,0x1'],
+  ['', '720a', 'jb default'],
+  ['', '7402', 'je ignore'],
+  ['', 'ffe0', 'jmp rax'],
+  // One that is ignored is only so where another process sent it (si_code <= 0).
+  ['ignore', '837e0800', 'cmp DWORD PTR [rsi+0x8],0x0'],
+  ['', '7e3d', 'jle done'],
+  // rt_sigaction(signal, SIG_DFL); then the same signal once more, by rt_tgsigqueueinfo, which comes when
+  // this handler returns: with what is in siginfo_t, for whoever reads the core.
+  ['default', '4989fd', 'mov r13,rdi'],
+  ['', '4989f6', 'mov r14,rsi'],
+  ['', '498d7120', 'lea rsi,[r9+0x20]'],
+  ['', '31d2', 'xor edx,edx'],
+  ['', '41ba08000000', 'mov r10d,0x8'],
+  ['', 'b80d000000', 'mov eax,0xd'],
+  ['', '0f05', 'syscall'],
+  ['', 'b827000000', 'mov eax,0x27'],
+  ['', '0f05', 'syscall'],
+  ['', '4989c4', 'mov r12,rax'],
+  ['', 'b8ba000000', 'mov eax,0xba'],
+  ['', '0f05', 'syscall'],
+  ['', '4c89e7', 'mov rdi,r12'],
+  ['', '4889c6', 'mov rsi,rax'],
+  ['', '4c89ea', 'mov rdx,r13'],
+  ['', '4d89f2', 'mov r10,r14'],
+  ['', 'b829010000', 'mov eax,0x129'],
+  ['', '0f05', 'syscall'],
+  ['done', 'c3', 'ret'],
+];
