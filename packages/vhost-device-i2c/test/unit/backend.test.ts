@@ -49,7 +49,7 @@ function make(rules?: I2cDeviceRules): I2cDevice {
       { host, addresses: [0x50, 0x51, 0xa050] },
       { host: other, addresses: [0x20, 0xa100] },
     ],
-    { logger, poller, emit: (event) => events.push(event) },
+    { logger, poller, emit: (event) => events.push(typeof event === 'function' ? event() : event) },
     rules,
   );
   made.negotiated(made.features);

@@ -2,6 +2,7 @@ import { execArgv } from 'node:process';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { Epoll, EventFd, errorMessage, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { createPulse, PULSE } from '../between/pulse.ts';
+import { UNSETTLED_TOP_LEVEL_AWAIT } from '../between/thread-data.ts';
 import type {
   ErrorRecord,
   Params,
@@ -194,9 +195,6 @@ export function errorOf(record: ErrorRecord): VhostUserBackendError {
 function ended(call: WorkerCallName): VhostUserBackendError {
   return new VhostUserBackendError('CLOSED', `Cannot ask a worker for ${call}: it has ended`);
 }
-
-/** Node's own code for an `await` at the top of a module that nothing will settle. */
-const UNSETTLED_TOP_LEVEL_AWAIT = 13;
 
 function exitReason(code: number): string {
   if (code !== UNSETTLED_TOP_LEVEL_AWAIT) return `exit code ${code}`;

@@ -1,9 +1,9 @@
 // Entry of every thread of a daemon: of vring workers and of host threads. Each loads what it needs alone.
 // Imported anywhere else it does nothing, so that a bundle may be program, device and thread in one file;
 // nothing is awaited at the top, which a bundle of CommonJS could not.
-import { exit } from 'node:process';
+import process from 'node:process';
 import { isMainThread, workerData } from 'node:worker_threads';
-import type { ThreadData } from '../between/thread-data.ts';
+import { type ThreadData, UNSETTLED_TOP_LEVEL_AWAIT } from '../between/thread-data.ts';
 
 async function run(data: ThreadData): Promise<void> {
   if (data.nodeVmmThread === 'vring') {
@@ -14,7 +14,7 @@ async function run(data: ThreadData): Promise<void> {
     await serveHost(data);
   }
   // Ends this thread alone, even when its code left a timer or a handle of Node's behind.
-  exit(0);
+  process.exit(0);
 }
 
 function isOurs(data: unknown): data is ThreadData {
@@ -22,4 +22,9 @@ function isOurs(data: unknown): data is ThreadData {
 }
 
 const data: unknown = workerData;
-if (!isMainThread && isOurs(data)) void run(data);
+if (!isMainThread && isOurs(data)) {
+  // Nothing is left to do and the thread has not been ended: something it imports never comes back. It
+  // has Node's own code for that, which nobody gives where nothing is awaited at the top.
+  process.once('beforeExit', () => process.exit(UNSETTLED_TOP_LEVEL_AWAIT));
+  void run(data);
+}
