@@ -7,7 +7,11 @@ const HEARTBEAT_MS = 15_000;
 const TAIL = 20;
 const VARIABLES = { LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' };
 
-/** Runs a command that says nothing unless it fails or takes long. */
+/**
+ * Runs a command that says nothing unless it fails or takes long.
+ *
+ * @returns undefined, or what is to be said of its failure
+ */
 async function quietly(argv) {
   const tail = [];
   const onLine = (line) => {
@@ -24,12 +28,20 @@ async function quietly(argv) {
   });
   clearInterval(heartbeat);
   if (status === 0) return;
-  console.error([...tail, `Cannot run \`${argv.join(' ')}\`: exit status ${status}`].join('\n'));
-  process.exit(1);
+  return [...tail, `Cannot run \`${argv.join(' ')}\`: exit status ${status}`].join('\n');
+}
+
+const OPTIONS = ['-qq', '--no-install-recommends', '-y'];
+
+/** What a command begins with to run as root: this process does, or sudo does. */
+function asRoot() {
+  // sudo takes variables away.
+  const variables = Object.entries(VARIABLES).map(([name, value]) => `${name}=${value}`);
+  return process.getuid() === 0 ? [] : ['sudo', 'env', ...variables];
 }
 
 /**
- * Installs packages as root: this process, or by sudo.
+ * Installs packages as root: this process, or by sudo. Ends the process where that cannot be done.
  *
  * @param {readonly string[]} packages
  * @param {boolean} hasSudo
@@ -38,8 +50,7 @@ export async function installPackages(packages, hasSudo) {
   const bad = packages.find((name) => !PACKAGE.test(name));
   if (bad !== undefined)
     throw new Error(`Cannot install ${JSON.stringify(bad)}: no package's name`);
-  const options = ['-qq', '--no-install-recommends', '-y'];
-  const install = ['apt-get', 'install', ...options, ...packages];
+  const install = ['apt-get', 'install', ...OPTIONS, ...packages];
   const isRoot = process.getuid() === 0;
   if (!isRoot && !hasSudo) {
     console.error(
@@ -47,10 +58,33 @@ export async function installPackages(packages, hasSudo) {
     );
     process.exit(1);
   }
-  // sudo takes variables away.
-  const variables = Object.entries(VARIABLES).map(([name, value]) => `${name}=${value}`);
-  const how = isRoot ? [] : ['sudo', 'env', ...variables];
   console.log(`Installing packages as root${isRoot ? '' : ', by sudo'}: ${packages.join(' ')}`);
-  await quietly([...how, 'apt-get', 'update', '-qq']);
-  await quietly([...how, ...install]);
+  const failure =
+    (await quietly([...asRoot(), 'apt-get', 'update', '-qq'])) ??
+    (await quietly([...asRoot(), ...install]));
+  if (failure === undefined) return;
+  console.error(failure);
+  process.exit(1);
+}
+
+/**
+ * Installs a package that one can do without, or says why not.
+ *
+ * @param {string} name
+ */
+export async function tryPackage(name) {
+  if (!PACKAGE.test(name))
+    throw new Error(`Cannot install ${JSON.stringify(name)}: no package's name`);
+  // Nobody is asked for a password for the sake of a test.
+  if (process.getuid() !== 0) {
+    console.log(`Not root: ${name} is not installed, and its tests will be skipped`);
+    return;
+  }
+  console.log(`Installing a package for tests as root: ${name}`);
+  const install = ['apt-get', 'install', ...OPTIONS, name];
+  let failure = await quietly(install);
+  // Lists may be old, or not there.
+  if (failure !== undefined)
+    failure = (await quietly(['apt-get', 'update', '-qq'])) ?? (await quietly(install));
+  if (failure !== undefined) console.log(`${failure}; its tests will be skipped`);
 }

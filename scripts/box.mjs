@@ -1,7 +1,7 @@
 // `npm run box:setup` and `npm run box -- <scenario>`.
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { installPackages } from './apt.mjs';
+import { installPackages, tryPackage } from './apt.mjs';
 import { bootstrap, invokerOrEnd, run } from './bootstrap.mjs';
 import { tryRun } from './run.mjs';
 
@@ -25,7 +25,11 @@ async function setUp() {
   const onLine = (line) => packages.push(line);
   const status = await tryRun(process.execPath, [CLI, 'packages', ...args], { user, onLine });
   if (status !== 0) process.exit(status);
-  if (packages.length > 0) await installPackages(packages, hasSudo());
+  const needed = packages.filter((name) => !name.startsWith('?'));
+  const wanted = packages.filter((name) => name.startsWith('?')).map((name) => name.slice(1));
+  if (needed.length > 0) await installPackages(needed, hasSudo());
+  // One by one: what the mirror does not have today takes no other with it.
+  for (const name of wanted) await tryPackage(name);
   await run(process.execPath, [CLI, 'setup', ...args], { user });
 }
 

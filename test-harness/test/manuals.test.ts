@@ -180,3 +180,18 @@ describe.each(programs().filter(({ name }) => name !== 'demo'))(
     });
   },
 );
+
+const FISH = SHELL_CHECKS.fish.available;
+it.runIf(FISH)(`fish offers options and their values${unless(FISH, 'fish')}`, PATIENCE, () => {
+  const program = programs().find(({ name }) => name === 'vhost-device-rng');
+  if (program === undefined) throw new Error('no vhost-device-rng');
+  const script = stored('rng.fish', print(program, '--print-completion', 'fish'));
+  const complete = (line: string): readonly string[] => {
+    const words = ['--no-config', '-c', 'source $argv[1]; complete -C $argv[2]', script, line];
+    const { status, stdout, stderr } = run('fish', words);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    return stdout.split('\n').map((offer) => offer.split('\t')[0] ?? '');
+  };
+  expect(complete('vhost-device-rng --socket-c')).toContain('--socket-count');
+  expect(complete('vhost-device-rng --log-level ')).toContain('silent');
+});

@@ -202,5 +202,22 @@ describe.skipIf(!ROOT)(
       );
       expect(await script.closed).toBe(1);
     });
+
+    it('are done without where only tests want them and the mirror has them not', async () => {
+      sandbox.write('test-harness/dist/box/cli.js', CLI.replace('libelf-dev', '?fish\\n?zsh'));
+      const noFish = 'case "$*" in *fish) echo "E: no fish"; exit 100;; esac';
+      sandbox.program('apt-get', NOTE('apt-get'), noFish);
+      const script = await sandbox.run(SETUP, environment());
+      expect(await script.closed, script.output).toBe(0);
+      expect(script.stdout).toContain('E: no fish\nCannot run `apt-get install ');
+      expect(script.stdout).toContain('exit status 100; its tests will be skipped\n');
+      const installed = diary().filter((line) => /^apt-get .* install /.test(line));
+      expect(installed.map((line) => line.split(' ').at(-1))).toEqual([
+        'bc',
+        'fish',
+        'fish',
+        'zsh',
+      ]);
+    });
   },
 );

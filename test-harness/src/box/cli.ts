@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { BoxError } from './errors.ts';
-import { missingHostPackages } from './host-tools.ts';
+import { missingHostPackages, missingTestPackages } from './host-tools.ts';
 import { Progress } from './progress.ts';
 import { SCENARIOS } from './scenarios/index.ts';
 import { allArtefacts, setupBox } from './setup.ts';
@@ -77,10 +77,15 @@ const SETUP_OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** Prints what `setup` with these arguments needs root for: Debian packages, one a line. */
+/**
+ * Prints what `setup` with these arguments needs root for: Debian packages, one a line, with a `?` before
+ * those that it can do without.
+ */
 function packages(args: string[]): number {
   const { values } = parseArgs({ args, options: SETUP_OPTIONS });
-  if (!values.help) for (const name of missingHostPackages()) console.log(name);
+  if (values.help) return 0;
+  for (const name of missingHostPackages()) console.log(name);
+  for (const name of missingTestPackages()) console.log(`?${name}`);
   return 0;
 }
 

@@ -24,6 +24,13 @@ const HOST_PACKAGES: Readonly<Record<string, string>> = {
   'xz-utils': 'xz',
 };
 
+/** Likewise, of what only a test asks for: it is skipped where its package cannot be had. */
+const TEST_PACKAGES: Readonly<Record<string, string>> = {
+  fish: 'fish',
+  groff: 'groff',
+  zsh: 'zsh',
+};
+
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -44,7 +51,16 @@ export function hasProgram(program: string): boolean {
 
 /** Debian packages of which nothing is to be seen on this machine. */
 export function missingHostPackages(): string[] {
-  return Object.entries(HOST_PACKAGES)
+  return missing(HOST_PACKAGES);
+}
+
+/** Likewise, those that setting up can do without. */
+export function missingTestPackages(): string[] {
+  return missing(TEST_PACKAGES);
+}
+
+function missing(packages: Readonly<Record<string, string>>): string[] {
+  return Object.entries(packages)
     .filter(([, proof]) => !(proof.startsWith('/') ? existsSync(proof) : hasProgram(proof)))
     .map(([name]) => name);
 }
