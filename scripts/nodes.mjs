@@ -1,6 +1,7 @@
-// `node scripts/nodes.mjs DIRECTORY`: the main job and the unit tests of every package on the newest
-// Node of each line that we support, but for the line of the Node that runs this (`npm test` does it);
-// and the main job and the programs of READMEs on the oldest one.
+// `node scripts/nodes.mjs DIRECTORY`: the main job and unit tests on the newest Node of each line that we
+// support, but for the line of the Node that runs this (`npm test` does it): of every package on the first
+// and the last of these lines, between them of the packages that have to do with Node itself; and the
+// main job and the programs of READMEs on the oldest Node.
 // What is built stays as it is: one build serves all. Writes vitest's reports and `nodes.json`, which
 // scripts/totals.mjs reads; a Node that npm does not get is a named skip.
 import { spawnSync } from 'node:child_process';
@@ -23,6 +24,12 @@ const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const OLDEST = engines.node.replace('>=', '');
 // What tests the repository itself is the same on every Node.
 const PACKAGES = ['packages/', 'apps/'];
+const NEAR_NODE = [
+  'vmm-sys-util',
+  'vhost-user-backend',
+  'vhost-device-cli',
+  'vhost-supervisor',
+].map((name) => `packages/${name}/`);
 const READMES = ['test-harness/test/readme-blocks.test.ts'];
 
 // A Node that hangs in either is a failure, not the end of CI.
@@ -98,7 +105,9 @@ function testOn(version, which) {
 
 const results = [];
 const lines = NODES.filter((version) => major(version) !== major(process.versions.node));
-for (const [version, which] of [[OLDEST, READMES], ...lines.map((line) => [line, PACKAGES])]) {
+const testsOf = (version) =>
+  [0, -1].some((end) => lines.at(end) === version) ? PACKAGES : NEAR_NODE;
+for (const [version, which] of [[OLDEST, READMES], ...lines.map((line) => [line, testsOf(line)])]) {
   console.log(`Node ${version}`);
   const result = testOn(version, which);
   if (result.unavailable !== undefined) console.log(`  ${result.unavailable}`);
