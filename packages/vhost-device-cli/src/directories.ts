@@ -11,14 +11,15 @@ import { pathProblem } from './path-problem.ts';
 export function checkDirectory(directory: string, purpose: string, option: string): void {
   const refuse = (state: string): CliError =>
     new CliError('BAD_DIRECTORY', `Cannot ${purpose} ${directory}: ${state}`, { path: directory });
-  let stat: Stats | undefined;
+  let stat: Stats;
   try {
-    stat = statSync(directory, { throwIfNoEntry: false });
+    // Not with `throwIfNoEntry: false`: since Node 22 that hides ENOTDIR, too.
+    stat = statSync(directory);
   } catch (error) {
-    throw refuse(pathProblem(errorCode(error), option) ?? errorMessage(error));
+    const code = errorCode(error);
+    const absent = `it does not exist; create it (mkdir -p ${quoted(directory)})`;
+    throw refuse(code === 'ENOENT' ? absent : (pathProblem(code, option) ?? errorMessage(error)));
   }
-  if (stat === undefined)
-    throw refuse(`it does not exist; create it (mkdir -p ${quoted(directory)})`);
   if (!stat.isDirectory()) throw refuse(`it is no directory; choose another ${option}`);
   try {
     accessSync(directory, constants.W_OK);
