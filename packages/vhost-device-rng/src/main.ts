@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // Nothing but vhost-device-cli is loaded before the signals are in place: until then SIGUSR1 would open
 // a debugger's port.
-import { statSync } from 'node:fs';
 import { runDaemon, runProgram } from '@node-vmm/vhost-device-cli';
 
 await runProgram('vhost-device-rng', async () => async (argv, program) => {
@@ -10,15 +9,15 @@ await runProgram('vhost-device-rng', async () => async (argv, program) => {
   if ('print' in parsed) return program.print(parsed.print);
   const { run } = parsed;
   const { deviceModule } = await import('@node-vmm/vhost-user-backend');
-  const { openSource } = await import('./open-source.ts');
+  const { isFile, openSource } = await import('./open-source.ts');
   const { period, maxBytes } = run;
   let source: ReturnType<typeof openSource> | undefined;
   return runDaemon(program, {
     options: run,
     device: 'rng',
-    // A file's bytes would be given again from its beginning.
     queueCount: 1,
-    supervisable: statSync(run.rngSource, { throwIfNoEntry: false })?.isFile() !== true,
+    // A file's bytes would be given again from its beginning.
+    supervisable: !isFile(run.rngSource),
     module: deviceModule('./device.js', import.meta.url),
     deviceOptions: () => {
       // Once for all guests: a file that each opened would give all of them the same bytes.

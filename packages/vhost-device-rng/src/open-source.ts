@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { pathProblem } from '@node-vmm/vhost-device-cli/options';
 import { errorCode } from '@node-vmm/vmm-sys-util';
 import { RngError } from './errors.ts';
@@ -23,6 +23,16 @@ export type RngSource =
       /** A file that ends only where it has been read to its end: not a FIFO that nobody writes. */
       readonly ends: boolean;
     };
+
+/** True for a source of bytes that are the same each time it is opened. Never throws: `openSource` says what is wrong. */
+export function isFile(name: string): boolean {
+  if (name === GETRANDOM) return false;
+  try {
+    return statSync(name).isFile();
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Opens a source, once for all devices of a process.

@@ -49,3 +49,11 @@ it('says what is wrong with a source, in one line', async () => {
     /^vhost-device-rng: .*\/nowhere: it does not exist; choose another --rng-source\n$/,
   );
 });
+
+it('ends with 1 and one line for a source below a file', async () => {
+  const { code, stderr } = await DaemonProgram.run(main, ['-s', '/tmp/x', '-f', '/etc/passwd/x']);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^vhost-device-rng: .*: what should be a directory on its way is none; .*\n$/,
+  );
+});

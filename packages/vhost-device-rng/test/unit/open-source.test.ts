@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { RngError } from '../../src/errors.ts';
-import { openSource } from '../../src/open-source.ts';
+import { isFile, openSource } from '../../src/open-source.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'rng-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -25,6 +25,12 @@ it('opens a file', () => {
   closeSync(source.fd);
 });
 
+it('knows a file, also where there is none', () => {
+  expect([path('file'), directory, path('none'), '/etc/passwd/x', 'getrandom'].map(isFile)).toEqual(
+    [true, ...[false, false, false, false]],
+  );
+});
+
 it('opens a FIFO that nobody writes', () => {
   execFileSync('mkfifo', [path('fifo')]);
   const source = openSource(path('fifo'));
@@ -39,6 +45,11 @@ it.each([
     'it does not exist; choose another --rng-source',
   ],
   ['a directory', () => directory, 'it is a directory; choose another --rng-source'],
+  [
+    'what is below a file',
+    () => '/etc/passwd/x',
+    'what should be a directory on its way is none; choose another --rng-source',
+  ],
 ])('refuses %s', (_, name, text) => {
   expect(() => openSource(name())).toThrow(text);
 });
