@@ -47,13 +47,13 @@ describe.each(programs())('$name', { timeout: 120_000 }, ({ name, file }) => {
   });
 
   // Whatever follows is for the device.
-  const takesWords = name === 'vhost-device-ctl';
-  const reason = takesWords ? ' (skipped: it takes any number of words)' : '';
-  it.runIf(!takesWords)(`names arguments that are too many${reason}`, () => {
-    const refused = run(file, 'one two');
-    expect(refused).toMatchObject({ code: '2', stdout: '' });
-    expect(refused.stderr).toMatch(line("too many arguments: 'one', 'two'"));
-  });
+  if (name !== 'vhost-device-ctl') {
+    it('names arguments that are too many', () => {
+      const refused = run(file, 'one two');
+      expect(refused).toMatchObject({ code: '2', stdout: '' });
+      expect(refused.stderr).toMatch(line("too many arguments: 'one', 'two'"));
+    });
+  }
 
   it('keeps its exit code with a full, closed or unread standard error', () => {
     expect(run(file, '--nonsense', '2>/dev/full')).toMatchObject({ code: '2', stderr: '' });

@@ -67,7 +67,10 @@ export class FileGuest {
     await frontEnd.tell('VHOST_USER_SET_VRING_ENABLE', { index, num: 1 });
   }
 
-  /** Makes a request available: a command, four bytes of data, and room for as many. Not kicked. */
+  /**
+   * Prepares a request: a command, four bytes of data, and room for as many. It is not available yet: a look
+   * at the ring that comes late, as the first one may, would have it served before anything is cut.
+   */
   add(command: number): void {
     const header = this.#at('header', 1);
     const payload = this.#at('payload', 2);
@@ -79,7 +82,12 @@ export class FileGuest {
       { guestAddr: this.#at('answer', 3), length: 4, writable: true },
     ];
     this.driver.add(buffers, this.#last === 'table' ? this.#at('table', 4) : undefined);
+  }
+
+  /** Makes requests available, and kicks. */
+  ask(): void {
     this.driver.publish();
+    this.kick.signal();
   }
 
   /** Takes the last page away from the file. */

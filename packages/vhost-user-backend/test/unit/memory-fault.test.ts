@@ -48,7 +48,7 @@ describe('A guest whose memory is not there', () => {
     const [guest, frontEnd] = await begin(device, last);
     guest.add(command);
     guest.cut();
-    guest.kick.signal();
+    guest.ask();
     expect(await frontEnd.closed).toBe('peer-closed');
     const line = bench().logger.find('Cannot go on with the front-end of device recorder');
     expect(line).toMatchObject({ level: 'error', context: { device: 'recorder' } });
@@ -63,7 +63,7 @@ describe('A guest whose memory is not there', () => {
     // The device serves the next one.
     const [next, nextFrontEnd] = await begin(device, 'nothing');
     next.add(PLAIN);
-    next.kick.signal();
+    next.ask();
     await until(() => next.driver.poll()?.written === 4);
     expect(nextFrontEnd.connection.live).toBe(true);
     guest.close();
@@ -74,11 +74,11 @@ describe('A guest whose memory is not there', () => {
     const device = await addRecorder('recorder');
     const [guest, frontEnd] = await begin(device, 'answer');
     guest.add(LATER);
-    guest.kick.signal();
+    guest.ask();
     await until(() => executed() === 1);
     guest.cut();
     guest.add(PLAIN);
-    guest.kick.signal();
+    guest.ask();
     expect(await frontEnd.closed).toBe('peer-closed');
     expect(guest.driver.poll()).toBeUndefined();
     guest.close();
@@ -88,11 +88,11 @@ describe('A guest whose memory is not there', () => {
     const device = await addRecorder('recorder');
     const [guest, frontEnd] = await begin(device, 'payload');
     guest.add(READ_LATER);
-    guest.kick.signal();
+    guest.ask();
     await until(() => bench().logger.find('held') !== undefined);
     guest.cut();
     guest.add(TRIGGER);
-    guest.kick.signal();
+    guest.ask();
     expect(await frontEnd.closed).toBe('peer-closed');
     await until(async () => (await device.status()).state === 'listening');
     expect([executed(), device.failure]).toEqual([0, undefined]);
@@ -110,7 +110,7 @@ describe('A guest whose memory is not there', () => {
     const [stranger, strange] = await begin(other, 'nothing');
     guest.add(PLAIN);
     guest.cut();
-    guest.kick.signal();
+    guest.ask();
     expect(await Promise.all([frontEnd.closed, sibling.closed])).toEqual([
       'peer-closed',
       'peer-closed',
@@ -119,7 +119,7 @@ describe('A guest whose memory is not there', () => {
       /device first found/,
     );
     stranger.add(PLAIN);
-    stranger.kick.signal();
+    stranger.ask();
     await until(() => stranger.driver.poll()?.written === 4);
     expect(strange.connection.live).toBe(true);
     guest.close();
@@ -143,7 +143,7 @@ describe('A guest whose memory is not there', () => {
       const [guest, frontEnd] = await begin(device, places[i % 5] as Place);
       guest.add(PLAIN);
       guest.cut();
-      guest.kick.signal();
+      guest.ask();
       expect(await frontEnd.closed).toBe('peer-closed');
       guest.close();
       await until(() => served > before);
