@@ -50,8 +50,10 @@ export function mapRegion(
       const memory = mapForeign({ domid: xen.domid, fd, guestAddr, length });
       return { region, memory, file: undefined };
     }
-    const file = { guestAddr, length, fd, fdOffset: region.mmapOffset };
-    return { region, memory: GuestMemoryMmap.fromRegions([file], { guard }), file: identityOf(fd) };
+    // First: what throws must leave nothing mapped.
+    const file = identityOf(fd);
+    const part = { guestAddr, length, fd, fdOffset: region.mmapOffset };
+    return { region, memory: GuestMemoryMmap.fromRegions([part], { guard }), file };
   } catch (cause) {
     throw new VhostUserBackendError(
       'INVALID_MEMORY',
@@ -84,6 +86,7 @@ export function mapRegions(
   }
 }
 
+/** Of a regular file, which all are that can be mapped: a device's would be that of many memories. */
 function identityOf(fd: Fd): string {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   return `${dev}:${ino}`;
