@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export * from './control/daemon.ts';
-export type { ForeignRange, MapForeign } from './control/map-region.ts';
+export type { ForeignMemory, ForeignRange, MapForeign } from './control/region-mapper.ts';
 export type { ServedDevice } from './control/served-device.ts';
 export * from './device.ts';
 export * from './device-module.ts';

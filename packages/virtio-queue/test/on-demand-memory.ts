@@ -133,7 +133,7 @@ export class OnDemandMemory implements GuestMemory {
     if (page === undefined) {
       const buffer = this.#granted.get(ref) ?? new ArrayBuffer(0);
       const address = (GRANT | (ref * BigInt(PAGE))) as GuestAddress;
-      page = { region: new MappedRegion(address, 0x10_0000, buffer), loans: 0 };
+      page = { region: MappedRegion.ofBuffer(address, 0x10_0000, buffer), loans: 0 };
       this.#mapped.set(ref, page);
     }
     page.loans++;

@@ -1,31 +1,17 @@
-import { fstatSync } from 'node:fs';
 import {
   closeFds,
   dupFd,
   type FaultGuard,
-  type FaultMark,
   type Fd,
-  isPowerOfTwo,
-  Mapping,
-  mappingPageSize,
   memfdCreate,
   PAGE_SIZE,
 } from '@node-vmm/vmm-sys-util';
-import { rangeText, VmMemoryError } from './errors.ts';
-import type { GuestAddress } from './guest-address.ts';
+import { type FdRegion, FileMapping } from './file-mapping.ts';
 import { type GuestRange, sortRanges } from './guest-range.ts';
 import type { MappedRegion } from './mapped-region.ts';
 import { regionsOfMapping } from './mapping-regions.ts';
 import { RegionGuestMemory } from './region-guest-memory.ts';
 import type { ShareableMemory, SharedMemoryRegion } from './shared-memory.ts';
-
-/** A region of guest memory in a file, as a vhost-user front-end describes it. */
-export interface FdRegion extends GuestRange {
-  /** Regular file or memfd. */
-  readonly fd: Fd;
-  /** Byte offset of the region in the file; need not be aligned. */
-  readonly fdOffset: bigint | number;
-}
 
 export interface CreateOptions {
   /** Name of the memfd in /proc, default `guest-memory`. */
@@ -92,22 +78,22 @@ export class GuestMemoryMmap extends RegionGuestMemory implements ShareableMemor
     const mapped: MappedRegion[] = [];
     const shared: SharedMemoryRegion[] = [];
     const owned: Disposable[] = [];
+    // One for each that is given, however many regions it has.
+    const kept = new Map<Fd, Fd>();
     try {
       for (const region of sortRanges(regions)) {
-        const { mapping, delta } = mapFile(region);
-        // In this order: what is unmapped is known to no guard any more.
-        const fault = guard === undefined ? undefined : guardFile(guard, mapping, region.fd, owned);
-        owned.push(mapping);
-        const fd = dupFd(region.fd);
-        owned.push({ [Symbol.dispose]: () => closeFds([fd]) });
+        const file = FileMapping.create(region, guard);
+        owned.push(file);
+        const fd = kept.get(region.fd) ?? dupFd(region.fd);
+        if (!kept.has(region.fd)) owned.push({ [Symbol.dispose]: () => closeFds([fd]) });
+        kept.set(region.fd, fd);
         const { guestAddr } = region;
-        mapped.push(...regionsOfMapping(guestAddr, mapping, delta, Number(region.length), fault));
-        shared.push({
-          guestAddr,
-          length: BigInt(region.length),
-          fd,
-          fdOffset: BigInt(region.fdOffset),
-        });
+        const length = BigInt(region.length);
+        const fdOffset = BigInt(region.fdOffset);
+        const start = Number(fdOffset - file.fileOffset);
+        const { mapping, fault } = file;
+        mapped.push(...regionsOfMapping(guestAddr, mapping, start, Number(length), fault));
+        shared.push({ guestAddr, length, fd, fdOffset });
       }
       return new GuestMemoryMmap(mapped, owned, shared);
     } catch (error) {
@@ -115,64 +101,4 @@ export class GuestMemoryMmap extends RegionGuestMemory implements ShareableMemor
       throw error;
     }
   }
-}
-
-/** @param owned - takes the protection */
-function guardFile(guard: FaultGuard, mapping: Mapping, fd: Fd, owned: Disposable[]): FaultMark {
-  try {
-    const pageSize = mappingPageSize(fd);
-    const length = Math.ceil(mapping.length / pageSize) * pageSize;
-    const protection = guard.protect({ pointer: mapping.pointer, length, pageSize });
-    owned.push(protection);
-    return protection.mark;
-  } catch (error) {
-    mapping.close();
-    throw error;
-  }
-}
-
-function mapFile(region: FdRegion): { mapping: Mapping; delta: number } {
-  const length = BigInt(region.length);
-  const fdOffset = BigInt(region.fdOffset);
-  const guestAddr: GuestAddress = region.guestAddr;
-  const context = { guestAddr, length };
-  const stat = fstatSync(region.fd, { bigint: true });
-  if (!stat.isFile()) {
-    throw new VmMemoryError(
-      'BAD_REGION',
-      `Cannot map ${rangeText(guestAddr, length)}: descriptor ${region.fd} is no file`,
-      context,
-    );
-  }
-  if (fdOffset < 0n || fdOffset + length > stat.size) {
-    throw new VmMemoryError(
-      'FILE_TOO_SMALL',
-      `Cannot map ${rangeText(guestAddr, length)}: file offset ${fdOffset} and length exceed ` +
-        `the file's ${stat.size} bytes`,
-      context,
-    );
-  }
-  // mmap wants offsets, and munmap of huge pages wants lengths, in units of the file system's page;
-  // st_blksize is that page on hugetlbfs and tmpfs, and a multiple of it elsewhere.
-  const unit = pageUnit(Number(stat.blksize));
-  const delta = Number(fdOffset % BigInt(unit));
-  try {
-    const mapping = Mapping.create({
-      length: Math.ceil((Number(length) + delta) / unit) * unit,
-      fd: region.fd,
-      offset: fdOffset - BigInt(delta),
-    });
-    return { mapping, delta };
-  } catch (cause) {
-    throw new VmMemoryError(
-      'MAP_FAILED',
-      `Cannot map ${rangeText(guestAddr, length)}: mmap refused`,
-      context,
-      { cause },
-    );
-  }
-}
-
-function pageUnit(blockSize: number): number {
-  return blockSize >= PAGE_SIZE && isPowerOfTwo(blockSize) ? blockSize : PAGE_SIZE;
 }

@@ -1,5 +1,6 @@
 import type { FaultMark } from '@node-vmm/vmm-sys-util';
 import type { GuestAddress } from './guest-address.ts';
+import type { MemoryWindow } from './host-windows.ts';
 import type { SegmentTable } from './segment-table.ts';
 
 /** Ours: what a device means to do with memory that it borrows. */
@@ -20,10 +21,11 @@ export const LEND_NOT_YET = 2;
 export type LendResult = typeof LEND_FAULT | typeof LEND_READY | typeof LEND_NOT_YET;
 
 /**
- * A run of guest physical memory that is mapped in one piece.
+ * A run of guest physical memory that is mapped in one piece. Nothing of it is shown before it is looked at.
  *
- * `bytes` and `view` are views of mapped memory: they refuse once the memory is closed, but a view
- * that was kept is a segmentation fault then. Whoever closes memory stops its users first.
+ * What is shown are views of mapped memory: a region refuses once the memory is closed, but a view that was
+ * kept then is of memory that may be another's, or a segmentation fault. Whoever closes memory stops its
+ * users first.
  */
 export interface GuestMemoryRegion {
   readonly guestAddr: GuestAddress;
@@ -33,10 +35,14 @@ export interface GuestMemoryRegion {
   readonly hostAddress: number;
   /** Where its mark is, if it is guarded; see `FaultGuard`. */
   readonly fault?: FaultMark | undefined;
-  /** The region's bytes. Always the same object. */
+  /** The region's bytes, whole. Always the same object. Where it is large, `bytesAt` costs less. */
   readonly bytes: Uint8Array;
-  /** The region as a `DataView`. Always the same object. */
+  /** The region as a `DataView`, whole. Always the same object. */
   readonly view: DataView;
+  /** A part, as a fresh array. The caller has checked that it is within the region. */
+  bytesAt(offset: number, length: number): Uint8Array;
+  /** What shows a part, for those who look and keep nothing. The caller has checked likewise. */
+  windowAt(offset: number, length: number): MemoryWindow;
 }
 
 /** A contiguous piece of guest memory on loan. `release` gives it back; idempotent. */
@@ -97,7 +103,7 @@ export interface GuestMemory extends Disposable {
 
   /**
    * The data path's borrow: appends the pieces of `[addr, addr + length)` to `table`, one for each
-   * region touched, without allocating and without `bigint`.
+   * region touched, or more where that is longer than `MAX_PIECE`, without allocating and without `bigint`.
    *
    * @param addrLow - bits 31..0 of the guest address
    * @param addrHigh - bits 63..32

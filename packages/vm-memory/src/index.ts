@@ -7,11 +7,13 @@
  */
 export * from './copy-bytes.ts';
 export * from './errors.ts';
+export * from './file-mapping.ts';
 export * from './guest-address.ts';
 export * from './guest-memory.ts';
 export * from './guest-memory-mmap.ts';
 export * from './guest-memory-view.ts';
 export * from './guest-range.ts';
+export * from './host-windows.ts';
 export * from './mapped-region.ts';
 export * from './mapping-regions.ts';
 export * from './region-guest-memory.ts';

@@ -2,8 +2,9 @@ import type { FaultMark } from '@node-vmm/vmm-sys-util';
 import { VmMemoryError } from './errors.ts';
 import type { GuestAddress } from './guest-address.ts';
 import type { GuestMemoryRegion } from './guest-memory.ts';
+import { HostWindows, type MemoryWindow } from './host-windows.ts';
 
-/** A {@link GuestMemoryRegion} over an `ArrayBuffer` that shows mapped memory. */
+/** A {@link GuestMemoryRegion} of mapped memory, shown where it is looked at. */
 export class MappedRegion implements GuestMemoryRegion {
   readonly guestAddr: GuestAddress;
   readonly length: number;
@@ -11,44 +12,67 @@ export class MappedRegion implements GuestMemoryRegion {
   readonly fault: FaultMark | undefined;
   /** `guestAddr` as a number; exact, see `GUEST_ADDRESS_LIMIT`. */
   readonly start: number;
+  readonly #windows: HostWindows;
   #bytes: Uint8Array | undefined;
   #view: DataView | undefined;
+  #live = true;
 
   /**
-   * @param buffer - the region's memory, whole
-   * @param hostAddress - where `buffer` starts in this process
+   * @param windows - of the region's memory, whole; at most `MAX_VIEW_LENGTH` bytes. They may be those of
+   * other regions, too, and are not closed with this one
    * @param fault - where its mark is, if it is guarded
    */
-  constructor(
-    guestAddr: GuestAddress,
-    hostAddress: number,
-    buffer: ArrayBuffer,
-    fault?: FaultMark,
-  ) {
+  constructor(guestAddr: GuestAddress, windows: HostWindows, fault?: FaultMark) {
     this.guestAddr = guestAddr;
-    this.length = buffer.byteLength;
-    this.hostAddress = hostAddress;
+    this.length = windows.length;
+    this.hostAddress = windows.hostAddress;
     this.fault = fault;
     this.start = Number(guestAddr);
-    this.#bytes = new Uint8Array(buffer);
-    this.#view = new DataView(buffer);
+    this.#windows = windows;
+  }
+
+  /** A region over an `ArrayBuffer` of its own. @param hostAddress - where `buffer` starts */
+  static ofBuffer(guestAddr: GuestAddress, hostAddress: number, buffer: ArrayBuffer): MappedRegion {
+    const show = (offset: number, length: number): Uint8Array =>
+      new Uint8Array(buffer, offset, length);
+    return new MappedRegion(guestAddr, new HostWindows(hostAddress, buffer.byteLength, show));
   }
 
   get bytes(): Uint8Array {
-    return this.#bytes ?? closed();
+    this.checkLive();
+    this.#bytes ??= this.#windows.bytesAt(0, this.length);
+    return this.#bytes;
   }
 
   get view(): DataView {
-    return this.#view ?? closed();
+    const { buffer, byteOffset, byteLength } = this.bytes;
+    this.#view ??= new DataView(buffer, byteOffset, byteLength);
+    return this.#view;
   }
 
-  /** From now on `bytes` and `view` refuse. Idempotent. */
+  windowAt(offset: number, length: number): MemoryWindow {
+    this.checkLive();
+    return this.#windows.at(offset, length);
+  }
+
+  bytesAt(offset: number, length: number): Uint8Array {
+    this.checkLive();
+    return this.#windows.bytesAt(offset, length);
+  }
+
+  /** @throws {VmMemoryError} CLOSED */
+  checkLive(): void {
+    if (!this.#live) throw closed();
+  }
+
+  /** From now on nothing is shown. Idempotent. */
   close(): void {
+    this.#live = false;
     this.#bytes = undefined;
     this.#view = undefined;
   }
 }
 
-function closed(): never {
-  throw new VmMemoryError('CLOSED', 'Cannot access guest memory: it is closed');
+function closed(): VmMemoryError {
+  return new VmMemoryError('CLOSED', 'Cannot access guest memory: it is closed');
 }

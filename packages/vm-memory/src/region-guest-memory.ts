@@ -12,12 +12,15 @@ import {
   type LendResult,
 } from './guest-memory.ts';
 import { sortRanges } from './guest-range.ts';
+import { MAX_PIECE } from './host-windows.ts';
 import { MappedRegion } from './mapped-region.ts';
 import { RegionSlice } from './region-slice.ts';
 import type { SegmentTable } from './segment-table.ts';
 
 // Stands for "nothing here": every range check against it fails.
-const NOWHERE = new MappedRegion(0n as GuestAddress, 0, new ArrayBuffer(0));
+const NOWHERE = MappedRegion.ofBuffer(0n as GuestAddress, 0, new ArrayBuffer(0));
+const NO_BYTES = new Uint8Array(0);
+const NO_VIEW = new DataView(NO_BYTES.buffer);
 
 /**
  * {@link GuestMemory} over regions that stay mapped for as long as it lives: the base of the memfd
@@ -28,6 +31,11 @@ export class RegionGuestMemory implements GuestMemory {
   #regions: readonly MappedRegion[];
   readonly #owned: readonly Disposable[];
   #last: MappedRegion;
+  /** What was shown last: where it begins, how long it is, and its bytes. */
+  #start = 0;
+  #length = -1;
+  #bytes: Uint8Array = NO_BYTES;
+  #view: DataView = NO_VIEW;
   #live = true;
   readonly #faults: FaultWatch;
   readonly #scratch = new Uint8Array(8);
@@ -71,48 +79,42 @@ export class RegionGuestMemory implements GuestMemory {
   }
 
   readU8(guestAddr: GuestAddress): number {
-    const region = this.#within(guestAddr, 1);
-    if (region === undefined) throw outOfRange(guestAddr, 1);
-    return region.view.getUint8(Number(guestAddr) - region.start);
+    const at = this.#shown(guestAddr, 1);
+    if (at < 0) throw outOfRange(guestAddr, 1);
+    return this.#view.getUint8(at);
   }
 
   readU16(guestAddr: GuestAddress): number {
-    const region = this.#within(guestAddr, 2);
-    if (region !== undefined) {
-      return region.view.getUint16(Number(guestAddr) - region.start, true);
-    }
+    const at = this.#shown(guestAddr, 2);
+    if (at >= 0) return this.#view.getUint16(at, true);
     this.read(guestAddr, this.#scratch.subarray(0, 2));
     return this.#scratchView.getUint16(0, true);
   }
 
   readU32(guestAddr: GuestAddress): number {
-    const region = this.#within(guestAddr, 4);
-    if (region !== undefined) {
-      return region.view.getUint32(Number(guestAddr) - region.start, true);
-    }
+    const at = this.#shown(guestAddr, 4);
+    if (at >= 0) return this.#view.getUint32(at, true);
     this.read(guestAddr, this.#scratch.subarray(0, 4));
     return this.#scratchView.getUint32(0, true);
   }
 
   readU64(guestAddr: GuestAddress): bigint {
-    const region = this.#within(guestAddr, 8);
-    if (region !== undefined) {
-      return region.view.getBigUint64(Number(guestAddr) - region.start, true);
-    }
+    const at = this.#shown(guestAddr, 8);
+    if (at >= 0) return this.#view.getBigUint64(at, true);
     this.read(guestAddr, this.#scratch);
     return this.#scratchView.getBigUint64(0, true);
   }
 
   writeU8(guestAddr: GuestAddress, value: number): void {
-    const region = this.#within(guestAddr, 1);
-    if (region === undefined) throw outOfRange(guestAddr, 1);
-    region.view.setUint8(Number(guestAddr) - region.start, value);
+    const at = this.#shown(guestAddr, 1);
+    if (at < 0) throw outOfRange(guestAddr, 1);
+    this.#view.setUint8(at, value);
   }
 
   writeU16(guestAddr: GuestAddress, value: number): void {
-    const region = this.#within(guestAddr, 2);
-    if (region !== undefined) {
-      region.view.setUint16(Number(guestAddr) - region.start, value, true);
+    const at = this.#shown(guestAddr, 2);
+    if (at >= 0) {
+      this.#view.setUint16(at, value, true);
       return;
     }
     this.#scratchView.setUint16(0, value, true);
@@ -120,9 +122,9 @@ export class RegionGuestMemory implements GuestMemory {
   }
 
   writeU32(guestAddr: GuestAddress, value: number): void {
-    const region = this.#within(guestAddr, 4);
-    if (region !== undefined) {
-      region.view.setUint32(Number(guestAddr) - region.start, value, true);
+    const at = this.#shown(guestAddr, 4);
+    if (at >= 0) {
+      this.#view.setUint32(at, value, true);
       return;
     }
     this.#scratchView.setUint32(0, value, true);
@@ -130,9 +132,9 @@ export class RegionGuestMemory implements GuestMemory {
   }
 
   writeU64(guestAddr: GuestAddress, value: bigint): void {
-    const region = this.#within(guestAddr, 8);
-    if (region !== undefined) {
-      region.view.setBigUint64(Number(guestAddr) - region.start, value, true);
+    const at = this.#shown(guestAddr, 8);
+    if (at >= 0) {
+      this.#view.setBigUint64(at, value, true);
       return;
     }
     this.#scratchView.setBigUint64(0, value, true);
@@ -163,7 +165,7 @@ export class RegionGuestMemory implements GuestMemory {
     const address = addrHigh * TWO_32 + addrLow;
     const last = this.#last;
     const offset = address - last.start;
-    if (offset >= 0 && offset + length <= last.length && length > 0) {
+    if (offset >= 0 && offset + length <= last.length && length > 0 && length <= MAX_PIECE) {
       return table.push(last, offset, length) ? LEND_READY : LEND_FAULT;
     }
     return this.#lendAcross(address, length, table);
@@ -184,6 +186,9 @@ export class RegionGuestMemory implements GuestMemory {
     for (const region of this.#regions) region.close();
     this.#regions = [];
     this.#last = NOWHERE;
+    this.#length = -1;
+    this.#bytes = NO_BYTES;
+    this.#view = NO_VIEW;
     for (const owner of this.#owned) owner[Symbol.dispose]();
   }
 
@@ -238,9 +243,10 @@ export class RegionGuestMemory implements GuestMemory {
     let at = address;
     let left = length;
     while (left > 0) {
-      const region = this.#regions[i++] as MappedRegion;
+      const region = this.#regions[i] as MappedRegion;
       const offset = at - region.start;
-      const run = Math.min(left, region.length - offset);
+      const run = Math.min(left, region.length - offset, MAX_PIECE);
+      if (offset + run === region.length) i++;
       if (!table.push(region, offset, run)) {
         table.truncate(mark);
         return LEND_FAULT;
@@ -252,22 +258,51 @@ export class RegionGuestMemory implements GuestMemory {
     return LEND_READY;
   }
 
+  /**
+   * Where in `#bytes` and `#view` the range begins, which are made to show it where it is within one region.
+   *
+   * @returns -1 when it is not, or is longer than what one window shows
+   */
+  #shown(guestAddr: GuestAddress, length: number): number {
+    const address = Number(guestAddr);
+    const at = address - this.#start;
+    if (at >= 0 && at + length <= this.#length) return at;
+    if (length > MAX_PIECE) return -1;
+    const region = this.#within(guestAddr, length);
+    if (region === undefined) return -1;
+    const offset = address - region.start;
+    const window = region.windowAt(offset, length);
+    this.#start = region.start + window.offset;
+    this.#length = window.length;
+    this.#bytes = window.bytes;
+    this.#view = window.view;
+    return offset - window.offset;
+  }
+
   #copy(guestAddr: GuestAddress, bytes: Uint8Array, toGuest: boolean): void {
-    const length = bytes.length;
+    const { length } = bytes;
     if (length === 0) return;
-    let region = this.#within(guestAddr, length);
-    let at = Number(guestAddr);
-    let done = 0;
-    if (region === undefined && !this.#covered(at, length)) throw outOfRange(guestAddr, length);
-    for (let i = region === undefined ? this.#indexAt(at) : 0; done < length; i++) {
-      region ??= this.#regions[i] as MappedRegion;
-      const offset = at - region.start;
-      const run = Math.min(length - done, region.length - offset);
-      if (toGuest) copyBytes(bytes, done, region.bytes, offset, run);
-      else copyBytes(region.bytes, offset, bytes, done, run);
-      at += run;
+    const at = this.#shown(guestAddr, length);
+    if (at < 0) this.#copyAcross(guestAddr, bytes, toGuest);
+    else if (toGuest) copyBytes(bytes, 0, this.#bytes, at, length);
+    else copyBytes(this.#bytes, at, bytes, 0, length);
+  }
+
+  #copyAcross(guestAddr: GuestAddress, bytes: Uint8Array, toGuest: boolean): void {
+    const { length } = bytes;
+    const address = Number(guestAddr);
+    if (!this.#covered(address, length)) throw outOfRange(guestAddr, length);
+    let i = this.#indexAt(address);
+    for (let done = 0; done < length; ) {
+      const region = this.#regions[i] as MappedRegion;
+      const offset = address + done - region.start;
+      const run = Math.min(length - done, region.length - offset, MAX_PIECE);
+      if (offset + run === region.length) i++;
+      const window = region.windowAt(offset, run);
+      const at = offset - window.offset;
+      if (toGuest) copyBytes(bytes, done, window.bytes, at, run);
+      else copyBytes(window.bytes, at, bytes, done, run);
       done += run;
-      region = undefined;
     }
   }
 }

@@ -14,13 +14,15 @@ export class RegionSlice implements GuestSlice {
 
   /** The caller has checked that `[offset, offset + length)` is within the region. */
   constructor(region: MappedRegion, offset: number, length: number) {
-    const { buffer, byteOffset } = region.bytes;
+    const window = region.windowAt(offset, length);
+    const { buffer } = window.bytes;
+    const start = window.bytes.byteOffset + offset - window.offset;
     this.guestAddr = (region.guestAddr + BigInt(offset)) as GuestAddress;
     this.length = length;
     this.hostAddress = region.hostAddress + offset;
     this.#region = region;
-    this.#bytes = new Uint8Array(buffer, byteOffset + offset, length);
-    this.#view = new DataView(buffer, byteOffset + offset, length);
+    this.#bytes = new Uint8Array(buffer, start, length);
+    this.#view = new DataView(buffer, start, length);
   }
 
   get bytes(): Uint8Array {
@@ -45,7 +47,7 @@ export class RegionSlice implements GuestSlice {
       throw new VmMemoryError('CLOSED', 'Cannot access a slice of guest memory: it is released');
     }
     // Refuses when the memory was closed under the loan.
-    void this.#region.bytes;
+    this.#region.checkLive();
     return value;
   }
 }

@@ -70,9 +70,11 @@ export class SegmentTable {
     return this.#offsets[i] as number;
   }
 
-  /** Entry `i` as bytes: a fresh `Uint8Array` over guest memory, valid until given back. */
+  /**
+   * Entry `i` as bytes: a fresh `Uint8Array` over guest memory, valid until given back. Whoever keeps it sees
+   * what becomes of that memory, and empty memory once the guest has gone.
+   */
   bytesAt(i: number): Uint8Array {
-    const offset = this.offsetAt(i);
-    return this.regionAt(i).bytes.subarray(offset, offset + this.lengthAt(i));
+    return this.regionAt(i).bytesAt(this.offsetAt(i), this.lengthAt(i));
   }
 }

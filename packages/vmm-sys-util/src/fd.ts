@@ -10,6 +10,9 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const FD_CLOEXEC = 1;
 /** asm-generic/fcntl.h. */
+const O_ACCMODE = 3;
+const O_RDWR = 2;
+/** asm-generic/fcntl.h. */
 export const O_NONBLOCK = 0o4000;
 
 /**
@@ -47,6 +50,11 @@ export function dupFd(fd: Fd): Fd {
 export function setNonBlocking(fd: Fd, on: boolean): void {
   const flags = check(sys.fcntl(fd, F_GETFL, 0), 'fcntl(F_GETFL)');
   check(sys.fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), 'fcntl(F_SETFL)');
+}
+
+/** True for a descriptor that was opened for reading and writing. @throws {SysError} EBADF */
+export function isReadWrite(fd: Fd): boolean {
+  return (check(sys.fcntl(fd, F_GETFL, 0), 'fcntl(F_GETFL)') & O_ACCMODE) === O_RDWR;
 }
 
 /** Sets FD_CLOEXEC: programs that this process starts do not get the descriptor. */

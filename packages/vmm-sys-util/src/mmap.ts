@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Fd, HostPointer } from './brand.ts';
 import { asFd } from './brand.ts';
 import { SysError } from './errors.ts';
@@ -36,6 +37,10 @@ export const F_GET_SEALS = 1034;
 export const F_SEAL_SEAL = 1;
 export const F_SEAL_SHRINK = 2;
 export const F_SEAL_GROW = 4;
+/** linux/fcntl.h. */
+export const F_SEAL_WRITE = 8;
+/** linux/fcntl.h. */
+export const F_SEAL_FUTURE_WRITE = 16;
 
 /** Ours: size of a page as Xen and all our guests count it, in bytes. */
 export const PAGE_SIZE = 4096;
@@ -152,6 +157,27 @@ export class Mapping implements Disposable {
     }
   }
 
+  /**
+   * Puts empty memory of this process's own in place of all of it, in one call: who still has a view sees
+   * zeros, and the addresses serve nobody else until `close`. What was mapped is let go of. For a mapping
+   * that may only be unmapped whole, as one of privcmd's, this is that.
+   *
+   * Such memory can be written to, unless `vm.overcommit_memory` is 2: then that is a segmentation fault.
+   *
+   * @throws {SysError} ENOMEM when the process may have no more mappings
+   * @throws {RangeError} when the mapping is closed
+   */
+  vacate(): void {
+    // Where memory is never overcommitted, room that can be written to would count as used. It must not
+    // be tried: a call that fails late leaves a hole, which another thread may take.
+    const strict = readFileSync('/proc/sys/vm/overcommit_memory', 'latin1').trim() === '2';
+    this.overlay(0, {
+      length: this.length,
+      prot: strict ? PROT_READ : PROT_READ | PROT_WRITE,
+      flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+    });
+  }
+
   /** Unmaps. Idempotent. */
   close(): void {
     if (!this.#live) return;
@@ -162,6 +188,18 @@ export class Mapping implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/**
+ * How much address space a process has, from where its stack is: a power of two, 2^47 on x86_64.
+ *
+ * @returns bytes
+ */
+export function addressSpaceSize(): number {
+  const maps = readFileSync('/proc/self/maps', 'latin1');
+  const stack = /-([0-9a-f]+) .*\[stack\]$/m.exec(maps)?.[1];
+  if (stack === undefined) return 2 ** 47;
+  return 2 ** Math.ceil(Math.log2(Number.parseInt(stack, 16)));
 }
 
 /**

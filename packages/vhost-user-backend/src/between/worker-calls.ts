@@ -10,6 +10,12 @@ import type { StateMemory } from './state-memory.ts';
 // What the main thread and a worker say to each other. Everything is plain data: descriptors are
 // numbers whose owner is the main thread, which closes one only after the worker has let go of it.
 
+/** A mapping of the main thread's that a worker may look at. */
+export interface LentMapping extends RegionMapping {
+  /** Names what it is a part of: memory that is unmapped as a whole, and whose number is not used again. */
+  readonly memory: number;
+}
+
 /** What a worker thread is born with. */
 export interface WorkerData {
   readonly nodeVmmThread: 'vring';
@@ -111,7 +117,7 @@ export interface WorkerCalls {
   /** Has the device do what somebody outside asks for. */
   command(params: { words: readonly string[] }): CommandAnswer;
   /** Makes memory visible that `useMemory` or `dropMemory` follows for: all of it that can fail. */
-  attachMemory(params: { generation: number; mappings: readonly RegionMapping[] }): void;
+  attachMemory(params: { generation: number; mappings: readonly LentMapping[] }): void;
   /** Puts attached memory in place of the old. Results in the rings that had to stop. */
   useMemory(params: { generation: number; moves: readonly RingMove[] }): StoppedRing[];
   /** Forgets attached memory that is not to be used. */
@@ -127,6 +133,12 @@ export interface WorkerCalls {
   hostLost(params: { link: number; error: HostErrorRecord }): void;
   /** Of the thread, whatever the seat: it is there. */
   ping(params: Nothing): void;
+  /**
+   * Of the thread: which of these memories it still looks at, or has shown to device code that may.
+   *
+   * @param params - `collect`: what nobody has any more is to be found at once, which takes a while
+   */
+  viewed(params: { memories: readonly number[]; collect: boolean }): number[];
   /** By ring; zeros for those of other instances. */
   counters(params: Nothing): RingCounters[];
 }

@@ -15,9 +15,9 @@ import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { checkSpec } from './check-spec.ts';
 import { openSource } from './front-end-source.ts';
-import { GuestFiles } from './guest-files.ts';
-import type { MapForeign } from './map-region.ts';
+import { GuestMemories } from './guest-memories.ts';
 import { printFailure } from './print-failure.ts';
+import type { MapForeign } from './region-mapper.ts';
 import { ServedDevice } from './served-device.ts';
 import { threadEntry } from './thread-entry.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -86,9 +86,8 @@ export class VhostUserDaemon {
   readonly #logs: boolean;
   readonly #onDeviceFailed: VhostUserDaemonOptions['onDeviceFailed'];
   readonly #pool: WorkerPool;
-  readonly #mapForeign: MapForeign | undefined;
   readonly #memSlots: boolean;
-  readonly #files: GuestFiles;
+  readonly #memories: GuestMemories;
   readonly #stopTimeout: number;
   readonly #closeTimeout: number;
   readonly #devices = new Set<ServedDevice>();
@@ -119,9 +118,10 @@ export class VhostUserDaemon {
     });
     this.#pool = new WorkerPool(workers, entry, this.#logger);
     this.#closeTimeout = closeTimeout;
-    this.#mapForeign = options.mapForeign;
     this.#memSlots = options.memSlots ?? true;
-    this.#files = new GuestFiles(this.#logger);
+    this.#memories = new GuestMemories(this.#logger, options.mapForeign, (memories, collect) =>
+      this.#pool.viewed(memories, collect),
+    );
     this.#stopTimeout = stopTimeout;
     process.on('exit', this.#onExit);
   }
@@ -173,9 +173,8 @@ export class VhostUserDaemon {
       pool: this.#pool,
       poller: this.#poller,
       logger: this.#logger,
-      mapForeign: this.#mapForeign,
       memSlots: this.#memSlots,
-      files: this.#files,
+      memories: this.#memories,
       stopTimeout: this.#stopTimeout,
       onFailed: (failed, error) => this.#onFailed(failed, error),
       onClosed: () => this.#devices.delete(device),
@@ -230,6 +229,7 @@ export class VhostUserDaemon {
     const end = setTimeout(() => this.#giveUp(), this.#closeTimeout);
     await Promise.all([...this.#devices].map((device) => device.close()));
     await this.#pool.close();
+    this.#memories.close();
     clearTimeout(quarter);
     clearTimeout(half);
     clearTimeout(end);

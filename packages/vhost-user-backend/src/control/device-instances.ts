@@ -1,10 +1,10 @@
-import type { RegionMapping } from '@node-vmm/vm-memory';
 import { cloneError } from '../between/clone-error.ts';
 import { countEvent, createEventFlow, EVENT_FLOW } from '../between/event-flow.ts';
 import type { StateMemory } from '../between/state-memory.ts';
 import type {
   CommandAnswer,
   DeviceDescription,
+  LentMapping,
   RingConfig,
   RingFdKind,
   RingMove,
@@ -106,7 +106,7 @@ export class DeviceInstances implements DeviceLink {
     await this.#each((seat) => seat.call('writeConfig', { offset, data }));
   }
 
-  async attachMemory(generation: number, mappings: readonly RegionMapping[]): Promise<void> {
+  async attachMemory(generation: number, mappings: readonly LentMapping[]): Promise<void> {
     try {
       await this.#each((seat) => seat.call('attachMemory', { generation, mappings }));
     } catch (error) {

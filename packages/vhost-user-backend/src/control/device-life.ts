@@ -9,7 +9,7 @@ import { DeviceInstances } from './device-instances.ts';
 import { FrontEndListener } from './front-end-listener.ts';
 import type { FrontEndSource } from './front-end-source.ts';
 import type { GuestFiles } from './guest-files.ts';
-import type { MapForeign } from './map-region.ts';
+import type { RegionMapper } from './region-mapper.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import { errorOf } from './worker-thread.ts';
 
@@ -19,7 +19,7 @@ export interface DeviceLifeOptions {
   readonly pool: WorkerPool;
   readonly poller: Poller;
   readonly logger: Logger;
-  readonly mapForeign: MapForeign | undefined;
+  readonly mapper: RegionMapper;
   readonly memSlots: boolean;
   /** Of the daemon. */
   readonly files: GuestFiles;
@@ -102,7 +102,7 @@ export class DeviceLife implements WorkerTenant {
     if (description === undefined || this.#failure !== undefined || this.#ending !== undefined) {
       return;
     }
-    const { spec, poller, logger, mapForeign, memSlots, files, onDeserted } = this.#options;
+    const { spec, poller, logger, mapper, memSlots, files, onDeserted } = this.#options;
     const device = this.#instances;
     this.#server = new FrontEndListener({
       name: spec.name,
@@ -111,7 +111,7 @@ export class DeviceLife implements WorkerTenant {
       device,
       poller,
       logger,
-      mapForeign,
+      mapper,
       memSlots,
       files,
       onDeserted,

@@ -1,5 +1,10 @@
-import type { RegionMapping } from '@node-vmm/vm-memory';
-import type { RingConfig, RingFdKind, RingMove, StoppedRing } from '../between/worker-calls.ts';
+import type {
+  LentMapping,
+  RingConfig,
+  RingFdKind,
+  RingMove,
+  StoppedRing,
+} from '../between/worker-calls.ts';
 
 /**
  * A device as its front-end's connection reaches it, wherever it lives. Every method is answered by the
@@ -13,7 +18,7 @@ export interface DeviceLink {
   readConfig(offset: number, length: number): Promise<Uint8Array>;
   writeConfig(offset: number, data: Uint8Array): Promise<void>;
   /** Makes memory visible to the workers: to all or, when it rejects, to none. */
-  attachMemory(generation: number, mappings: readonly RegionMapping[]): Promise<void>;
+  attachMemory(generation: number, mappings: readonly LentMapping[]): Promise<void>;
   /**
    * Puts attached memory in place of the old. When it rejects the device has failed.
    *

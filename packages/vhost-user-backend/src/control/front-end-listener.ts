@@ -4,7 +4,7 @@ import type { DeviceLink } from './device-link.ts';
 import { FrontEndConnection } from './front-end-connection.ts';
 import type { FrontEndSource } from './front-end-source.ts';
 import type { GuestFiles } from './guest-files.ts';
-import type { MapForeign } from './map-region.ts';
+import type { RegionMapper } from './region-mapper.ts';
 
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
 const ACCEPT_PAUSE_MS = 100;
@@ -22,7 +22,7 @@ export interface FrontEndListenerOptions {
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
-  readonly mapForeign: MapForeign | undefined;
+  readonly mapper: RegionMapper;
   readonly memSlots: boolean;
   readonly files: GuestFiles;
   /** The last front-end that could come has gone. */
@@ -106,7 +106,7 @@ export class FrontEndListener {
   }
 
   #accept(): void {
-    const { name, source, logger, description, device, poller, mapForeign, memSlots, files } =
+    const { name, source, logger, description, device, poller, mapper, memSlots, files } =
       this.#options;
     try {
       const stream = source.accept();
@@ -119,7 +119,7 @@ export class FrontEndListener {
         device,
         poller,
         logger,
-        mapForeign,
+        mapper,
         memSlots,
         files,
         nextGeneration: () => ++this.#generation,

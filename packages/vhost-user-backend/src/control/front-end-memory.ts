@@ -4,8 +4,8 @@ import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceLink } from './device-link.ts';
 import type { FrontEndRings } from './front-end-rings.ts';
 import type { HeldFiles } from './guest-files.ts';
-import { type MapForeign, type MappingMeans, mapRegion, mapRegions } from './map-region.ts';
 import { MAX_MEM_SLOTS, MemoryTable, type TableEntry } from './memory-table.ts';
+import type { RegionMapper } from './region-mapper.ts';
 
 /**
  * Guest memory of one connection, and the one owner of its mappings: which table holds now, and what
@@ -15,7 +15,7 @@ export class FrontEndMemory {
   readonly #device: DeviceLink;
   readonly #nextGeneration: () => number;
   readonly #files: HeldFiles;
-  readonly #mapForeign: MapForeign | undefined;
+  readonly #mapper: RegionMapper;
   /** Tables that workers may still look at, by generation. */
   readonly #lent = new Map<number, MemoryTable>();
   #table: MemoryTable = MemoryTable.EMPTY;
@@ -23,18 +23,18 @@ export class FrontEndMemory {
   /**
    * @param nextGeneration - numbers that no connection of the device used before
    * @param files - told which are mapped
-   * @param mapForeign - maps regions that have Xen fields
+   * @param mapper - of the device
    */
   constructor(
     device: DeviceLink,
     nextGeneration: () => number,
     files: HeldFiles,
-    mapForeign?: MapForeign,
+    mapper: RegionMapper,
   ) {
     this.#device = device;
     this.#nextGeneration = nextGeneration;
     this.#files = files;
-    this.#mapForeign = mapForeign;
+    this.#mapper = mapper;
   }
 
   /** What the front-end shares now. */
@@ -48,7 +48,7 @@ export class FrontEndMemory {
     fds: readonly Fd[],
     rings: FrontEndRings,
   ): Promise<void> {
-    await this.#exchange([], mapRegions(regions, fds, this.#means), rings);
+    await this.#exchange([], await this.#mapper.map(regions, fds), rings);
   }
 
   /** Adds a region. The descriptor stays the caller's. */
@@ -60,7 +60,7 @@ export class FrontEndMemory {
         `Cannot add a memory region: all ${MAX_MEM_SLOTS} slots are in use`,
       );
     }
-    await this.#exchange(entries, [mapRegion(region, fd, this.#means)], rings);
+    await this.#exchange(entries, await this.#mapper.map([region], [fd]), rings);
   }
 
   async remove(region: MemoryRegion, rings: FrontEndRings): Promise<void> {
@@ -92,10 +92,6 @@ export class FrontEndMemory {
     this.#unmapUnused(entries);
   }
 
-  get #means(): MappingMeans {
-    return { guard: this.#files.guard, mapForeign: this.#mapForeign };
-  }
-
   async #exchange(
     kept: readonly TableEntry[],
     added: readonly TableEntry[],
@@ -122,6 +118,6 @@ export class FrontEndMemory {
   #unmapUnused(entries: Iterable<TableEntry>): void {
     const used = new Set(this.#table.entries);
     for (const table of this.#lent.values()) for (const entry of table.entries) used.add(entry);
-    for (const entry of entries) if (!used.has(entry)) entry.memory[Symbol.dispose]();
+    for (const entry of entries) if (!used.has(entry)) entry.release();
   }
 }

@@ -21,9 +21,9 @@ import { FrontEndMemory } from './front-end-memory.ts';
 import { FrontEndRings } from './front-end-rings.ts';
 import type { FileHolder, GuestFiles } from './guest-files.ts';
 import { InflightArea } from './inflight-area.ts';
-import type { MapForeign } from './map-region.ts';
 import { MAX_MEM_SLOTS } from './memory-table.ts';
 import { takeEventFd } from './received-fd.ts';
+import type { RegionMapper } from './region-mapper.ts';
 
 export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
 
@@ -35,8 +35,8 @@ export interface FrontEndOptions {
   readonly device: DeviceLink;
   readonly poller: Poller;
   readonly logger: Logger;
-  /** Maps memory of Xen domains; XEN_MMAP is offered where it is given. */
-  readonly mapForeign: MapForeign | undefined;
+  /** Of the device; XEN_MMAP is offered where it maps memory of Xen domains. */
+  readonly mapper: RegionMapper;
   /** CONFIGURE_MEM_SLOTS is offered. */
   readonly memSlots: boolean;
   /** Of all guests of the daemon. */
@@ -69,14 +69,14 @@ export class FrontEndRequests {
   /** @param holder - in whose name files are held */
   constructor(options: FrontEndOptions, holder: FileHolder) {
     this.#options = options;
-    const { description, device, logger, nextGeneration, mapForeign, files } = options;
+    const { description, device, logger, nextGeneration, mapper, files } = options;
     this.#offered = description.features | FRAMEWORK_FEATURES;
     this.#protocolOffered = protocolFeaturesFor(description, {
-      xenMmap: mapForeign !== undefined,
+      xenMmap: mapper.mapsForeign,
       memSlots: options.memSlots,
     });
     const held = files.heldBy(holder);
-    this.memory = new FrontEndMemory(device, nextGeneration, held, mapForeign);
+    this.memory = new FrontEndMemory(device, nextGeneration, held, mapper);
     this.#rings = new FrontEndRings(description.queueMaxSizes, device, this.memory, logger);
   }
 

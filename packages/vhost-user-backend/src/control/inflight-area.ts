@@ -87,7 +87,9 @@ export class InflightArea implements Disposable {
   region(ring: number): InflightMapping | undefined {
     if (ring >= this.#queues) return undefined;
     const length = this.#length;
-    return { hostAddress: this.#start + ring * length, length, queueSize: this.#queueSize };
+    const hostAddress = this.#start + ring * length;
+    const fault = this.#memory.regions[0]?.fault;
+    return { hostAddress, length, queueSize: this.#queueSize, fault };
   }
 
   /** Unmaps: no ring uses it any more. Idempotent. */

@@ -1,6 +1,6 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
-import { type GuestMemory, mappingsOf, type RegionMapping } from '@node-vmm/vm-memory';
 import { hex } from '@node-vmm/vmm-sys-util';
+import type { LentMapping } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 
 /**
@@ -12,9 +12,12 @@ export const MAX_MEM_SLOTS = 509;
 /** A region of the front-end's, mapped here. */
 export interface TableEntry {
   readonly region: MemoryRegion;
-  readonly memory: GuestMemory;
+  /** Where, in pieces that one view can show. */
+  readonly mappings: readonly LentMapping[];
   /** What identifies the file that it maps, undefined for memory of a Xen domain. */
   readonly file: string | undefined;
+  /** Nobody uses the region any more. Idempotent. */
+  release(): void;
 }
 
 /** An immutable memory table: the regions of the front-end and where this process mapped them. */
@@ -30,8 +33,8 @@ export class MemoryTable {
   }
 
   /** What another thread needs to see the memory. */
-  get mappings(): RegionMapping[] {
-    return this.entries.flatMap(({ memory }) => mappingsOf(memory));
+  get mappings(): LentMapping[] {
+    return this.entries.flatMap(({ mappings }) => mappings);
   }
 
   /** What identifies the files that are mapped. */

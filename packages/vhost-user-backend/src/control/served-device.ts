@@ -6,8 +6,8 @@ import { checkWords, DeviceCommands } from './device-commands.ts';
 import { DeviceEvents } from './device-events.ts';
 import { DeviceLife } from './device-life.ts';
 import type { FrontEndSource } from './front-end-source.ts';
-import type { GuestFiles } from './guest-files.ts';
-import type { MapForeign } from './map-region.ts';
+import type { GuestMemories } from './guest-memories.ts';
+import type { RegionMapper } from './region-mapper.ts';
 import { RestartSchedule } from './restart-schedule.ts';
 import { StateFile } from './state-file.ts';
 import type { WorkerPool } from './worker-pool.ts';
@@ -18,9 +18,8 @@ export interface ServedDeviceOptions {
   readonly pool: WorkerPool;
   readonly poller: Poller;
   readonly logger: Logger;
-  readonly mapForeign: MapForeign | undefined;
   readonly memSlots: boolean;
-  readonly files: GuestFiles;
+  readonly memories: GuestMemories;
   readonly stopTimeout: number;
   /** The device has failed; `restarting` says whether it is made again. */
   onFailed(device: ServedDevice, error: VhostUserBackendError): void;
@@ -36,6 +35,8 @@ export class ServedDevice {
   readonly #options: ServedDeviceOptions;
   readonly #logger: Logger;
   readonly #schedule: RestartSchedule | undefined;
+  /** What earlier lives' front-ends left counts for later ones. */
+  readonly #mapper: RegionMapper;
   /** Lives whose end is not complete. */
   readonly #ending = new Map<DeviceLife, Promise<void>>();
   readonly #commands: DeviceCommands;
@@ -64,6 +65,7 @@ export class ServedDevice {
     this.deserted = new Promise((resolve) => {
       this.#desert = resolve;
     });
+    this.#mapper = options.memories.mapper(name);
     this.#commands = new DeviceCommands(name);
     this.#logger = options.logger.child({ device: name });
     this.#schedule = restart === undefined ? undefined : new RestartSchedule(restart);
@@ -155,15 +157,15 @@ export class ServedDevice {
   }
 
   async #make(): Promise<void> {
-    const { spec, pool, poller, mapForeign, memSlots, files, stopTimeout } = this.#options;
+    const { spec, pool, poller, memSlots, memories, stopTimeout } = this.#options;
     const life = new DeviceLife({
       spec,
       pool,
       poller,
       logger: this.#logger,
-      mapForeign,
+      mapper: this.#mapper,
       memSlots,
-      files,
+      files: memories.files,
       stopTimeout,
       state: this.#state?.memory,
       onEvent: (text) => this.#events.tell(text),

@@ -90,6 +90,19 @@ export class WorkerPool {
     await Promise.allSettled([...this.#slots].map(({ thread }) => thread.call(NOBODY, 'ping', {})));
   }
 
+  /** Which of these memories a thread still looks at; one that has ended looks at none. */
+  async viewed(memories: readonly number[], collect: boolean): Promise<ReadonlySet<number>> {
+    const ask = async (thread: WorkerThread): Promise<readonly number[]> => {
+      try {
+        return await thread.call(NOBODY, 'viewed', { memories, collect });
+      } catch {
+        // It rejects when the thread has ended, and not before.
+        return [];
+      }
+    };
+    return new Set((await Promise.all([...this.#threads].map(ask))).flat());
+  }
+
   /** Ends threads wherever they are. */
   terminate(): void {
     for (const thread of this.#threads) thread.terminate();

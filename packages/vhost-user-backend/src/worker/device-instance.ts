@@ -1,5 +1,4 @@
 import type { ChainBatch } from '@node-vmm/virtio-queue';
-import type { RegionMapping } from '@node-vmm/vm-memory';
 import {
   asFd,
   type EventFd,
@@ -14,6 +13,7 @@ import type {
   CommandAnswer,
   DeviceDescription,
   InstanceEvent,
+  LentMapping,
   RingConfig,
   RingFdKind,
   RingMove,
@@ -34,6 +34,7 @@ import { noCounters } from './ring-counters.ts';
 import { RingStops } from './ring-stops.ts';
 import { Vring, type VringOwner } from './vring.ts';
 import type { WorkerPulse } from './worker-pulse.ts';
+import type { WorkerViews } from './worker-views.ts';
 
 /** What an instance needs of its worker. */
 export interface DeviceInstanceOptions {
@@ -48,6 +49,7 @@ export interface DeviceInstanceOptions {
   readonly logger: Logger;
   readonly loop: EventLoop;
   readonly pulse: WorkerPulse;
+  readonly views: WorkerViews;
   readonly connectHost: HostLinksEnvironment['connect'];
   readonly turn: HostLinksEnvironment['turn'];
   schedule(ring: Vring): void;
@@ -113,7 +115,7 @@ export class DeviceInstance implements VringOwner, Disposable {
     this.#device = device;
     this.#stops = new RingStops(device, this.#code);
     this.#counters = this.description.queueMaxSizes.map(noCounters);
-    this.#memory = new InstanceMemory(name, (generation) =>
+    this.#memory = new InstanceMemory(name, own.views, (generation) =>
       own.say({ type: 'memoryReleased', generation }),
     );
   }
@@ -169,7 +171,7 @@ export class DeviceInstance implements VringOwner, Disposable {
    * @throws {VhostUserBackendError} INVALID_STATE, with everything as it was
    * @throws {VmMemoryError} likewise
    */
-  attachMemory(generation: number, mappings: readonly RegionMapping[]): void {
+  attachMemory(generation: number, mappings: readonly LentMapping[]): void {
     this.#code.checkAlive();
     this.#memory.attach(generation, mappings);
   }

@@ -3,7 +3,7 @@ import type { Answer } from './answer.ts';
 import type { DeviceInstance } from './device-instance.ts';
 
 type Slow = 'reset' | 'stopRing' | 'useMemory';
-type Quick = Exclude<WorkerCallName, Slow | 'make' | 'dispose' | 'ping'>;
+type Quick = Exclude<WorkerCallName, Slow | 'make' | 'dispose' | 'ping' | 'viewed'>;
 
 type QuickCalls = {
   readonly [N in Quick]: (instance: DeviceInstance, params: Params<N>) => Result<N>;

@@ -1,6 +1,7 @@
-import type { RegionMapping } from '@node-vmm/vm-memory';
+import type { LentMapping } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import { LentMemory } from './lent-memory.ts';
+import type { WorkerViews } from './worker-views.ts';
 
 /**
  * Most memories that chains in the hands of the device may keep alive. A front-end that exchanges
@@ -11,6 +12,7 @@ const MAX_RETIRING = 16;
 /** The guest memory of a device's instance: what its rings start in now, and what it has left. */
 export class InstanceMemory {
   readonly #device: string;
+  readonly #views: WorkerViews;
   readonly #onReleased: (generation: number) => void;
   /** Generations that somebody here still uses. */
   readonly #lent = new Set<number>();
@@ -19,10 +21,12 @@ export class InstanceMemory {
 
   /**
    * @param device - for messages
+   * @param views - of the thread
    * @param onReleased - nobody here looks at that generation any more
    */
-  constructor(device: string, onReleased: (generation: number) => void) {
+  constructor(device: string, views: WorkerViews, onReleased: (generation: number) => void) {
     this.#device = device;
+    this.#views = views;
     this.#onReleased = onReleased;
     this.#current = this.#lend(0, []);
   }
@@ -37,7 +41,7 @@ export class InstanceMemory {
    * @throws {VhostUserBackendError} INVALID_STATE, with everything as it was
    * @throws {VmMemoryError} likewise
    */
-  attach(generation: number, mappings: readonly RegionMapping[]): void {
+  attach(generation: number, mappings: readonly LentMapping[]): void {
     if (this.#lent.size > MAX_RETIRING) {
       const device = this.#device;
       const text = `Cannot exchange memory of ${device}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`;
@@ -71,8 +75,8 @@ export class InstanceMemory {
     this.#current = this.#lend(0, []);
   }
 
-  #lend(generation: number, mappings: readonly RegionMapping[]): LentMemory {
-    const memory = new LentMemory(generation, mappings, this.#current, () => {
+  #lend(generation: number, mappings: readonly LentMapping[]): LentMemory {
+    const memory = new LentMemory(generation, mappings, this.#views, () => {
       this.#lent.delete(generation);
       this.#onReleased(generation);
     });

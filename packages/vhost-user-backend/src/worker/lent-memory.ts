@@ -1,11 +1,6 @@
-import {
-  type GuestAddress,
-  type GuestMemoryRegion,
-  GuestMemoryView,
-  MappedRegion,
-  RegionGuestMemory,
-  type RegionMapping,
-} from '@node-vmm/vm-memory';
+import { GuestMemoryView } from '@node-vmm/vm-memory';
+import type { LentMapping } from '../between/worker-calls.ts';
+import type { WorkerViews } from './worker-views.ts';
 
 /**
  * Guest memory that the main thread mapped and lent to this worker. It is given back, and may be unmapped,
@@ -14,40 +9,40 @@ import {
  */
 export class LentMemory {
   readonly generation: number;
-  readonly view: RegionGuestMemory;
+  readonly view: GuestMemoryView;
+  readonly #mappings: readonly LentMapping[];
+  readonly #views: WorkerViews;
   readonly #onReleased: (generation: number) => void;
   #users = 1;
 
   /**
    * Has one user, who made it.
    *
-   * @param previous - memory that this one follows: what both have needs no new view, each of which
-   * V8 takes for so much memory allocated
+   * @param views - of the thread: what this memory and others have in common is shown once
    * @param onReleased - the last user has gone
    * @throws {VmMemoryError} when the mappings overlap
    */
   constructor(
     generation: number,
-    mappings: readonly RegionMapping[],
-    previous: LentMemory | undefined,
+    mappings: readonly LentMapping[],
+    views: WorkerViews,
     onReleased: (generation: number) => void,
   ) {
     this.generation = generation;
+    this.#mappings = mappings;
+    this.#views = views;
     this.#onReleased = onReleased;
-    const buffers = new Map(
-      (previous?.view.regions ?? []).map((region) => [keyOf(region), region]),
-    );
-    // The same address is the same memory: it cannot have been unmapped while it was lent.
-    const fresh = mappings.filter((mapping) => !buffers.has(keyOf(mapping)));
-    for (const region of GuestMemoryView.attach(fresh).regions) buffers.set(keyOf(region), region);
-    this.view = new RegionGuestMemory(
-      mappings.map((mapping) => {
-        const { bytes } = buffers.get(keyOf(mapping)) as GuestMemoryRegion;
-        const guestAddr = mapping.guestAddr as GuestAddress;
-        const buffer = bytes.buffer as ArrayBuffer;
-        return new MappedRegion(guestAddr, mapping.hostAddress, buffer, mapping.fault);
-      }),
-    );
+    const retained: LentMapping[] = [];
+    try {
+      this.view = GuestMemoryView.attach(mappings, (mapping) => {
+        const lent = mapping as LentMapping;
+        retained.push(lent);
+        return views.retain(lent);
+      });
+    } catch (error) {
+      for (const mapping of retained) views.release(mapping);
+      throw error;
+    }
   }
 
   /** One more user. */
@@ -59,10 +54,7 @@ export class LentMemory {
   release(): void {
     if (--this.#users > 0) return;
     this.view.close();
+    for (const mapping of this.#mappings) this.#views.release(mapping);
     this.#onReleased(this.generation);
   }
-}
-
-function keyOf({ hostAddress, length }: RegionMapping | GuestMemoryRegion): string {
-  return `${hostAddress} ${length}`;
 }

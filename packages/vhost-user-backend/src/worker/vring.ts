@@ -9,7 +9,13 @@ import {
   type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
-import { type EventFd, type HostPointer, viewOf, type Watch } from '@node-vmm/vmm-sys-util';
+import {
+  type EventFd,
+  FaultWatch,
+  type HostPointer,
+  viewOf,
+  type Watch,
+} from '@node-vmm/vmm-sys-util';
 import type { RingConfig, RingFdKind, RingPlacement } from '../between/worker-calls.ts';
 import type { DeviceQueue } from '../device.ts';
 import type { RingCounters } from '../status.ts';
@@ -71,6 +77,7 @@ export class Vring implements DeviceQueue {
   #memory: RingMemory;
   /** Where the ring records its requests in flight. */
   readonly #inflight: InflightRegion | undefined;
+  readonly #inflightFaults: FaultWatch | undefined;
   #queue: Virtqueue | undefined;
   /** Memories that the ring has left, from which the device still holds chains. */
   readonly #older = new Set<RingMemory>();
@@ -109,6 +116,8 @@ export class Vring implements DeviceQueue {
     this.#signals = new RingSignals((event) => owner.notify(event));
     this.#config = config;
     this.#inflight = regionOf(config);
+    const { fault } = config.inflight ?? {};
+    this.#inflightFaults = fault === undefined ? undefined : new FaultWatch([fault]);
     this.#memory = memory;
     try {
       this.#setKick(config.kickFd);
@@ -267,10 +276,11 @@ export class Vring implements DeviceQueue {
     this.#kick = undefined;
   }
 
-  /** Looks at the marks of the memory, and of that which a chain was taken from. */
+  /** Looks at the marks of the memory, of that which a chain was taken from, and of its record. */
   #lost(chain?: DescriptorChain): boolean {
     if (this.#memoryFault) return true;
-    if (!this.#memory.view.faulted && chain?.faulted !== true) return false;
+    const lost = this.#memory.view.faulted || chain?.faulted === true;
+    if (!lost && this.#inflightFaults?.faulted !== true) return false;
     this.memoryFaulted();
     this.#owner.memoryFaulted();
     return true;

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import {
   asFd,
@@ -11,6 +12,7 @@ import { shown } from '../between/invalid-field.ts';
 import type {
   ErrorRecord,
   InstanceEvent,
+  Params,
   WorkerData,
   WorkerMessage,
   WorkerRequest,
@@ -18,6 +20,7 @@ import type {
 import type { CreateDevice } from '../device.ts';
 import { VhostUserBackendError, type VhostUserBackendErrorCode } from '../errors.ts';
 import type { Answer } from './answer.ts';
+import { collectGarbage } from './collect-garbage.ts';
 import { DeviceInstance } from './device-instance.ts';
 import { errorRecord, importErrorRecord, saysEnough } from './error-record.ts';
 import { callInstance } from './instance-calls.ts';
@@ -25,6 +28,7 @@ import { PortLogger } from './port-logger.ts';
 import { outcomeOf, refusedPromise, rejectionError } from './returned-promise.ts';
 import type { Vring } from './vring.ts';
 import { WorkerPulse } from './worker-pulse.ts';
+import { WorkerViews } from './worker-views.ts';
 
 /**
  * A worker thread: blocks in `epoll_wait`, serves kicks, and answers the main thread's calls between
@@ -34,6 +38,7 @@ export class WorkerLoop {
   readonly #port: MessagePort;
   readonly #loop: EventLoop;
   readonly #pulse: WorkerPulse;
+  readonly #views = new WorkerViews();
   /** By seat. */
   readonly #instances = new Map<number, DeviceInstance>();
   /** Calls that need JavaScript's own event loop, which does not turn while ours does. */
@@ -98,6 +103,10 @@ export class WorkerLoop {
       answer.resolve(undefined);
       return;
     }
+    if (call === 'viewed') {
+      this.#turns.push(this.#whatIsViewed(params as Params<'viewed'>, answer));
+      return;
+    }
     try {
       const instance = this.#instance(seat);
       if (call === 'dispose') {
@@ -110,6 +119,16 @@ export class WorkerLoop {
       // Who hears that the device has failed finds why.
       else this.#turns.push(failing.then(() => answer.reject(error)));
     }
+  }
+
+  async #whatIsViewed(
+    { memories, collect }: Params<'viewed'>,
+    answer: Answer<number[]>,
+  ): Promise<void> {
+    // Whatever was looked at by a weak reference in this turn is kept until its end.
+    await setImmediate();
+    if (collect) collectGarbage();
+    answer.resolve(this.#views.viewed(memories));
   }
 
   async #make(request: WorkerRequest<'make'>): Promise<void> {
@@ -174,6 +193,7 @@ export class WorkerLoop {
       logger: rateLimited(new PortLogger(this.#port, { device: name })),
       loop: this.#loop,
       pulse: this.#pulse,
+      views: this.#views,
       schedule: this.#schedule,
       connectHost: (request, transfer) =>
         this.#port.postMessage({ type: 'connectHost', seat, ...request }, transfer),

@@ -1,7 +1,7 @@
 import { MainPoller, rateLimited } from '@node-vmm/vmm-sys-util';
 import { expect, it } from 'vitest';
 import { DeviceLife } from '../../src/control/device-life.ts';
-import { GuestFiles } from '../../src/control/guest-files.ts';
+import { GuestMemories } from '../../src/control/guest-memories.ts';
 import { threadEntry } from '../../src/control/thread-entry.ts';
 import { WorkerPool } from '../../src/control/worker-pool.ts';
 import { MemoryLogger } from '../../src/testing/index.ts';
@@ -18,14 +18,17 @@ it('a device whose end is asked for before it is made is disposed of all the sam
   const logger = new MemoryLogger();
   const pool = new WorkerPool(1, threadEntry(undefined), rateLimited(logger));
   const poller = new MainPoller();
+  const memories = new GuestMemories(logger, undefined, (ids, collect) =>
+    pool.viewed(ids, collect),
+  );
   const life = new DeviceLife({
     spec: { name: 'early', module: TELLS },
     pool,
     poller,
     logger,
-    mapForeign: undefined,
+    mapper: memories.mapper('early'),
     memSlots: true,
-    files: new GuestFiles(logger),
+    files: memories.files,
     stopTimeout: 1000,
     state: undefined,
     onFailed: () => undefined,

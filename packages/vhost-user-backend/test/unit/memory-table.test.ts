@@ -1,12 +1,11 @@
-import { type GuestMemory, GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
 import { MemoryTable } from '../../src/control/memory-table.ts';
 
-const memory: GuestMemory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 4096 }]);
 const entry = (guestAddr: bigint, userAddr: bigint, size: bigint) => ({
   region: { guestAddr, userAddr, size, mmapOffset: 0n },
-  memory,
+  mappings: [],
   file: undefined,
+  release: () => undefined,
 });
 
 describe('MemoryTable', () => {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RingCounters } from '../../src/status.ts';
 import { LentMemory } from '../../src/worker/lent-memory.ts';
 import { type RingMemory, Vring, type VringOwner } from '../../src/worker/vring.ts';
+import { WorkerViews } from '../../src/worker/worker-views.ts';
 
 const FEATURES = featureWord(VIRTIO_RING_F_EVENT_IDX);
 
@@ -17,6 +18,7 @@ describe('Vring', () => {
   let scheduled: number;
   const layout = SplitDriverQueue.layout(64, guestAddress(0));
   let lent: LentMemory;
+  let views: WorkerViews;
   let counters: RingCounters;
   let released: number[];
   const start = (
@@ -53,15 +55,17 @@ describe('Vring', () => {
     return new Vring(0, config, ringMemory, counters, owner);
   };
 
+  const mappings = (number: number) =>
+    mappingsOf(memory).map((mapping) => ({ ...mapping, memory: number }));
+
   beforeEach(() => {
     scheduled = 0;
     kick = EventFd.create();
     memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x1_0000 }]);
     driver = new SplitDriverQueue(memory, { ...layout, features: FEATURES });
     released = [];
-    lent = new LentMemory(1, mappingsOf(memory), undefined, (generation) =>
-      released.push(generation),
-    );
+    views = new WorkerViews();
+    lent = new LentMemory(1, mappings(1), views, (generation) => released.push(generation));
     counters = {
       chains: 0,
       malformedChains: 0,
@@ -163,9 +167,7 @@ describe('Vring', () => {
     driver.addWritable(0x8000, 0, 16);
     driver.publish();
     ring.serve();
-    const next = new LentMemory(2, mappingsOf(memory), lent, (generation) =>
-      released.push(generation),
-    );
+    const next = new LentMemory(2, mappings(1), views, (generation) => released.push(generation));
     ring.move(layout, next);
     // The instance's own use of both ends.
     lent.release();

@@ -151,7 +151,8 @@ export class ChainReader {
   #refused(chain: SplitChain, length: number, answer: LendResult): TakeResult {
     if (answer === LEND_NOT_YET) return NOT_YET;
     const { capacity, count } = this.#segments;
-    // A loan has at most one piece per region, or one per page where pages are mapped on demand.
+    // A loan has at most one piece per region, or one per page where pages are mapped on demand, and of
+    // what is longer than MAX_PIECE as many again.
     const pieces = Math.max(this.#memory.regions.length, Math.ceil(length / 4096) + 1);
     return chain.firstSegment > 0 && capacity - count < pieces ? NO_ROOM : MALFORMED;
   }

@@ -64,8 +64,10 @@ export class IndirectTable {
     this.#entries = length / DESC_SIZE;
     this.#addrLow = addrLow;
     this.#addrHigh = addrHigh;
-    this.#view = loan.regionAt(0).view;
-    this.#offset = loan.offsetAt(0);
+    const offset = loan.offsetAt(0);
+    const window = loan.regionAt(0).windowAt(offset, loan.lengthAt(0));
+    this.#view = window.view;
+    this.#offset = offset - window.offset;
     return TAKEN;
   }
 

@@ -97,10 +97,11 @@ export class SplitChain implements DescriptorChain {
         continue;
       }
       const run = Math.min(length - skip, bytes.length - done);
-      const at = segments.offsetAt(i) + skip;
-      const guest = segments.regionAt(i).bytes;
-      if (out) copyBytes(bytes, done, guest, at, run);
-      else copyBytes(guest, at, bytes, done, run);
+      const offset = segments.offsetAt(i) + skip;
+      const window = segments.regionAt(i).windowAt(offset, run);
+      const at = offset - window.offset;
+      if (out) copyBytes(bytes, done, window.bytes, at, run);
+      else copyBytes(window.bytes, at, bytes, done, run);
       done += run;
       skip = 0;
     }

@@ -14,7 +14,7 @@ export class GuestMemoryBuffer extends RegionGuestMemory {
     return new GuestMemoryBuffer(
       sortRanges(layout).map(({ guestAddr, length }) => {
         const buffer = new ArrayBuffer(Number(length));
-        return new MappedRegion(guestAddr, Number(addressOf(buffer)), buffer);
+        return MappedRegion.ofBuffer(guestAddr, Number(addressOf(buffer)), buffer);
       }),
     );
   }

@@ -1,5 +1,6 @@
 import { XEN_MMAP_FOREIGN } from '@node-vmm/virtio-bindings';
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import type { ForeignMapping } from '@node-vmm/xen-sys';
 import type { GuestAddress } from '../guest-address.ts';
 import { type GuestRange, sortRanges } from '../guest-range.ts';
 import type { MappedRegion } from '../mapped-region.ts';
@@ -37,14 +38,30 @@ export interface XenDiscoverOptions extends ForeignSourceOptions {
 /** Memory of a Xen guest, mapped whole by its frame numbers (foreign mapping). */
 export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory {
   readonly sharedRegions: readonly SharedMemoryRegion[];
+  readonly #mappings: readonly ForeignMapping[];
+  readonly #source: ForeignSource;
 
   private constructor(
     regions: readonly MappedRegion[],
-    owned: readonly Disposable[],
+    mappings: readonly ForeignMapping[],
+    source: ForeignSource,
     sharedRegions: readonly SharedMemoryRegion[],
   ) {
-    super(regions, owned);
+    super(regions, [...mappings, source]);
     this.sharedRegions = sharedRegions;
+    this.#mappings = mappings;
+    this.#source = source;
+  }
+
+  /**
+   * Lets go of the domain's pages, while the addresses stay until `close`: who still looks sees empty
+   * memory. See `Mapping.vacate`. Nothing may be shared any more.
+   *
+   * @throws {SysError}
+   */
+  vacate(): void {
+    for (const { mapping } of this.#mappings) mapping.vacate();
+    this.#source[Symbol.dispose]();
   }
 
   /**
@@ -57,14 +74,14 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
    */
   static map(options: XenMapOptions): GuestMemoryXen {
     const source = new ForeignSource(options);
-    const owned: Disposable[] = [source];
+    const mappings: ForeignMapping[] = [];
     try {
       const ranges = [...options.ranges];
       const regions: MappedRegion[] = [];
       for (const piece of piecesOf(ranges)) {
         const { guestAddr, length } = piece;
         const mapped = source.map(piece);
-        owned.unshift(mapped);
+        mappings.push(mapped);
         const { mapping, errors, failed } = mapped;
         if (failed > 0) {
           const first = errors.findIndex((error) => error !== 0);
@@ -74,9 +91,9 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
         }
         regions.push(...regionsOfMapping(guestAddr, mapping, 0, length));
       }
-      return new GuestMemoryXen(regions, owned, shared(ranges, source));
+      return new GuestMemoryXen(regions, mappings, source, shared(ranges, source));
     } catch (error) {
-      for (const owner of owned) owner[Symbol.dispose]();
+      for (const owner of [...mappings, source]) owner[Symbol.dispose]();
       throw error;
     }
   }
@@ -92,7 +109,7 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
    */
   static async discover(options: XenDiscoverOptions): Promise<GuestMemoryXen> {
     const source = new ForeignSource(options);
-    const owned: Disposable[] = [source];
+    const mappings: ForeignMapping[] = [];
     try {
       const end = (options.maxGfn + 1n) * BigInt(PAGE_SIZE);
       const candidates = clip(options.candidateRanges, end);
@@ -105,7 +122,7 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
       const found: { guestAddr: GuestAddress; length: number }[] = [];
       for (const piece of piecesOf(ranges)) {
         const mapped = await source.mapAsync(piece);
-        owned.unshift(mapped);
+        mappings.push(mapped);
         for (const { offset, length } of runsOf(mapped.errors)) {
           const guestAddr = (piece.guestAddr + BigInt(offset)) as GuestAddress;
           regions.push(...regionsOfMapping(guestAddr, mapped.mapping, offset, length));
@@ -118,9 +135,9 @@ export class GuestMemoryXen extends RegionGuestMemory implements ShareableMemory
         }
       }
       if (found.length === 0) throw foreignMapFailed(options.domid, 0n, 0, 0, undefined);
-      return new GuestMemoryXen(regions, owned, shared(found, source));
+      return new GuestMemoryXen(regions, mappings, source, shared(found, source));
     } catch (error) {
-      for (const owner of owned) owner[Symbol.dispose]();
+      for (const owner of [...mappings, source]) owner[Symbol.dispose]();
       throw error;
     }
   }

@@ -44,6 +44,8 @@ export interface FaultProtection extends Disposable {
  * `process.on('SIGBUS')` does, ends the guard.
  */
 export class FaultGuard {
+  /** So much memory at most is guarded at once in a process: mappings. */
+  static readonly CAPACITY: number = FaultTable.CAPACITY;
   readonly #table: FaultTable;
 
   private constructor(table: FaultTable) {

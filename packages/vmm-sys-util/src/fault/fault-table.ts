@@ -56,8 +56,12 @@ export class FaultTable {
   static readonly LENGTH: number = TABLE.SIZE + CAPACITY * ENTRY.SIZE;
   /** Where one may begin, bytes; more than its length. */
   static readonly ALIGNMENT: number = ALIGNMENT;
+  /** Entries. */
+  static readonly CAPACITY: number = CAPACITY;
   readonly #address: number;
   readonly #longs: BigUint64Array;
+  /** Where one was free last, or after it. */
+  #next = 0;
 
   /** @param pointer - `LENGTH` bytes at a multiple of `ALIGNMENT`, zeros at first, that are never unmapped */
   constructor(pointer: HostPointer) {
@@ -91,6 +95,8 @@ export class FaultTable {
   /** The handler knows the range no more. Nobody may touch it any more. */
   withdraw(index: number): void {
     this.#store(index, 'version', this.#load(index, 'version') - HELD + STATES);
+    // The handler looks at all up to the highest.
+    this.#next = Math.min(this.#next, index);
   }
 
   markOf(index: number): FaultMark {
@@ -99,12 +105,16 @@ export class FaultTable {
 
   #claim(): number {
     const longs = this.#longs;
-    for (let index = 0; index < CAPACITY; index++) {
+    for (let tried = 0; tried < CAPACITY; tried++) {
+      // From where the last search ended: a table that is nearly full would else be searched for each.
+      const index = (this.#next + tried) % CAPACITY;
       const version = this.#load(index, 'version');
       if (version % STATES !== 0n) continue;
       const claimed = version + CLAIMED;
       const word = wordOf(index, 'version');
-      if (Atomics.compareExchange(longs, word, version, claimed) === version) return index;
+      if (Atomics.compareExchange(longs, word, version, claimed) !== version) continue;
+      this.#next = (index + 1) % CAPACITY;
+      return index;
     }
     const text = `Cannot guard memory: all ${CAPACITY} entries are in use`;
     throw new FaultGuardError('TABLE_FULL', text, { capacity: CAPACITY });

@@ -1,0 +1,141 @@
+import { fstatSync } from 'node:fs';
+import {
+  type FaultGuard,
+  type FaultMark,
+  type FaultProtection,
+  FaultWatch,
+  type Fd,
+  isPowerOfTwo,
+  Mapping,
+  mappingPageSize,
+  PAGE_SIZE,
+} from '@node-vmm/vmm-sys-util';
+import { rangeText, VmMemoryError } from './errors.ts';
+import type { GuestRange } from './guest-range.ts';
+
+/** A region of guest memory in a file, as a vhost-user front-end describes it. */
+export interface FdRegion extends GuestRange {
+  /** Regular file or memfd. */
+  readonly fd: Fd;
+  /** Byte offset of the region in the file; need not be aligned. */
+  readonly fdOffset: bigint | number;
+}
+
+/** A part of a file, mapped once, for as many as are to reach some of it. Keeps no descriptor. */
+export class FileMapping implements Disposable {
+  /** Where in the file it begins, bytes. */
+  readonly fileOffset: bigint;
+  readonly mapping: Mapping;
+  readonly #protection: FaultProtection | undefined;
+  readonly #faults: FaultWatch | undefined;
+
+  private constructor(
+    fileOffset: bigint,
+    mapping: Mapping,
+    protection: FaultProtection | undefined,
+  ) {
+    this.fileOffset = fileOffset;
+    this.mapping = mapping;
+    this.#protection = protection;
+    this.#faults = protection === undefined ? undefined : new FaultWatch([protection.mark]);
+  }
+
+  /**
+   * Maps what a region needs, in whole pages of the file's. The descriptor stays the caller's.
+   *
+   * @param guard - guards it against what the file's owner does to it
+   * @throws {VmMemoryError} BAD_REGION, FILE_TOO_SMALL, MAP_FAILED
+   * @throws {FaultGuardError} TABLE_FULL
+   */
+  static create(region: FdRegion, guard?: FaultGuard): FileMapping {
+    const { length, fdOffset } = checkFile(region);
+    // mmap wants offsets, and munmap of huge pages wants lengths, in units of the file system's page;
+    // st_blksize is that page on hugetlbfs and tmpfs, and a multiple of it elsewhere.
+    const unit = pageUnit(fstatSync(region.fd).blksize);
+    const delta = Number(fdOffset % BigInt(unit));
+    const offset = fdOffset - BigInt(delta);
+    const mapping = map(region, offset, Math.ceil((Number(length) + delta) / unit) * unit);
+    if (guard === undefined) return new FileMapping(offset, mapping, undefined);
+    try {
+      const pageSize = mappingPageSize(region.fd);
+      const guarded = Math.ceil(mapping.length / pageSize) * pageSize;
+      const { pointer } = mapping;
+      const protection = guard.protect({ pointer, length: guarded, pageSize });
+      return new FileMapping(offset, mapping, protection);
+    } catch (error) {
+      mapping.close();
+      throw error;
+    }
+  }
+
+  /** Bytes. */
+  get length(): number {
+    return this.mapping.length;
+  }
+
+  /** Where its mark is, if it is guarded. */
+  get fault(): FaultMark | undefined {
+    return this.#protection?.mark;
+  }
+
+  /** Some of it was found not to be there. */
+  get faulted(): boolean {
+    return this.#faults?.faulted === true;
+  }
+
+  /** True when it has all of `[fileOffset, fileOffset + length)`. */
+  covers(fileOffset: bigint, length: bigint): boolean {
+    const start = fileOffset - this.fileOffset;
+    return start >= 0n && start + length <= BigInt(this.length);
+  }
+
+  /** Lets go of the file: who still looks sees empty memory. See `Mapping.vacate`. @throws {SysError} */
+  vacate(): void {
+    this.mapping.vacate();
+    // Afterwards: a fault until then is still one of ours.
+    this.#protection?.close();
+  }
+
+  /** Unmaps: nobody looks any more. Idempotent. */
+  close(): void {
+    // In this order: what is unmapped is known to no guard any more.
+    this.#protection?.close();
+    this.mapping.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function checkFile(region: FdRegion): { length: bigint; fdOffset: bigint } {
+  const { guestAddr, fd } = region;
+  const length = BigInt(region.length);
+  const fdOffset = BigInt(region.fdOffset);
+  const context = { guestAddr, length };
+  const stat = fstatSync(fd, { bigint: true });
+  if (!stat.isFile()) {
+    const text = `Cannot map ${rangeText(guestAddr, length)}: descriptor ${fd} is no file`;
+    throw new VmMemoryError('BAD_REGION', text, context);
+  }
+  if (fdOffset < 0n || fdOffset + length > stat.size) {
+    const text =
+      `Cannot map ${rangeText(guestAddr, length)}: file offset ${fdOffset} and length exceed ` +
+      `the file's ${stat.size} bytes`;
+    throw new VmMemoryError('FILE_TOO_SMALL', text, context);
+  }
+  return { length, fdOffset };
+}
+
+function map({ guestAddr, length, fd }: FdRegion, offset: bigint, size: number): Mapping {
+  try {
+    return Mapping.create({ length: size, fd, offset });
+  } catch (cause) {
+    const text = `Cannot map ${rangeText(guestAddr, length)}: mmap refused`;
+    throw new VmMemoryError('MAP_FAILED', text, { guestAddr, length: BigInt(length) }, { cause });
+  }
+}
+
+function pageUnit(blockSize: number): number {
+  return blockSize >= PAGE_SIZE && isPowerOfTwo(blockSize) ? blockSize : PAGE_SIZE;
+}
