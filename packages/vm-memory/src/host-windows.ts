@@ -48,7 +48,7 @@ export class HostWindows {
   readonly #exposed = new Set<ArrayBufferLike>();
   /** What was made for one call, and may be in such hands. */
   #loose: WeakRef<ArrayBufferLike>[] = [];
-  #lastExposed: ArrayBufferLike | undefined;
+  #lastExposed: MemoryWindow | undefined;
   #live = true;
 
   /** @param show - makes a view of `[offset, offset + length)` of the run */
@@ -88,10 +88,10 @@ export class HostWindows {
    * @throws {VmMemoryError} CLOSED
    */
   bytesAt(offset: number, length: number): Uint8Array {
-    const { bytes, offset: start, kept } = this.at(offset, length);
-    const { buffer } = bytes;
-    if (buffer !== this.#lastExposed) this.#expose(buffer, kept);
-    return bytes.subarray(offset - start, offset - start + length);
+    const window = this.at(offset, length);
+    if (window !== this.#lastExposed) this.#expose(window);
+    const start = offset - window.offset;
+    return window.bytes.subarray(start, start + length);
   }
 
   /**
@@ -131,10 +131,11 @@ export class HostWindows {
     return { offset, length, bytes, view, kept };
   }
 
-  #expose(buffer: ArrayBufferLike, kept: boolean): void {
-    if (kept) {
+  #expose(window: MemoryWindow): void {
+    const { buffer } = window.bytes;
+    if (window.kept) {
       this.#exposed.add(buffer);
-      this.#lastExposed = buffer;
+      this.#lastExposed = window;
     } else {
       this.#loose = [...this.#loose.filter((ref) => ref.deref()), new WeakRef(buffer)];
     }
