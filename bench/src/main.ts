@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   eventfd,
   poller: () => packageBench('packages/vmm-sys-util/bench/poller.bench.mjs'),
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
+  tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,
   gpio,
