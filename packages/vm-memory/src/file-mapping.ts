@@ -1,4 +1,5 @@
-import { fstatSync } from 'node:fs';
+import { type BigIntStats, fstatSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import {
   type FaultGuard,
   type FaultMark,
@@ -15,13 +16,16 @@ import type { GuestRange } from './guest-range.ts';
 
 /** A region of guest memory in a file, as a vhost-user front-end describes it. */
 export interface FdRegion extends GuestRange {
-  /** Regular file or memfd. */
+  /** Regular file, memfd, or a device that has memory. */
   readonly fd: Fd;
   /** Byte offset of the region in the file; need not be aligned. */
   readonly fdOffset: bigint | number;
 }
 
-/** A part of a file, mapped once, for as many as are to reach some of it. Keeps no descriptor. */
+/**
+ * A part of a file, or of a device that has memory, mapped once, for as many as are to reach some of it. Keeps
+ * no descriptor.
+ */
 export class FileMapping implements Disposable {
   /** Where in the file it begins, bytes. */
   readonly fileOffset: bigint;
@@ -114,17 +118,33 @@ function checkFile(region: FdRegion): { length: bigint; fdOffset: bigint } {
   const fdOffset = BigInt(region.fdOffset);
   const context = { guestAddr, length };
   const stat = fstatSync(fd, { bigint: true });
-  if (!stat.isFile()) {
-    const text = `Cannot map ${rangeText(guestAddr, length)}: descriptor ${fd} is no file`;
+  if (isOfXen(stat)) {
+    const text =
+      `Cannot map ${rangeText(guestAddr, length)}: descriptor ${fd} is a device of Xen's, whose memory is ` +
+      'mapped by foreign mappings alone';
     throw new VmMemoryError('BAD_REGION', text, context);
   }
-  if (fdOffset < 0n || fdOffset + length > stat.size) {
+  // What is no file has no size; where a device has no memory, that is a fault like that of a file.
+  if (stat.isFile() && (fdOffset < 0n || fdOffset + length > stat.size)) {
     const text =
       `Cannot map ${rangeText(guestAddr, length)}: file offset ${fdOffset} and length exceed ` +
       `the file's ${stat.size} bytes`;
     throw new VmMemoryError('FILE_TOO_SMALL', text, context);
   }
   return { length, fdOffset };
+}
+
+/** True for devices of which no mapping may be replaced in part: a guard would do that. */
+function isOfXen(stat: BigIntStats): boolean {
+  if (!stat.isCharacterDevice()) return false;
+  const major = (stat.rdev >> 8n) & 0xfffn;
+  const minor = (stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n);
+  try {
+    return basename(readlinkSync(`/sys/dev/char/${major}:${minor}`)).startsWith('xen!');
+  } catch {
+    // No device that the kernel knows by a name, as those of Xen are.
+    return false;
+  }
 }
 
 function map({ guestAddr, length, fd }: FdRegion, offset: bigint, size: number): Mapping {

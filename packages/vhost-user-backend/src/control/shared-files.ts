@@ -14,8 +14,8 @@ import type { BudgetShare } from './mapping-budget.ts';
 export interface SharedFile {
   /** Its number; see `LentMapping`. */
   readonly memory: number;
-  /** What identifies the file. */
-  readonly file: string;
+  /** What identifies the file; undefined for what is none, which is mapped for one front-end alone. */
+  readonly file: string | undefined;
   readonly mapping: FileMapping;
   /** Whose regions are in it, an entry for each region; the first pays for it. */
   readonly users: BudgetShare[];
@@ -40,7 +40,8 @@ export class SharedFiles {
     if (!isReadWrite(fd) || (fileSeals(fd) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) {
       return undefined;
     }
-    for (const shared of this.#files.get(identityOf(fd)) ?? []) {
+    const file = identityOf(fd);
+    for (const shared of (file === undefined ? undefined : this.#files.get(file)) ?? []) {
       const { mapping } = shared;
       // Where pages were replaced, what the file has since is not seen.
       if (!mapping.faulted && mapping.covers(BigInt(fdOffset), BigInt(length))) return shared;
@@ -59,6 +60,7 @@ export class SharedFiles {
     const file = identityOf(region.fd);
     const mapping = FileMapping.create(region, guard);
     const shared: SharedFile = { memory: this.#nextMemory(), file, mapping, users: [] };
+    if (file === undefined) return shared;
     const parts = this.#files.get(file) ?? new Set();
     this.#files.set(file, parts.add(shared));
     return shared;
@@ -66,17 +68,21 @@ export class SharedFiles {
 
   /** Nobody is to find it any more. */
   forget(shared: SharedFile): void {
-    const parts = this.#files.get(shared.file);
+    const { file } = shared;
+    if (file === undefined) return;
+    const parts = this.#files.get(file);
     parts?.delete(shared);
-    if (parts?.size === 0) this.#files.delete(shared.file);
+    if (parts?.size === 0) this.#files.delete(file);
   }
 }
 
 /**
- * Of a regular file, which all are that can be mapped: a device's would be that of many memories. When it
- * was made belongs to it where the file system knows that: numbers of memfds begin anew after 2^32.
+ * Of a regular file. Other descriptors of one device and inode may be of as many memories: two virtual
+ * processors, two mappings of /dev/zero. When the file was made belongs to it, where its file system knows
+ * that: numbers of memfds begin anew after 2^32.
  */
-function identityOf(fd: Fd): string {
-  const { dev, ino, birthtimeNs } = fstatSync(fd, { bigint: true });
-  return `${dev}:${ino}:${birthtimeNs}`;
+function identityOf(fd: Fd): string | undefined {
+  const stat = fstatSync(fd, { bigint: true });
+  if (!stat.isFile()) return undefined;
+  return `${stat.dev}:${stat.ino}:${stat.birthtimeNs}`;
 }

@@ -1,6 +1,6 @@
 import { openSync, readdirSync, readFileSync } from 'node:fs';
-import { type GuestAddress, GuestMemoryMmap } from '@node-vmm/vm-memory';
-import { asFd, closeFd, type Fd, memfdCreate } from '@node-vmm/vmm-sys-util';
+import { type GuestAddress, GuestMemoryMmap, GuestMemoryView } from '@node-vmm/vm-memory';
+import { asFd, closeFd, EventFd, type Fd, memfdCreate } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GuestFiles } from '../../src/control/guest-files.ts';
@@ -117,14 +117,31 @@ describe('A region of a file', () => {
     entry?.release();
   });
 
-  it('is refused where it is no regular file: its identity would be that of many memories', async () => {
+  it('of what is no regular file is mapped for each front-end alone, and nobody shares its fate', async () => {
+    const { mapper } = daemon();
     const zero = asFd(openSync('/dev/zero', 'r+'));
+    const [a] = await mapper('a').map([region(0n)], [zero]);
+    const [b] = await mapper('b').map([region(0n)], [zero]);
+    expect([a?.file, b?.file]).toEqual([undefined, undefined]);
+    const shown = (entry: TableEntry | undefined) =>
+      GuestMemoryView.attach(entry?.mappings ?? []).regions[0]?.bytes as Uint8Array;
+    shown(a)[0] = 1;
+    expect(shown(b)[0]).toBe(0);
+    a?.release();
+    b?.release();
+    closeFd(zero);
+  });
+
+  it('of what has no memory is refused', async () => {
+    const event = EventFd.create();
     await expect(
       daemon()
         .mapper('a')
-        .map([region(0n)], [zero]),
-    ).rejects.toThrow('is no file');
-    closeFd(zero);
+        .map([region(0n)], [event.fd]),
+    ).rejects.toMatchObject({
+      code: 'INVALID_MEMORY',
+    });
+    event.close();
   });
 
   it('leaves nothing when another of its table is refused', async () => {
