@@ -45,6 +45,32 @@ export class FileMapping implements Disposable {
   }
 
   /**
+   * Looks at what a region's descriptor is, as it is now.
+   *
+   * @throws {VmMemoryError} BAD_REGION, FILE_TOO_SMALL
+   */
+  static check(region: FdRegion): void {
+    const { guestAddr, fd } = region;
+    const length = BigInt(region.length);
+    const fdOffset = BigInt(region.fdOffset);
+    const context = { guestAddr, length };
+    const stat = fstatSync(fd, { bigint: true });
+    if (isOfXen(stat)) {
+      const text =
+        `Cannot map ${rangeText(guestAddr, length)}: descriptor ${fd} is a device of Xen's, whose memory is ` +
+        'mapped by foreign mappings alone';
+      throw new VmMemoryError('BAD_REGION', text, context);
+    }
+    // What is no file has no size; where a device has no memory, that is a fault like that of a file.
+    if (stat.isFile() && (fdOffset < 0n || fdOffset + length > stat.size)) {
+      const text =
+        `Cannot map ${rangeText(guestAddr, length)}: file offset ${fdOffset} and length exceed ` +
+        `the file's ${stat.size} bytes`;
+      throw new VmMemoryError('FILE_TOO_SMALL', text, context);
+    }
+  }
+
+  /**
    * Maps what a region needs, in whole pages of the file's. The descriptor stays the caller's.
    *
    * @param guard - guards it against what the file's owner does to it
@@ -52,7 +78,9 @@ export class FileMapping implements Disposable {
    * @throws {FaultGuardError} TABLE_FULL
    */
   static create(region: FdRegion, guard?: FaultGuard): FileMapping {
-    const { length, fdOffset } = checkFile(region);
+    FileMapping.check(region);
+    const length = BigInt(region.length);
+    const fdOffset = BigInt(region.fdOffset);
     // mmap wants offsets, and munmap of huge pages wants lengths, in units of the file system's page;
     // st_blksize is that page on hugetlbfs and tmpfs, and a multiple of it elsewhere.
     const unit = pageUnit(fstatSync(region.fd).blksize);
@@ -110,28 +138,6 @@ export class FileMapping implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-function checkFile(region: FdRegion): { length: bigint; fdOffset: bigint } {
-  const { guestAddr, fd } = region;
-  const length = BigInt(region.length);
-  const fdOffset = BigInt(region.fdOffset);
-  const context = { guestAddr, length };
-  const stat = fstatSync(fd, { bigint: true });
-  if (isOfXen(stat)) {
-    const text =
-      `Cannot map ${rangeText(guestAddr, length)}: descriptor ${fd} is a device of Xen's, whose memory is ` +
-      'mapped by foreign mappings alone';
-    throw new VmMemoryError('BAD_REGION', text, context);
-  }
-  // What is no file has no size; where a device has no memory, that is a fault like that of a file.
-  if (stat.isFile() && (fdOffset < 0n || fdOffset + length > stat.size)) {
-    const text =
-      `Cannot map ${rangeText(guestAddr, length)}: file offset ${fdOffset} and length exceed ` +
-      `the file's ${stat.size} bytes`;
-    throw new VmMemoryError('FILE_TOO_SMALL', text, context);
-  }
-  return { length, fdOffset };
 }
 
 /** True for devices of which no mapping may be replaced in part: a guard would do that. */

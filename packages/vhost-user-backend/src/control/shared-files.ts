@@ -34,8 +34,14 @@ export class SharedFiles {
     this.#nextMemory = nextMemory;
   }
 
-  /** What is mapped and has all of a region, undefined when nothing does. `users` is the caller's to keep. */
-  find({ fd, fdOffset, length }: FdRegion): SharedFile | undefined {
+  /**
+   * What is mapped and has all of a region, undefined when nothing does. `users` is the caller's to keep.
+   *
+   * @throws {VmMemoryError} as `FileMapping.check`: what is mapped may be longer than its file is by now
+   */
+  find(region: FdRegion): SharedFile | undefined {
+    FileMapping.check(region);
+    const { fd, fdOffset, length } = region;
     // Who may not map it like that must not get at what somebody else could.
     if (!isReadWrite(fd) || (fileSeals(fd) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) {
       return undefined;

@@ -106,6 +106,17 @@ describe('A region of a file', () => {
     closeFd(own);
   });
 
+  it('is within the file, however long the mapping is that others have', async () => {
+    const { mapper } = daemon();
+    const short = memfdCreate('short', 5000);
+    const [entry] = await mapper('a').map([region(0n, 0n, 5000n)], [short]);
+    await expect(mapper('b').map([region(0n, 0n, 5001n)], [short])).rejects.toThrow(
+      "exceed the file's 5000 bytes",
+    );
+    entry?.release();
+    closeFd(short);
+  });
+
   it('of a descriptor that cannot be written through is refused, whoever else could', async () => {
     const { mapper } = daemon();
     const [entry] = await mapper('a').map([region(0n)], [fd]);
