@@ -36,6 +36,8 @@ const NOTHING: MemoryWindow = {
  * one thread; others have their own of the same memory.
  */
 export class HostWindows {
+  /** Shows nothing. */
+  static readonly CLOSED: HostWindows = HostWindows.#closed();
   /** Address in this process of the first byte; exact, since user space is below 2^53. */
   readonly hostAddress: number;
   /** Bytes. */
@@ -63,9 +65,15 @@ export class HostWindows {
     this.#highest = Math.max(0, Math.ceil((length - WINDOW_LENGTH) / MAX_PIECE));
   }
 
-  /** False once closed. */
-  get live(): boolean {
-    return this.#live;
+  static #closed(): HostWindows {
+    const windows = new HostWindows(0, 0, () => NOTHING.bytes);
+    windows.close();
+    return windows;
+  }
+
+  /** @throws {VmMemoryError} CLOSED */
+  checkLive(): void {
+    if (!this.#live) throw closed();
   }
 
   /**
@@ -111,7 +119,7 @@ export class HostWindows {
   }
 
   #find(offset: number, length: number): MemoryWindow {
-    if (!this.#live) throw closed();
+    this.checkLive();
     const index = Math.min(Math.floor(offset / MAX_PIECE), this.#highest);
     const start = index * MAX_PIECE;
     const size = Math.min(WINDOW_LENGTH, this.length - start);

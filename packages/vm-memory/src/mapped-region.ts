@@ -1,8 +1,7 @@
 import type { FaultMark } from '@node-vmm/vmm-sys-util';
-import { VmMemoryError } from './errors.ts';
 import type { GuestAddress } from './guest-address.ts';
 import type { GuestMemoryRegion } from './guest-memory.ts';
-import { HostWindows, type MemoryWindow } from './host-windows.ts';
+import { HostWindows, MAX_PIECE, type MemoryWindow, WINDOW_LENGTH } from './host-windows.ts';
 
 /** A {@link GuestMemoryRegion} of mapped memory, shown where it is looked at. */
 export class MappedRegion implements GuestMemoryRegion {
@@ -12,10 +11,11 @@ export class MappedRegion implements GuestMemoryRegion {
   readonly fault: FaultMark | undefined;
   /** `guestAddr` as a number; exact, see `GUEST_ADDRESS_LIMIT`. */
   readonly start: number;
-  readonly #windows: HostWindows;
+  /** Longest piece of it that one window shows wherever it begins, bytes. */
+  readonly maxPiece: number;
+  #windows: HostWindows;
   #bytes: Uint8Array | undefined;
   #view: DataView | undefined;
-  #live = true;
 
   /**
    * @param windows - of the region's memory, whole; at most `MAX_VIEW_LENGTH` bytes. They may be those of
@@ -28,6 +28,7 @@ export class MappedRegion implements GuestMemoryRegion {
     this.hostAddress = windows.hostAddress;
     this.fault = fault;
     this.start = Number(guestAddr);
+    this.maxPiece = windows.length <= WINDOW_LENGTH ? windows.length : MAX_PIECE;
     this.#windows = windows;
   }
 
@@ -39,7 +40,6 @@ export class MappedRegion implements GuestMemoryRegion {
   }
 
   get bytes(): Uint8Array {
-    this.checkLive();
     this.#bytes ??= this.#windows.bytesAt(0, this.length);
     return this.#bytes;
   }
@@ -51,28 +51,22 @@ export class MappedRegion implements GuestMemoryRegion {
   }
 
   windowAt(offset: number, length: number): MemoryWindow {
-    this.checkLive();
     return this.#windows.at(offset, length);
   }
 
   bytesAt(offset: number, length: number): Uint8Array {
-    this.checkLive();
     return this.#windows.bytesAt(offset, length);
   }
 
   /** @throws {VmMemoryError} CLOSED */
   checkLive(): void {
-    if (!this.#live) throw closed();
+    this.#windows.checkLive();
   }
 
   /** From now on nothing is shown. Idempotent. */
   close(): void {
-    this.#live = false;
+    this.#windows = HostWindows.CLOSED;
     this.#bytes = undefined;
     this.#view = undefined;
   }
-}
-
-function closed(): VmMemoryError {
-  return new VmMemoryError('CLOSED', 'Cannot access guest memory: it is closed');
 }

@@ -12,7 +12,6 @@ import {
   type LendResult,
 } from './guest-memory.ts';
 import { sortRanges } from './guest-range.ts';
-import { MAX_PIECE } from './host-windows.ts';
 import { MappedRegion } from './mapped-region.ts';
 import { RegionSlice } from './region-slice.ts';
 import type { SegmentTable } from './segment-table.ts';
@@ -165,7 +164,7 @@ export class RegionGuestMemory implements GuestMemory {
     const address = addrHigh * TWO_32 + addrLow;
     const last = this.#last;
     const offset = address - last.start;
-    if (offset >= 0 && offset + length <= last.length && length > 0 && length <= MAX_PIECE) {
+    if (offset >= 0 && offset + length <= last.length && length > 0 && length <= last.maxPiece) {
       return table.push(last, offset, length) ? LEND_READY : LEND_FAULT;
     }
     return this.#lendAcross(address, length, table);
@@ -245,7 +244,7 @@ export class RegionGuestMemory implements GuestMemory {
     while (left > 0) {
       const region = this.#regions[i] as MappedRegion;
       const offset = at - region.start;
-      const run = Math.min(left, region.length - offset, MAX_PIECE);
+      const run = Math.min(left, region.length - offset, region.maxPiece);
       if (offset + run === region.length) i++;
       if (!table.push(region, offset, run)) {
         table.truncate(mark);
@@ -267,9 +266,8 @@ export class RegionGuestMemory implements GuestMemory {
     const address = Number(guestAddr);
     const at = address - this.#start;
     if (at >= 0 && at + length <= this.#length) return at;
-    if (length > MAX_PIECE) return -1;
     const region = this.#within(guestAddr, length);
-    if (region === undefined) return -1;
+    if (region === undefined || length > region.maxPiece) return -1;
     const offset = address - region.start;
     const window = region.windowAt(offset, length);
     this.#start = region.start + window.offset;
@@ -296,7 +294,7 @@ export class RegionGuestMemory implements GuestMemory {
     for (let done = 0; done < length; ) {
       const region = this.#regions[i] as MappedRegion;
       const offset = address + done - region.start;
-      const run = Math.min(length - done, region.length - offset, MAX_PIECE);
+      const run = Math.min(length - done, region.length - offset, region.maxPiece);
       if (offset + run === region.length) i++;
       const window = region.windowAt(offset, run);
       const at = offset - window.offset;
