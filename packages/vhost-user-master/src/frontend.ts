@@ -34,7 +34,10 @@ export interface FrontendOptions {
   /** Watches the sockets; a `MainPoller`, because requests are promises. */
   readonly poller: Poller;
   readonly logger?: Logger;
-  /** Milliseconds to wait for each reply, default 5000. */
+  /**
+   * Milliseconds to wait for each reply, default 5000. A back-end that maps memory has a minute, and one more
+   * for each GiB of a Xen guest, unless `setMemTable` is told otherwise.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -60,7 +63,7 @@ const MAX_VRING = 255;
 /**
  * The front-end of one vhost-user device: connects to a back-end, hands it guest memory and
  * virtqueues, and notices when it goes away. Every method that asks the back-end ends within
- * `timeoutMs`; methods may be called without waiting for the one before, the order is kept.
+ * `timeoutMs`, or within what mapping memory takes; methods may be called without waiting for the one before, the order is kept.
  */
 export class VhostUserFrontend implements Disposable {
   readonly #context: SessionContext;

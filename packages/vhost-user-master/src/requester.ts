@@ -46,6 +46,8 @@ const MAX_PENDING = 256;
 export class Requester {
   readonly #connection: VhostUserConnection<Table>;
   readonly #timeoutMs: number;
+  /** What was sent without a reply may take so long, until something is replied. */
+  #owedMs = 0;
   readonly #onLost: (reason: CloseReason) => void;
   readonly #pending: Pending[] = [];
   #ended: VhostUserMasterError | undefined;
@@ -129,6 +131,15 @@ export class Requester {
     );
   }
 
+  /**
+   * What was sent last takes the back-end so long, and has no reply: the next one has to wait for it.
+   *
+   * @param milliseconds - that it is waited for at least
+   */
+  nextReplyWithin(milliseconds: number): void {
+    this.#owedMs = Math.max(this.#owedMs, milliseconds);
+  }
+
   /** Rejects what is pending and closes the connection. Idempotent. */
   close(): void {
     this.#connection.close();
@@ -167,7 +178,8 @@ export class Requester {
     needReply: boolean,
   ): Promise<Answer<N>> {
     this.#start(name, payload, options, fds, needReply);
-    const { signal, timeoutMs = this.#timeoutMs } = options;
+    const { signal } = options;
+    const timeoutMs = Math.max(options.timeoutMs ?? this.#timeoutMs, this.#owedMs);
     return await new Promise<Answer<N>>((resolve, reject) => {
       const pending: Pending = {
         name,
@@ -187,6 +199,7 @@ export class Requester {
   }
 
   #onReply(message: Reply<Table>, fds: ReceivedFds): void {
+    this.#owedMs = 0;
     const pending = this.#pending.shift();
     if (pending?.name !== message.name) {
       const due = pending === undefined ? 'none is due' : `that of ${pending.name} is due`;

@@ -1,15 +1,20 @@
 import {
   type CloseReason,
   hasProtocolFeature,
+  type MemoryRegion,
   type ProtocolFeature,
   protocolFeatureNames,
 } from '@node-vmm/vhost-user';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import { hex, type Logger, type Poller, type UnixStream } from '@node-vmm/vmm-sys-util';
 import { BackendChannel } from './backend-channel.ts';
+import { mappingTime } from './mapping-time.ts';
 import { planMemoryTable } from './memory-table.ts';
 import { type Negotiated, negotiate, type Wanted } from './negotiation.ts';
 import { Requester, type RequestOptions } from './requester.ts';
+
+/** How often is said that a back-end is still mapping memory, milliseconds. */
+const PROGRESS_MS = 5_000;
 
 /** What every session of a front-end works with. */
 export interface SessionContext {
@@ -76,17 +81,40 @@ export class Session {
       xenMmap: this.has('VHOST_USER_PROTOCOL_F_XEN_MMAP'),
       memSlots: memSlots === undefined ? undefined : Number(memSlots),
     });
-    await Promise.all([
-      this.requester.command(
-        'VHOST_USER_SET_MEM_TABLE',
-        table.map(({ region }) => region),
-        options,
-        table.map(({ fd }) => fd),
-      ),
-      ...added.map(({ region, fd }) =>
-        this.requester.command('VHOST_USER_ADD_MEM_REG', region, options, [fd]),
-      ),
-    ]);
+    const regions = [...table, ...added].map(({ region }) => region);
+    const timeoutMs = options.timeoutMs ?? mappingTime(regions);
+    const patient = { ...options, timeoutMs };
+    const said = this.#sayThatItMaps(regions);
+    try {
+      await Promise.all([
+        this.requester.command(
+          'VHOST_USER_SET_MEM_TABLE',
+          table.map(({ region }) => region),
+          patient,
+          table.map(({ fd }) => fd),
+        ),
+        ...added.map(({ region, fd }) =>
+          this.requester.command('VHOST_USER_ADD_MEM_REG', region, patient, [fd]),
+        ),
+      ]);
+    } finally {
+      clearInterval(said);
+    }
+    // Without acknowledgements the back-end may still be at it when it is asked for something else.
+    if (!this.requester.replyAck) this.requester.nextReplyWithin(timeoutMs);
+  }
+
+  /** Who waits for long is to know what for. */
+  #sayThatItMaps(regions: readonly MemoryRegion[]): NodeJS.Timeout {
+    const mebibytes = regions.reduce((sum, { size }) => sum + Number(size), 0) / 2 ** 20;
+    const start = performance.now();
+    return setInterval(() => {
+      const seconds = Math.round((performance.now() - start) / 1000);
+      this.#context.logger.warn(
+        { seconds, mebibytes },
+        `the back-end has been mapping ${mebibytes} MiB of guest memory for ${seconds} s`,
+      );
+    }, PROGRESS_MS);
   }
 
   /** Idempotent. */
