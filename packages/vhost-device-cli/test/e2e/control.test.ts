@@ -25,8 +25,8 @@ beforeEach(() => {
   stateDir = join(directory, 'state');
   mkdirSync(stateDir);
 });
-afterEach(() => {
-  for (const process of processes.splice(0)) process.child.kill('SIGKILL');
+afterEach(async () => {
+  await Promise.all(processes.splice(0).map((process) => process.end('SIGKILL')));
   rmSync(directory, { recursive: true });
 });
 
@@ -179,7 +179,7 @@ describe('vhost-device-ctl', PATIENT, () => {
           await client.command(['press']);
           return watch.stdout;
         },
-        { timeout: 15_000 },
+        { timeout: 40_000 },
       )
       .toMatch(/^\{"device":"button0","type":"press",.*\}$/m);
     expect(await watch.end('SIGINT')).toEqual({ code: 0, signal: null });
@@ -196,7 +196,7 @@ describe('vhost-device-ctl', PATIENT, () => {
           await client.command(['press']);
           return watch.stdout;
         },
-        { timeout: 15_000 },
+        { timeout: 40_000 },
       )
       .toContain('press');
     await serving.end();

@@ -105,7 +105,7 @@ describe('a service manager', () => {
       expect(await identity(frontEnd)).toEqual([index, 0]);
       frontEnd.close();
     }
-    expect(daemon.stderr).toContain('"passed":["left","right"]');
+    await expect.poll(() => daemon.stderr, PATIENCE).toContain('"passed":["left","right"]');
     daemon.child.kill('SIGTERM');
     expect(await daemon.exit).toEqual(EXIT_OK);
     expect(heard(receiver)).toEqual(['STOPPING=1\nSTATUS=ending']);

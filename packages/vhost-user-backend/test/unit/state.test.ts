@@ -195,8 +195,13 @@ describe('A daemon with a state file', { timeout: 60_000 }, () => {
   const sockets = new Sockets();
   const statePath = join(sockets.directory, 'x.state');
   const children: ChildProcess[] = [];
-  afterEach(() => {
-    for (const child of children.splice(0)) child.kill('SIGKILL');
+  afterEach(async () => {
+    // The file is its next owner's when the process has gone.
+    for (const child of children.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
   });
   afterAll(() => sockets.close());
 
