@@ -7,7 +7,7 @@ const resolve = { conditions: ['@node-vmm/source'] };
 
 // Tests wait for other processes and threads: on a loaded machine Vitest's own limits (1 s for what is
 // polled) end a wait too early, and they end none that is not a failure anyway.
-const expect = { poll: { timeout: 20_000 } };
+const expect = { poll: { timeout: 45_000 } };
 
 export default defineConfig({
   ssr: { resolve },
@@ -24,8 +24,8 @@ export default defineConfig({
           include: workspaceGlobs().map((glob) => `${glob}/test/**/*.test.ts`),
           exclude: [...configDefaults.exclude, 'test-harness/test/box/**'],
           expect,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {

@@ -6,7 +6,7 @@ import { MemoryLogger, until } from '../../src/testing/index.ts';
 import { i2cDevice, Machines } from '../support/machine.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
-const TIMEOUT = 60_000;
+const TIMEOUT = 120_000;
 /** The last of them after more than 3 s. */
 const ATTEMPTS = 6;
 

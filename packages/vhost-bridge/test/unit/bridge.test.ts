@@ -19,7 +19,7 @@ import { openFds } from '../support/processes.ts';
 import { Relay } from '../support/relay.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
-const TIMEOUT = 60_000;
+const TIMEOUT = 120_000;
 
 /** Everything around a bridge, real but for the machine. */
 class Bench {

@@ -13,7 +13,7 @@ const CTL = fileURLToPath(new URL('../../dist/ctl-main.js', import.meta.url));
 const ROOT = geteuid?.() === 0;
 
 /** Processes of a loaded machine take their time. */
-const PATIENT = { timeout: 60_000 };
+const PATIENT = { timeout: 120_000 };
 
 let directory: string;
 let control: string;
@@ -179,7 +179,7 @@ describe('vhost-device-ctl', PATIENT, () => {
           await client.command(['press']);
           return watch.stdout;
         },
-        { timeout: 40_000 },
+        { timeout: 45_000 },
       )
       .toMatch(/^\{"device":"button0","type":"press",.*\}$/m);
     expect(await watch.end('SIGINT')).toEqual({ code: 0, signal: null });
@@ -196,7 +196,7 @@ describe('vhost-device-ctl', PATIENT, () => {
           await client.command(['press']);
           return watch.stdout;
         },
-        { timeout: 40_000 },
+        { timeout: 45_000 },
       )
       .toContain('press');
     await serving.end();

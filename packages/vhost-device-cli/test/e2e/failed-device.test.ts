@@ -42,7 +42,7 @@ describe('A daemon of two devices, one of which fails', () => {
     fail(0);
     await logged(process, 'Cannot go on with device foo0');
     // Said before the device is taken down.
-    await expect.poll(() => existsSync(`${socketPath}0`), { timeout: 15_000 }).toBe(false);
+    await expect.poll(() => existsSync(`${socketPath}0`), { timeout: 45_000 }).toBe(false);
     process.child.kill('SIGUSR1');
     const told = /"name":"foo0".*"failed".*"name":"foo1".*"listening"/;
     await process.until(() => told.test(process.stderr));

@@ -6,7 +6,7 @@ import { asFd, closeFd, UnixDatagram, UnixListener, type UnixStream } from '@nod
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SupervisedDaemon } from '../support/passed-sockets.ts';
 
-const PATIENCE = { timeout: 30_000 };
+const PATIENCE = { timeout: 45_000 };
 const EXIT_OK = { code: 0, signal: null };
 
 let directory: string;

@@ -64,7 +64,7 @@ it('a front-end goes on where it was when the serving process was killed', {
   // Those of a child that has gone are closed a turn later.
   await expect.poll(fds).toBeLessThanOrEqual((before ?? 0) + 1);
   // Said once all of it is served, which the answer is quicker than.
-  await expect.poll(() => logger.saying('served again').length, { timeout: 20_000 }).toBe(KILLS);
+  await expect.poll(() => logger.saying('served again').length, { timeout: 45_000 }).toBe(KILLS);
 });
 
 it('also when the next one was killed before it served', async () => {
@@ -73,7 +73,7 @@ it('also when the next one was killed before it served', async () => {
   const queue = bench.queue(0);
   const first = pidOf((await queue.request([], [64]))[0]);
   process.kill(first, 'SIGKILL');
-  await expect.poll(() => running.pid ?? first, { timeout: 20_000 }).not.toBe(first);
+  await expect.poll(() => running.pid ?? first, { timeout: 45_000 }).not.toBe(first);
   const second = running.pid ?? 0;
   process.kill(second, 'SIGKILL');
   expect([first, second]).not.toContain(pidOf((await queue.request([], [64]))[0]));
@@ -138,10 +138,10 @@ it('says whether the serving process answers', async () => {
 it('closes while a request waits for a serving process that is away', async () => {
   const running = await start();
   process.kill(running.pid ?? 0, 'SIGKILL');
-  await expect.poll(() => running.pid, { timeout: 20_000, interval: 1 }).toBeDefined();
+  await expect.poll(() => running.pid, { timeout: 45_000, interval: 1 }).toBeDefined();
   const frontEnd = new FrontEnd(path(0));
   frontEnd.send('VHOST_USER_GET_FEATURES', undefined);
-  await expect.poll(() => logger.find('front-end connected'), { timeout: 20_000 }).toBeDefined();
+  await expect.poll(() => logger.find('front-end connected'), { timeout: 45_000 }).toBeDefined();
   await running.close();
   expect(await frontEnd.closed).toBe('peer-closed');
 });

@@ -152,5 +152,5 @@ describe('A guest whose memory is not there', () => {
     await load;
     expect(victim.frontEnd.connection.live).toBe(true);
     expect((await device.status()).connections).toBe(15);
-  }, 60_000);
+  }, 120_000);
 });
