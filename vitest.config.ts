@@ -5,6 +5,10 @@ import { workspaceGlobs } from './scripts/workspace.mjs';
 // Tests see the packages' sources, not dist: the condition that each package.json exports.
 const resolve = { conditions: ['@node-vmm/source'] };
 
+// Tests wait for other processes and threads: on a loaded machine Vitest's own limits (1 s for what is
+// polled) end a wait too early, and they end none that is not a failure anyway.
+const expect = { poll: { timeout: 45_000 } };
+
 export default defineConfig({
   ssr: { resolve },
   test: {
@@ -19,7 +23,9 @@ export default defineConfig({
           pool: 'forks',
           include: workspaceGlobs().map((glob) => `${glob}/test/**/*.test.ts`),
           exclude: [...configDefaults.exclude, 'test-harness/test/box/**'],
-          testTimeout: 20_000,
+          expect,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
@@ -32,6 +38,7 @@ export default defineConfig({
           // After the unit tests: an emulated machine needs all of this one.
           sequence: { groupOrder: 1 },
           include: ['test-harness/test/box/**/*.test.ts'],
+          expect,
           testTimeout: 300_000,
           hookTimeout: 300_000,
         },

@@ -1,7 +1,7 @@
 // `node scripts/nodes.mjs DIRECTORY`: the main job and unit tests on the newest Node of each line that we
-// support, but for the line of the Node that runs this (`npm test` does it): of every package on the first
-// and the last of these lines, between them of the packages that have to do with Node itself; and the
-// main job and the programs of READMEs on the oldest Node.
+// support, but for the line of the Node that runs this (`npm test` does it): of every package on the last
+// of these lines, before it of the packages that have to do with Node itself; and the main job and the
+// programs of READMEs on the oldest Node.
 // What is built stays as it is: one build serves all. Writes vitest's reports and `nodes.json`, which
 // scripts/totals.mjs reads; a Node that npm does not get is a named skip.
 import { spawnSync } from 'node:child_process';
@@ -105,8 +105,7 @@ function testOn(version, which) {
 
 const results = [];
 const lines = NODES.filter((version) => major(version) !== major(process.versions.node));
-const testsOf = (version) =>
-  [0, -1].some((end) => lines.at(end) === version) ? PACKAGES : NEAR_NODE;
+const testsOf = (version) => (version === lines.at(-1) ? PACKAGES : NEAR_NODE);
 for (const [version, which] of [[OLDEST, READMES], ...lines.map((line) => [line, testsOf(line)])]) {
   console.log(`Node ${version}`);
   const result = testOn(version, which);

@@ -38,7 +38,7 @@ describe.skipIf(!existsSync(BUILT))(
         const child = spawn(process.execPath, [program], { env, stdio: 'inherit' });
         await expect.poll(() => existsSync(ready), { timeout: TIMEOUT, interval: 20 }).toBe(true);
         // Node, the shell and what that has started.
-        expect(markedProcesses(scratch).length).toBeGreaterThanOrEqual(3);
+        await expect.poll(() => markedProcesses(scratch).length).toBeGreaterThanOrEqual(3);
         child.kill(signal);
         expect(await once(child, 'exit')).toEqual([3, null]);
         expect(await leftBehind(scratch, TIMEOUT / 2)).toEqual([]);

@@ -32,14 +32,17 @@ export class RunningScript {
   readonly closed: Promise<number | null>;
   stdout = '';
   stderr = '';
+  #onOutput: () => void = () => undefined;
 
   constructor(child: ChildProcess) {
     this.child = child;
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
+      this.#onOutput();
     });
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text;
+      this.#onOutput();
     });
     this.closed = new Promise((resolve, reject) => {
       child.on('error', reject);
@@ -51,9 +54,16 @@ export class RunningScript {
     return this.stdout + this.stderr;
   }
 
-  /** Waits until it has printed something. */
-  async prints(pattern: RegExp, timeout: number): Promise<void> {
-    await expect.poll(() => this.output, { timeout, interval: 20 }).toMatch(pattern);
+  /** Resolves as soon as it has printed something: who looks now and then may be too late to interrupt it. */
+  async prints(pattern: RegExp): Promise<void> {
+    const printed = new Promise<void>((resolve) => {
+      this.#onOutput = () => {
+        if (pattern.test(this.output)) resolve();
+      };
+      this.#onOutput();
+    });
+    await Promise.race([printed, this.closed]);
+    expect(this.output).toMatch(pattern);
   }
 
   /** @param to - its whole group, as a terminal does, or the process that was started alone */

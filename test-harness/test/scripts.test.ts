@@ -214,7 +214,7 @@ describe('a step that is interrupted', { timeout: TIMEOUT }, () => {
     sandbox.program('npx', 'mkdir -p node_modules');
     sandbox.program(step, ...stubborn);
     const script = sandbox.start(['npm', 'start']);
-    await script.prints(/at work/, TIMEOUT);
+    await script.prints(/at work/);
     script.signal(signal, to);
     expect(await script.closed).not.toBe(0);
     expect(await sandbox.leftovers(), script.output).toEqual([]);

@@ -43,7 +43,7 @@ describe.skipIf(!existsSync(join(WORKSPACE_ROOT, 'apps/demo/dist/main.js')))(
       'ends when interrupted while the daemon starts (%s to its %s)',
       async (signal, to) => {
         const script = sandbox.start(START);
-        await script.prints(/starting vhost-device-i2c/, TIMEOUT);
+        await script.prints(/starting vhost-device-i2c/);
         script.signal(signal, to);
         await script.closed;
         expect(await sandbox.leftovers(), script.output).toEqual([]);
@@ -60,7 +60,7 @@ describe.skipIf(!existsSync(join(WORKSPACE_ROOT, 'apps/demo/dist/main.js')))(
     ] as const)('leaves nothing when interrupted %s (%s, %s to its %s)', async (...row) => {
       const [, moment, signal, to] = row;
       const script = sandbox.start(START);
-      await script.prints(moment, TIMEOUT);
+      await script.prints(moment);
       script.signal(signal, to);
       await script.closed;
       expect(await sandbox.leftovers(), script.output).toEqual([]);

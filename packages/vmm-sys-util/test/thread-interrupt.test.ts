@@ -12,6 +12,8 @@ const SOURCE = `
   let asked = 0;
   const done = event.signalUnless(() => ++asked === 2);
   parentPort.postMessage({ done, asked });
+  // There as long as it is interrupted.
+  await new Promise((resolve) => parentPort.once('message', resolve));
 `;
 
 describe('ThreadInterrupt', () => {
@@ -44,8 +46,10 @@ describe('ThreadInterrupt', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     expect(await result).toEqual([{ done: false, asked: 2 }]);
+    worker.postMessage('end');
     await ended;
-    expect(interrupt.interrupt(tid)).toBe(false);
+    // The kernel takes a moment longer.
+    await expect.poll(() => interrupt.interrupt(tid)).toBe(false);
   });
 
   it('is installed once in a process', () => {

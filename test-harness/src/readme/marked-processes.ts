@@ -31,7 +31,7 @@ export function markedProcesses(mark: string): MarkedProcess[] {
 }
 
 /** Those that are still there after `limitMs`: what is just ending is not left behind. */
-export async function leftBehind(mark: string, limitMs = 5000): Promise<MarkedProcess[]> {
+export async function leftBehind(mark: string, limitMs = 15_000): Promise<MarkedProcess[]> {
   const end = Date.now() + limitMs;
   let present = markedProcesses(mark);
   while (present.length > 0 && Date.now() < end) {

@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { delimiter } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { leftBehind, type MarkedProcess, RUN_MARK } from './marked-processes.ts';
 
 const OUTPUT_LIMIT = 64 * 1024;
+/** How long to wait for the end of what was printed, where somebody unknown holds the pipes. */
+const OUTPUT_MS = 5000;
 
 export interface Run {
   readonly code: number | null;
@@ -38,7 +41,7 @@ function endNow(pid: number): void {
 /** Starts a program with the commands in `bin`; ended by force after `limitMs`. */
 export function start(
   command: readonly [string, ...string[]],
-  { cwd, bin, limitMs = 60_000 }: { cwd: string; bin: string; limitMs?: number },
+  { cwd, bin, limitMs = 100_000 }: { cwd: string; bin: string; limitMs?: number },
 ): Running {
   const mark = randomUUID();
   const [program, ...args] = command;
@@ -53,6 +56,11 @@ export function start(
       if (output.length < OUTPUT_LIMIT) output += text;
     });
   }
+  const read = Promise.all(
+    [child.stdout, child.stderr].map(
+      (stream) => new Promise((resolve) => stream.once('close', resolve)),
+    ),
+  );
   const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
   const ended = new Promise<Run>((resolve, reject) => {
     child.on('error', reject);
@@ -61,6 +69,8 @@ export function start(
       clearTimeout(timer);
       const left = await leftBehind(mark);
       for (const { pid } of left) endNow(pid);
+      // What was printed last may still be in the pipes.
+      await Promise.race([read, sleep(OUTPUT_MS, undefined, { ref: false })]);
       child.stdout.destroy();
       child.stderr.destroy();
       resolve({ code, signal, output, left });

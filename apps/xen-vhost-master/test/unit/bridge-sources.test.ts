@@ -47,7 +47,7 @@ afterEach(async () => {
   dir[Symbol.dispose]();
 });
 
-describe('several sources for a bridge', { timeout: 60_000 }, () => {
+describe('several sources for a bridge', { timeout: 120_000 }, () => {
   it('serve side by side; what two announce is served once and the second is told', async () => {
     await using stored = await FakeXenStored.start();
     using store = XenStore.open({ path: stored.path, poller });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { serveDevices } from '../../src/serve-devices.ts';
 import { TempDir } from '../support.ts';
 
-const PATIENCE = { timeout: 20_000 };
+const PATIENCE = { timeout: 45_000 };
 const DEVICE = { key: '1/0', guest: 1, deviceId: 4, base: 0x200_0000n, irq: 33 };
 
 let dir: TempDir;

@@ -11,6 +11,7 @@ export class TempDir implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
+    // A process that is ending may still write to it.
+    rmSync(this.path, { recursive: true, force: true, maxRetries: 10 });
   }
 }

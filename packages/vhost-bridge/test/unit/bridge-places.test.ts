@@ -39,7 +39,7 @@ afterEach(async () => {
   dir[Symbol.dispose]();
 });
 
-describe('Bridge', { timeout: 60_000 }, () => {
+describe('Bridge', { timeout: 120_000 }, () => {
   it('uses the socket that a device names, once at a time, and tells where RAM may be', async () => {
     daemon.start();
     const memory = [0x4000_0000, 0x8000_0000].map((base) => ({

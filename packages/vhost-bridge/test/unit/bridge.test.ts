@@ -19,7 +19,7 @@ import { openFds } from '../support/processes.ts';
 import { Relay } from '../support/relay.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
-const TIMEOUT = 60_000;
+const TIMEOUT = 120_000;
 
 /** Everything around a bridge, real but for the machine. */
 class Bench {
@@ -271,7 +271,7 @@ describe('Bridge with a daemon and a guest', { timeout: TIMEOUT }, () => {
 
   it('leaves no descriptor behind', async () => {
     // What the runtime opens once and keeps is opened by a first round.
-    const round = async (): Promise<number> => {
+    const round = async (): Promise<void> => {
       const daemon = bench.daemon();
       daemon.start();
       await bench.bridge.add(i2cDevice());
@@ -287,13 +287,14 @@ describe('Bridge with a daemon and a guest', { timeout: TIMEOUT }, () => {
       await bench.bridge.close();
       bench.machines.close();
       bench.book.lines.length = 0;
-      await settle();
-      return openFds();
     };
     const before = openFds();
-    const first = await round();
-    expect(await round()).toBe(first);
-    expect(first).toBeLessThanOrEqual(before + 2);
+    await round();
+    // What is closed late is closed a few turns later.
+    await expect.poll(openFds).toBeLessThanOrEqual(before + 2);
+    const first = openFds();
+    await round();
+    await expect.poll(openFds).toBeLessThanOrEqual(first);
     expect(bench.bridge.devices).toEqual([]);
     expect(bench.bridge.guests).toEqual([]);
   });
@@ -371,6 +372,8 @@ describe('Bridge with a back-end that hangs', { timeout: TIMEOUT }, () => {
     // Not only when the next request times out.
     await bench.bridge.remove('1/0');
     await stuck;
+    // One that was made just before may not have been accepted yet.
+    await settle();
     const connections = hanging.streams.length;
     expect(await guest.ask('pairs', 20, 20)).toEqual({ done: 20, repeated: 0 });
     expect(hanging.streams).toHaveLength(connections);

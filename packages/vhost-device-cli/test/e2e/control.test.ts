@@ -13,7 +13,7 @@ const CTL = fileURLToPath(new URL('../../dist/ctl-main.js', import.meta.url));
 const ROOT = geteuid?.() === 0;
 
 /** Processes of a loaded machine take their time. */
-const PATIENT = { timeout: 60_000 };
+const PATIENT = { timeout: 120_000 };
 
 let directory: string;
 let control: string;
@@ -25,8 +25,8 @@ beforeEach(() => {
   stateDir = join(directory, 'state');
   mkdirSync(stateDir);
 });
-afterEach(() => {
-  for (const process of processes.splice(0)) process.child.kill('SIGKILL');
+afterEach(async () => {
+  await Promise.all(processes.splice(0).map((process) => process.end('SIGKILL')));
   rmSync(directory, { recursive: true });
 });
 
@@ -179,7 +179,7 @@ describe('vhost-device-ctl', PATIENT, () => {
           await client.command(['press']);
           return watch.stdout;
         },
-        { timeout: 15_000 },
+        { timeout: 45_000 },
       )
       .toMatch(/^\{"device":"button0","type":"press",.*\}$/m);
     expect(await watch.end('SIGINT')).toEqual({ code: 0, signal: null });
@@ -196,7 +196,7 @@ describe('vhost-device-ctl', PATIENT, () => {
           await client.command(['press']);
           return watch.stdout;
         },
-        { timeout: 15_000 },
+        { timeout: 45_000 },
       )
       .toContain('press');
     await serving.end();

@@ -6,7 +6,7 @@ import { asFd, closeFd, UnixDatagram, UnixListener, type UnixStream } from '@nod
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SupervisedDaemon } from '../support/passed-sockets.ts';
 
-const PATIENCE = { timeout: 30_000 };
+const PATIENCE = { timeout: 45_000 };
 const EXIT_OK = { code: 0, signal: null };
 
 let directory: string;
@@ -105,7 +105,7 @@ describe('a service manager', () => {
       expect(await identity(frontEnd)).toEqual([index, 0]);
       frontEnd.close();
     }
-    expect(daemon.stderr).toContain('"passed":["left","right"]');
+    await expect.poll(() => daemon.stderr, PATIENCE).toContain('"passed":["left","right"]');
     daemon.child.kill('SIGTERM');
     expect(await daemon.exit).toEqual(EXIT_OK);
     expect(heard(receiver)).toEqual(['STOPPING=1\nSTATUS=ending']);

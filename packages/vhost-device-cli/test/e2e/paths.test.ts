@@ -43,7 +43,7 @@ const mountsThere = (): boolean => {
 const MOUNTS = mountsThere();
 const unavailable = MOUNTS ? '' : ' (skipped, unavailable: no mount namespaces)';
 
-describe.each(['--socket-path', '--control-socket'])('%s', { timeout: 60_000 }, (option) => {
+describe.each(['--socket-path', '--control-socket'])('%s', { timeout: 120_000 }, (option) => {
   it.each([
     [
       'a directory',
@@ -102,7 +102,7 @@ describe.each(['--socket-path', '--control-socket'])('%s', { timeout: 60_000 }, 
   });
 });
 
-describe('--socket-path with --socket-count', { timeout: 60_000 }, () => {
+describe('--socket-path with --socket-count', { timeout: 120_000 }, () => {
   it.each(['dir', 'dir/'])('is no directory: %s', (path) => {
     const words = daemon('--socket-path', join(directory, path), ['-c', '2']);
     const refused = run(DAEMON, words);
@@ -113,7 +113,7 @@ describe('--socket-path with --socket-count', { timeout: 60_000 }, () => {
   });
 });
 
-describe('--state-dir', { timeout: 60_000 }, () => {
+describe('--state-dir', { timeout: 120_000 }, () => {
   it.each([
     ['not there', 'none one', 1, "it does not exist; create it (mkdir -p 'DIR/none one')"],
     ['a file', 'file', 1, 'DIR/file: it is no directory; choose another --state-dir'],
@@ -139,7 +139,7 @@ describe('--state-dir', { timeout: 60_000 }, () => {
   });
 });
 
-describe('the socket that vhost-device-ctl connects to', { timeout: 60_000 }, () => {
+describe('the socket that vhost-device-ctl connects to', { timeout: 120_000 }, () => {
   it.each([
     ['not there', 'none', 1, 'there is no such socket; is the daemon running'],
     [

@@ -20,8 +20,8 @@ describe('--user', () => {
     socketPath = join(directory, 's');
     execFileSync('mkfifo', [`${socketPath}0.fails`]);
   });
-  afterEach(() => {
-    daemon?.child.kill('SIGKILL');
+  afterEach(async () => {
+    await daemon?.end('SIGKILL');
     rmSync(directory, { recursive: true });
   });
 

@@ -14,7 +14,9 @@ export interface Exit {
 /** The fixture program in a process of its own. */
 export class FixtureProcess {
   readonly child: ChildProcess;
+  /** Resolves when all has been read, too: what it said last may come after its end. */
   readonly exit: Promise<Exit>;
+  #ended = false;
   stdout = '';
   stderr = '';
   #onOutput: () => void = () => undefined;
@@ -33,7 +35,10 @@ export class FixtureProcess {
       this.#onOutput();
     });
     this.exit = new Promise((resolve) => {
-      this.child.on('exit', (code, signal) => resolve({ code, signal }));
+      this.child.on('close', (code, signal) => {
+        this.#ended = true;
+        resolve({ code, signal });
+      });
     });
     void this.exit.then(() => this.#onOutput());
   }
@@ -49,7 +54,7 @@ export class FixtureProcess {
 
   async until(seen: () => boolean): Promise<void> {
     while (!seen()) {
-      if (this.child.exitCode !== null) throw new Error(`ended: ${this.stdout}${this.stderr}`);
+      if (this.#ended) throw new Error(`ended: ${this.stdout}${this.stderr}`);
       await new Promise<void>((resolve) => {
         this.#onOutput = resolve;
       });

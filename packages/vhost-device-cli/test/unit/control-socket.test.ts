@@ -11,9 +11,9 @@ import { ControlClient } from '../../src/control.ts';
 
 const BUTTON = new URL('../fixtures/button-device.mjs', import.meta.url);
 /** For what other processes of a loaded machine have to get done. */
-const SOON = { timeout: 15_000 };
+const SOON = { timeout: 45_000 };
 
-describe('The control socket of a daemon', { timeout: 60_000 }, () => {
+describe('The control socket of a daemon', { timeout: 120_000 }, () => {
   let before: number;
   let sockets: Sockets;
   let daemon: VhostUserDaemon;

@@ -2,7 +2,7 @@ import { type Logger, silentLogger, UnixDatagram } from '@node-vmm/vmm-sys-util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ServiceManager } from '../../src/service-manager.ts';
 
-const PATIENCE = { timeout: 20_000 };
+const PATIENCE = { timeout: 45_000 };
 
 describe('a service manager', () => {
   const socket = `@node-vmm-cli-${process.pid}`;

@@ -91,7 +91,7 @@ describe('vhost-device-gpio', () => {
     expect(await event(bench, 2)).toEqual(VALID);
     const next = event(bench, 2);
     await expect
-      .poll(async () => (await client.command(['line', '2']))['masked'], { timeout: 20_000 })
+      .poll(async () => (await client.command(['line', '2']))['masked'], { timeout: 45_000 })
       .toBe(false);
     expect(await client.command(['line', '2', 'pulse'])).toMatchObject({
       edges: [
@@ -139,7 +139,7 @@ describe('vhost-device-gpio', () => {
     const count = (word: string): number => became.get(word) ?? 0;
     const told = count('delivered') + count('latched');
     expect(told + count('coalesced')).toBe(1000);
-    await expect.poll(() => interrupts, { timeout: 20_000 }).toBe(told);
+    await expect.poll(() => interrupts, { timeout: 45_000 }).toBe(told);
     going = false;
     await ask(bench, irqType(1, 0));
     await done;
@@ -159,7 +159,7 @@ describe('vhost-device-gpio', () => {
     await ask(bench, irqType(1, RISING));
     const held = event(bench, 1);
     await expect
-      .poll(async () => (await client.command(['line', '1']))['masked'], { timeout: 20_000 })
+      .poll(async () => (await client.command(['line', '1']))['masked'], { timeout: 45_000 })
       .toBe(false);
     const base = await bench.queue(1).stop();
     expect(await held).toEqual(INVALID);

@@ -41,8 +41,10 @@ export class DaemonProcess {
 
   /** The JSON lines of the log so far; whatever else is on standard error is left out. */
   get log(): Record<string, unknown>[] {
+    // What is behind the last end of line is half a line.
     return this.stderr
       .split('\n')
+      .slice(0, -1)
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }

@@ -38,7 +38,7 @@ export class SocketGuest {
 
   static async connect(path: string): Promise<SocketGuest> {
     const poller = new MainPoller();
-    const frontend = await VhostUserFrontend.connect({ path, poller, waitMs: 5000 });
+    const frontend = await VhostUserFrontend.connect({ path, poller, waitMs: 60_000 });
     await frontend.negotiate();
     const features = frontend.deviceFeatures;
     await frontend.setFeatures(features);

@@ -33,7 +33,7 @@ it('gives no byte of a file to two guests, and outlives its end', async () => {
     await using bench = await connectDevice({ socketPath: daemon.socketPath(0) });
     const late = bench.queue(0).request([], [4]);
     await vi.waitFor(() => expect(daemon.stderr).toContain('"code":"SOURCE_ENDED"'), {
-      timeout: 20_000,
+      timeout: 45_000,
     });
     expect(await daemon.stop()).toEqual({ code: 0, signal: null });
     await expect(late).rejects.toThrow();

@@ -21,7 +21,7 @@ const ofSource = (name: string, rest: RngDeviceOptions = {}): { module: URL; opt
 
 /** Waits until the device has taken requests, which does not mean that it has answered them. */
 const taken = (queue: BenchQueue, count: number): Promise<void> =>
-  vi.waitFor(() => expect(queue.ring.driver.raw.availEvent).toBe(count), { timeout: 20_000 });
+  vi.waitFor(() => expect(queue.ring.driver.raw.availEvent).toBe(count), { timeout: 45_000 });
 
 describe('the kernel’s generator', () => {
   it('fills every buffer of a request, and no two alike', async () => {
@@ -100,7 +100,7 @@ describe('a file', () => {
         expect(logger.lines.map(({ message }) => message)).toContain(
           'the source gives nothing: requests wait, it is asked every second',
         ),
-      { timeout: 20_000 },
+      { timeout: 45_000 },
     );
     appendFileSync(path('file'), 'klm');
     expect(text((await late)[0])).toBe('klm');

@@ -61,9 +61,10 @@ it('a front-end goes on where it was when the serving process was killed', {
   }
   expect(logger.saying('device lost')).toEqual([]);
   expect(served.size).toBe(KILLS + 1);
-  expect(fds()).toBeLessThanOrEqual((before ?? 0) + 1);
+  // Those of a child that has gone are closed a turn later.
+  await expect.poll(fds).toBeLessThanOrEqual((before ?? 0) + 1);
   // Said once all of it is served, which the answer is quicker than.
-  await expect.poll(() => logger.saying('served again').length, { timeout: 20_000 }).toBe(KILLS);
+  await expect.poll(() => logger.saying('served again').length, { timeout: 45_000 }).toBe(KILLS);
 });
 
 it('also when the next one was killed before it served', async () => {
@@ -72,7 +73,7 @@ it('also when the next one was killed before it served', async () => {
   const queue = bench.queue(0);
   const first = pidOf((await queue.request([], [64]))[0]);
   process.kill(first, 'SIGKILL');
-  await expect.poll(() => running.pid ?? first, { timeout: 20_000 }).not.toBe(first);
+  await expect.poll(() => running.pid ?? first, { timeout: 45_000 }).not.toBe(first);
   const second = running.pid ?? 0;
   process.kill(second, 'SIGKILL');
   expect([first, second]).not.toContain(pidOf((await queue.request([], [64]))[0]));
@@ -137,21 +138,30 @@ it('says whether the serving process answers', async () => {
 it('closes while a request waits for a serving process that is away', async () => {
   const running = await start();
   process.kill(running.pid ?? 0, 'SIGKILL');
-  await expect.poll(() => running.pid, { timeout: 20_000, interval: 1 }).toBeDefined();
+  await expect.poll(() => running.pid, { timeout: 45_000, interval: 1 }).toBeDefined();
   const frontEnd = new FrontEnd(path(0));
   frontEnd.send('VHOST_USER_GET_FEATURES', undefined);
-  await expect.poll(() => logger.find('front-end connected'), { timeout: 20_000 }).toBeDefined();
+  await expect.poll(() => logger.find('front-end connected'), { timeout: 45_000 }).toBeDefined();
   await running.close();
   expect(await frontEnd.closed).toBe('peer-closed');
 });
 
 it('leaves no process, socket or directory behind', async () => {
-  const before = readdirSync(tmpdir()).filter((name) => name.startsWith('vhost-supervisor-'));
-  const running = await start();
-  const { pid = 0 } = running;
-  await running.close();
-  expect(() => process.kill(pid, 0)).toThrow('ESRCH');
-  expect(readdirSync(directory)).toEqual([]);
-  const after = readdirSync(tmpdir()).filter((name) => name.startsWith('vhost-supervisor-'));
-  expect(after.length).toBeLessThanOrEqual(before.length);
+  // Other tests have supervisors meanwhile.
+  const own = join(directory, 'own');
+  mkdirSync(own);
+  const { TMPDIR } = process.env;
+  process.env['TMPDIR'] = own;
+  try {
+    const running = await start();
+    expect(readdirSync(own)).toHaveLength(1);
+    const { pid = 0 } = running;
+    await running.close();
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+    expect(readdirSync(own)).toEqual([]);
+    expect(readdirSync(directory)).toEqual(['own']);
+  } finally {
+    if (TMPDIR === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = TMPDIR;
+  }
 });

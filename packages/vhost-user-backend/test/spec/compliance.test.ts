@@ -91,7 +91,7 @@ describe('A device that breaks one', () => {
       };
       await expect(found[0]?.run(subject)).rejects.toThrow(reason);
     },
-    60_000,
+    120_000,
   );
 });
 

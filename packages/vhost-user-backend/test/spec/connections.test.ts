@@ -58,7 +58,7 @@ describe('Communication', () => {
     await bench().idle();
     await until(async () => (await bench().device.status()).connections === 2 * steps.length + 3);
     await bench().idle();
-    expect(openFds()).toBe(before);
+    await expect.poll(() => openFds()).toBe(before);
     const { frontEnd, ring } = await bench().running();
     ring.submit([1]);
     expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
@@ -76,7 +76,7 @@ describe('Communication', () => {
       if (i % 4 === 3) await until(async () => (await bench().device.status()).connections > i);
     }
     await bench().idle();
-    expect(openFds()).toBe(before);
+    await expect.poll(() => openFds()).toBe(before);
     expect((await bench().device.status()).connections).toBe(1000);
   });
 

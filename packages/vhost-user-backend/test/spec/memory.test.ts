@@ -27,7 +27,7 @@ describe('Memory regions', () => {
       expect(await swap).toBe(0);
     }
     await until(() => !other.mapped);
-    expect(mappings()).toBe(2);
+    await expect.poll(mappings).toBe(2);
   });
 
   it('requests that the device holds survive the exchange, and their memory with them', async () => {
@@ -50,7 +50,7 @@ describe('Memory regions', () => {
     ring.submit([RELEASE]);
     expect(await ring.collect(frontEnd.poller, 4)).toEqual([4, 4, 4, 0]);
     await until(() => !first.mapped && !second.mapped);
-    expect(mappings()).toBe(2);
+    await expect.poll(mappings).toBe(2);
   });
 
   it('memory stays while any ring holds requests in it, whatever another ring lost', async () => {
@@ -136,10 +136,10 @@ describe('Memory regions', () => {
     expect(await frontEnd.tell('VHOST_USER_REM_MEM_REG', region)).toBe(1);
     expect(await add(509n)).toBe(0);
     // They are the same part of a file.
-    expect(mappings()).toBe(2);
+    await expect.poll(mappings).toBe(2);
     frontEnd.close();
     await bench().idle();
-    expect(mappings()).toBe(1);
+    await expect.poll(mappings).toBe(1);
   });
 
   it('a ring goes on while other regions come and go', async () => {
@@ -179,7 +179,7 @@ describe('Memory regions', () => {
     expect(await tell({ ...region, size: 1n << 62n })).toBe(1);
     const eventFds = [ring.kick.fd];
     expect(await frontEnd.tell('VHOST_USER_SET_MEM_TABLE', [region], eventFds)).toBe(1);
-    expect(mappings()).toBe(2);
+    await expect.poll(mappings).toBe(2);
     ring.submit([1]);
     expect(await ring.collect(frontEnd.poller, 1)).toEqual([1]);
   });
@@ -215,6 +215,6 @@ describe('VHOST_USER_PROTOCOL_F_XEN_MMAP', () => {
     const zero = openFd('/dev/zero');
     expect(await tell(1, [zero])).toBe(1);
     closeFd(zero);
-    expect(mappings()).toBe(2);
+    await expect.poll(mappings).toBe(2);
   });
 });

@@ -123,7 +123,7 @@ describe('Starting and stopping rings of a device that is never done', () => {
 });
 
 describe('Closing a daemon whose device is never done', () => {
-  const bench = useBench({}, { stopTimeout: 60_000, closeTimeout: 2_000 });
+  const bench = useBench({}, { stopTimeout: 60_000, closeTimeout: 12_000 });
 
   it('waits a quarter of closeTimeout for the device, and ends no thread by force', async () => {
     await holding(bench(), 'drop');

@@ -111,7 +111,7 @@ describe('A command from outside', () => {
     const again = await add({}, { restart: { firstDelay: 1 } });
     await expect(again.command(['throw'])).rejects.toMatchObject({ code: 'DEVICE_FAILED' });
     await expect
-      .poll(() => again.command(['echo']).catch(({ code }) => code), { timeout: 15_000 })
+      .poll(() => again.command(['echo']).catch(({ code }) => code), { timeout: 45_000 })
       .toEqual({ words: [], instance: 0 });
   });
 

@@ -41,6 +41,6 @@ describe('VhostUserDaemon', () => {
     guest.close();
     await daemon.close();
     expect(existsSync(socketPath)).toBe(false);
-    expect(openFds()).toBe(before);
+    await expect.poll(() => openFds()).toBe(before);
   });
 });

@@ -11,7 +11,7 @@ describe('connectDevice', () => {
   beforeEach(() => {
     before = openFds();
   });
-  afterEach(() => expect(openFds()).toBe(before));
+  afterEach(() => expect.poll(() => openFds()).toBe(before));
 
   it('gives queues whose requests are answered, many at once and by indirect tables', async () => {
     await using bench = await connectDevice({ module: ECHO });

@@ -70,7 +70,7 @@ describe('Events of a device', () => {
     many.onEvent((event) => events.push(event));
     await expect(many.command(['throw'])).rejects.toMatchObject({ code: 'DEVICE_FAILED' });
     await expect
-      .poll(() => events, { timeout: 15_000 })
+      .poll(() => events, { timeout: 45_000 })
       .toEqual([
         { event: 'failed', error: expect.stringContaining('thrown by'), restarting: true },
         { made: 0 },
@@ -85,6 +85,6 @@ describe('Events of a device', () => {
     ring.submit([1, 2]);
     await ring.collect(frontEnd.poller, 1);
     // The answer goes from the worker to the guest, the event to this thread: each its own way.
-    await expect.poll(() => events, { timeout: 15_000 }).toEqual([{ served: 0 }]);
+    await expect.poll(() => events, { timeout: 45_000 }).toEqual([{ served: 0 }]);
   });
 });

@@ -27,7 +27,7 @@ const failed: { name: string; error: VhostUserBackendError }[] = [];
 const onDeviceFailed = ({ name }: ServedDevice, error: VhostUserBackendError): void => {
   failed.push({ name, error });
 };
-const bench = useBench({}, { onDeviceFailed, closeTimeout: 2000 });
+const bench = useBench({}, { onDeviceFailed, closeTimeout: 8000 });
 let gate: Gate;
 beforeEach(() => {
   failed.length = 0;
@@ -74,11 +74,12 @@ describe('a host thread', () => {
   });
 
   it('is one for all devices that name the key, and ends with the last of them', async () => {
-    const before = threads();
     const first = await add('first', 'a');
+    const one = threads();
     const second = await add('second', 'a');
     expect(gate.created).toBe(1);
-    expect(threads() - before).toBe(1);
+    // Those of earlier tests may still be going.
+    expect(threads()).toBeLessThanOrEqual(one);
     const other = await add('other', 'b');
     expect(gate.created).toBe(2);
     await other.close();
@@ -88,7 +89,7 @@ describe('a host thread', () => {
     ring.submit([ECHO, 5]);
     expect(await ring.collect(frontEnd.poller, 1)).toEqual([2]);
     await second.close();
-    await until(() => gate.disposed === 2 && threads() === before);
+    await until(() => gate.disposed === 2 && threads() < one);
     await add('again', 'a');
     expect(gate.created).toBe(3);
   });

@@ -36,7 +36,7 @@ it('a daemon is responsive while each of its workers is', async () => {
   const frontEnd = new FrontEnd(paths[0]);
   frontEnd.send('VHOST_USER_SET_OWNER', undefined);
   frontEnd.send('VHOST_USER_SET_FEATURES', 1n << 32n);
-  await expect.poll(() => Atomics.load(gate, 0), { timeout: 20_000 }).toBe(1);
+  await expect.poll(() => Atomics.load(gate, 0), { timeout: 45_000 }).toBe(1);
   expect(await daemon.responsive(200)).toBe(false);
   Atomics.store(gate, 1, 1);
   Atomics.notify(gate, 1);

@@ -114,14 +114,14 @@ describe('The state of a device', () => {
       writeFileSync(statePath, bad);
       expect(await count()).toEqual(FIRST);
     }
-  }, 60_000);
+  }, 120_000);
 
   it('outlives the failure of the device', async () => {
     const device = await add({}, { restart: { firstDelay: 1 } });
     expect(await device.command(['count'])).toEqual(FIRST);
     await expect(device.command(['throw'])).rejects.toMatchObject({ code: 'DEVICE_FAILED' });
     await expect
-      .poll(() => device.command(['count']).catch(() => undefined), { timeout: 15_000 })
+      .poll(() => device.command(['count']).catch(() => undefined), { timeout: 45_000 })
       .toEqual({ fresh: false, count: 2, size: 8 });
   });
 
@@ -131,7 +131,7 @@ describe('The state of a device', () => {
     expect(await device.command(['count'])).toEqual(FIRST);
     await expect(device.command(['loop'])).rejects.toMatchObject({ code: 'DEVICE_HANGS' });
     await expect
-      .poll(() => device.command(['count']).catch(() => undefined), { timeout: 15_000 })
+      .poll(() => device.command(['count']).catch(() => undefined), { timeout: 45_000 })
       .toEqual({ fresh: false, count: 2, size: 8 });
   });
 
@@ -191,12 +191,17 @@ describe('The state of a device', () => {
   });
 });
 
-describe('A daemon with a state file', { timeout: 60_000 }, () => {
+describe('A daemon with a state file', { timeout: 120_000 }, () => {
   const sockets = new Sockets();
   const statePath = join(sockets.directory, 'x.state');
   const children: ChildProcess[] = [];
-  afterEach(() => {
-    for (const child of children.splice(0)) child.kill('SIGKILL');
+  afterEach(async () => {
+    // The file is its next owner's when the process has gone.
+    for (const child of children.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
   });
   afterAll(() => sockets.close());
 

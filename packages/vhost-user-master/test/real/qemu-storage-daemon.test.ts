@@ -60,7 +60,7 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
   });
 
   const connect = async (): Promise<VhostUserFrontend> => {
-    const front = await VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
+    const front = await VhostUserFrontend.connect({ path, poller, waitMs: 60_000 });
     await front.negotiate();
     return front;
   };
@@ -118,7 +118,7 @@ describe.skipIf(!available)('vhost-user-blk of qemu-storage-daemon (libvhost-use
   it('takes back the area for requests in flight that it made, or offers none', async () => {
     using keeper = new InflightKeeper({ queues: 1, queueSize: 256, stateful: false });
     for (let round = 0; round < 2; round++) {
-      const front = await VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
+      const front = await VhostUserFrontend.connect({ path, poller, waitMs: 60_000 });
       const protocolFeatures = SUPPORTED_PROTOCOL_FEATURES | INFLIGHT_PROTOCOL_FEATURE;
       await front.negotiate({ protocolFeatures });
       const offered = (front.protocolFeatures & INFLIGHT_PROTOCOL_FEATURE) !== 0n;

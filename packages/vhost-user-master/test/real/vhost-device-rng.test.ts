@@ -44,7 +44,7 @@ describe.skipIf(daemon === undefined)(title, () => {
 
   const open = async (): Promise<VhostUserFrontend> => {
     const path = join(directory, 'rng.sock0');
-    const front = await VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
+    const front = await VhostUserFrontend.connect({ path, poller, waitMs: 60_000 });
     await front.negotiate();
     return front;
   };
@@ -164,7 +164,6 @@ describe.skipIf(daemon === undefined)(title, () => {
       await front.startVring(guest.vring());
       front.close();
     }
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(readdirSync('/proc/self/fd').length).toBe(before);
+    await expect.poll(() => readdirSync('/proc/self/fd').length).toBe(before);
   });
 });

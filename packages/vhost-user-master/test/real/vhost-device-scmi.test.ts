@@ -48,7 +48,7 @@ describe.skipIf(daemon === undefined)(title, () => {
   });
 
   const open = async (): Promise<VhostUserFrontend> => {
-    const front = await VhostUserFrontend.connect({ path: path(), poller, waitMs: 10_000 });
+    const front = await VhostUserFrontend.connect({ path: path(), poller, waitMs: 60_000 });
     await front.negotiate();
     return front;
   };

@@ -45,7 +45,7 @@ describe('VhostUserFrontend.connect', () => {
   });
 
   it('connects once somebody listens', async () => {
-    const connecting = VhostUserFrontend.connect({ path, poller, waitMs: 10_000 });
+    const connecting = VhostUserFrontend.connect({ path, poller, waitMs: 60_000 });
     await new Promise((resolve) => setTimeout(resolve, 40));
     const listener = UnixListener.bind(path);
     const front = await connecting;

@@ -52,7 +52,7 @@ describe('Requests in flight', () => {
     for (const front of fronts) front.close();
     for (const back of backs) back.close();
     await turns();
-    expect(openFds()).toBe(before);
+    await expect.poll(openFds).toBe(before);
     poller.close();
   });
 

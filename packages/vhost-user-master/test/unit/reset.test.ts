@@ -72,7 +72,7 @@ describe('a reset that takes a new connection', () => {
     rmSync(directory, { recursive: true });
     await turns();
     expect(poller.size).toBe(0);
-    expect(openFds()).toBe(before);
+    await expect.poll(openFds).toBe(before);
   });
 
   function listen(): void {

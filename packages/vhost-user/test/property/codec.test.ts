@@ -241,8 +241,7 @@ describe('connection properties', () => {
       { numRuns: 300 },
     );
     // Poll handles release what they hold a turn later.
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(readdirSync('/proc/self/fd').length).toBe(before);
+    await expect.poll(() => readdirSync('/proc/self/fd').length).toBe(before);
     event.close();
     poller.close();
   });

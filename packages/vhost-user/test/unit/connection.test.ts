@@ -85,7 +85,7 @@ describe('VhostUserConnection', () => {
     event.close();
     poller.close();
     await turns(2);
-    expect(openFds()).toBe(before);
+    await expect.poll(openFds).toBe(before);
   });
 
   it('carries requests and replies with descriptors both ways', async () => {

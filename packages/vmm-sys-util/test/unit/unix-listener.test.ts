@@ -90,7 +90,7 @@ describe('the socket file of a UnixListener', () => {
   });
 
   it('is replaced by one of several processes that start at once', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const children = Array.from({ length: 4 }, () =>
       fork(fixture('bind-process'), { execArgv: [] }),

@@ -158,7 +158,7 @@ describe('FaultGuard', () => {
     }
     expect(idle.watch.faulted).toBe(false);
     idle.close();
-  }, 60_000);
+  }, 120_000);
 
   it('counts 10,000 faults, each in a mapping of its own', () => {
     const guard = FaultGuard.install();
@@ -177,7 +177,7 @@ describe('FaultGuard', () => {
       mapping.close();
     }
     closeFd(fd);
-  }, 60_000);
+  }, 120_000);
 
   it('refuses what is no whole number of pages', () => {
     const guard = FaultGuard.install();
