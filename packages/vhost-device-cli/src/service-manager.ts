@@ -11,6 +11,8 @@ const MAX_TIMEOUT_MS = 0x7fff_ffff;
 export class ServiceManager {
   readonly #options: NotifyOptions;
   readonly #logger: Logger;
+  /** Kept: a manager that hears nothing because there is no descriptor left would end all guests. */
+  #sender: UnixDatagram | undefined;
   #timer: NodeJS.Timeout | undefined;
   #asking = false;
   #failed = false;
@@ -32,7 +34,7 @@ export class ServiceManager {
 
   /** The end has begun. */
   stopping(): void {
-    this.close();
+    this.#unwatch();
     this.#tell('STOPPING=1\nSTATUS=ending');
   }
 
@@ -63,6 +65,12 @@ export class ServiceManager {
 
   /** Says no more that all is well. Idempotent. */
   close(): void {
+    this.#unwatch();
+    this.#sender?.close();
+    this.#sender = undefined;
+  }
+
+  #unwatch(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
@@ -71,7 +79,8 @@ export class ServiceManager {
     const { socket } = this.#options;
     if (socket === undefined) return;
     try {
-      UnixDatagram.send(socket, Buffer.from(state));
+      this.#sender ??= UnixDatagram.unbound();
+      this.#sender.sendTo(socket, Buffer.from(state));
       this.#failed = false;
     } catch (error) {
       if (this.#failed) return;

@@ -3,6 +3,7 @@ import {
   FRONTEND_REQUESTS,
   hasProtocolFeature,
   type ReceivedFds,
+  type ShortMessage,
   VhostUserConnection,
 } from '@node-vmm/vhost-user';
 import { VhostUserMasterError } from '@node-vmm/vhost-user-master';
@@ -19,6 +20,8 @@ import { type FrontendRequest, RecordedSession } from './recorded-session.ts';
 import { RestoredBackend, SUPERVISED_PROTOCOL_FEATURES } from './restored-backend.ts';
 import type { ServingProcess } from './serving-process.ts';
 
+type Table = typeof FRONTEND_REQUESTS;
+
 export interface SupervisedConnectionOptions {
   /** The serving process, and its socket of this device. */
   readonly process: ServingProcess;
@@ -33,7 +36,7 @@ export class SupervisedConnection {
   readonly ended: Promise<void>;
   readonly #logger: Logger;
   readonly #session = new RecordedSession();
-  readonly #connection: VhostUserConnection<typeof FRONTEND_REQUESTS>;
+  readonly #connection: VhostUserConnection<Table>;
   readonly #backend: RestoredBackend;
   #protocolFeatures = 0n;
   #work: Promise<void> = Promise.resolve();
@@ -51,6 +54,7 @@ export class SupervisedConnection {
       poller,
       table: FRONTEND_REQUESTS,
       onRequest: (request, fds) => this.#onRequest(request, fds),
+      onShortage: (request, error) => this.#refuse(request, error),
       onUnknown: (request, acknowledge) => {
         if (!this.#replyAck) return;
         logger.warn({ request }, 'unknown request refused');
@@ -157,7 +161,7 @@ export class SupervisedConnection {
   }
 
   /** As the serving process does: what cannot be refused by an answer ends the connection. */
-  #refuse(request: FrontendRequest, error: unknown): void {
+  #refuse(request: ShortMessage<Table>, error: unknown): void {
     const { name } = request;
     const told = request.spec.reply === undefined && this.#acknowledge(request, 1n);
     const refused = VhostUserMasterError.is(error, 'REQUEST_FAILED');
@@ -170,7 +174,7 @@ export class SupervisedConnection {
     this.close();
   }
 
-  #acknowledge(request: FrontendRequest, result: bigint): boolean {
+  #acknowledge(request: ShortMessage<Table>, result: bigint): boolean {
     if (!request.needReply || !this.#replyAck) return false;
     this.#reply(request.name, result);
     return true;

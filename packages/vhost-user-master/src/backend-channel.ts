@@ -1,4 +1,4 @@
-import { BACKEND_REQUESTS, type Request, VhostUserConnection } from '@node-vmm/vhost-user';
+import { BACKEND_REQUESTS, type ShortMessage, VhostUserConnection } from '@node-vmm/vhost-user';
 import {
   closeFd,
   errorMessage,
@@ -37,6 +37,7 @@ export class BackendChannel implements Disposable {
         poller,
         table: BACKEND_REQUESTS,
         onRequest: (message) => this.#onRequest(message),
+        onShortage: (message) => this.#onRequest(message),
         onClose: ({ kind, error }) => {
           // Requests of the front-end still work; a peer that is gone is reported there.
           const context = { kind, error: errorMessage(error) };
@@ -71,7 +72,7 @@ export class BackendChannel implements Disposable {
     this.close();
   }
 
-  #onRequest(message: Request<Table>): void {
+  #onRequest(message: ShortMessage<Table>): void {
     const known = message.name === 'VHOST_USER_BACKEND_CONFIG_CHANGE_MSG';
     if (!known) this.#logger.warn({ request: message.name }, 'back-end request refused');
     const always = message.spec.reply !== undefined;

@@ -14,6 +14,10 @@ export type VhostUserMasterErrorCode =
   | 'CLOSED'
   /** The back-end acknowledged with a failure. */
   | 'REQUEST_FAILED'
+  /** Descriptors came that this process could not take: it may have no more. `cause` says so. */
+  | 'OUT_OF_DESCRIPTORS'
+  /** The back-end can make no area for requests in flight now, and says so. */
+  | 'NO_INFLIGHT_AREA'
   /** A well-formed reply that does not fit the request. */
   | 'WRONG_REPLY'
   /** The back-end lacks the protocol feature that the request needs. */
@@ -74,6 +78,7 @@ export function shouldReconnect(error: unknown): boolean {
   if (!VhostUserMasterError.is(error)) return false;
   switch (error.code) {
     case 'TIMEOUT':
+    case 'OUT_OF_DESCRIPTORS':
     case 'CANNOT_RESET':
       return true;
     case 'CONNECTION_LOST':
@@ -82,6 +87,7 @@ export function shouldReconnect(error: unknown): boolean {
     case 'CLOSED':
     case 'REQUEST_FAILED':
     case 'WRONG_REPLY':
+    case 'NO_INFLIGHT_AREA':
     case 'NOT_NEGOTIATED':
     case 'TOO_MANY_REGIONS':
     case 'XEN_MMAP_MISSING':

@@ -206,7 +206,8 @@ export class VhostUserFrontend implements Disposable {
    * back-end, and given to this one by {@link setInflight}; `InflightKeeper` does both.
    *
    * @returns the caller's
-   * @throws {VhostUserMasterError} NOT_NEGOTIATED (INFLIGHT_SHMFD), WRONG_REPLY
+   * @throws {VhostUserMasterError} NOT_NEGOTIATED (INFLIGHT_SHMFD), WRONG_REPLY, NO_INFLIGHT_AREA,
+   * OUT_OF_DESCRIPTORS
    */
   async getInflight(shape: InflightShape, options: RequestOptions = {}): Promise<InflightFile> {
     const request = 'VHOST_USER_GET_INFLIGHT_FD';
@@ -220,6 +221,13 @@ export class VhostUserFrontend implements Disposable {
     const [fd, ...others] = fds;
     closeFds(others);
     if (fd !== undefined) return new InflightFile(payload, shape, fd);
+    if (payload.mmapSize === 0n) {
+      throw new VhostUserMasterError(
+        'NO_INFLIGHT_AREA',
+        'Cannot have an area for requests in flight: the back-end has none to give, as its log should say why',
+        { request },
+      );
+    }
     throw new VhostUserMasterError(
       'WRONG_REPLY',
       'Cannot use the area for requests in flight: the back-end answered without a file',

@@ -51,8 +51,8 @@ export class InflightKeeper implements Disposable {
     if (!offered) this.#forgetAll();
     if (stateful && this.#begun && this.#record === undefined) throw stateLost(offered);
     if (offered) {
-      this.#record ??= await frontend.getInflight({ queues, queueSize }, options);
-      await frontend.setInflight(this.#record, options);
+      this.#record ??= await askFor(frontend, { queues, queueSize }, options);
+      if (this.#record !== undefined) await frontend.setInflight(this.#record, options);
     }
     this.#begun = true;
     this.#given = frontend;
@@ -80,6 +80,20 @@ export class InflightKeeper implements Disposable {
   #forgetAll(): void {
     this.#record?.close();
     this.#record = undefined;
+  }
+}
+
+/** @returns undefined where the back-end has no room for a record now: as one that never keeps any */
+async function askFor(
+  frontend: VhostUserFrontend,
+  shape: InflightShape,
+  options: RequestOptions,
+): Promise<InflightFile | undefined> {
+  try {
+    return await frontend.getInflight(shape, options);
+  } catch (error) {
+    if (VhostUserMasterError.is(error, 'NO_INFLIGHT_AREA')) return undefined;
+    throw error;
   }
 }
 

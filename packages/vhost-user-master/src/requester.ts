@@ -6,6 +6,7 @@ import {
   type Reply,
   type ReplyPayload,
   type RequestPayload,
+  type ShortMessage,
   VhostUserConnection,
   VhostUserError,
 } from '@node-vmm/vhost-user';
@@ -71,6 +72,7 @@ export class Requester {
       poller,
       table: FRONTEND_REQUESTS,
       onReply: (message, fds) => this.#onReply(message, fds),
+      onShortage: (message, error) => this.#onShortage(message, error),
       onClose: (reason) => this.#lost(reason),
     });
   }
@@ -93,7 +95,8 @@ export class Requester {
    * Sends a request that is always answered.
    *
    * @param fds - stay the caller's, who may close them on return
-   * @throws {VhostUserMasterError} TIMEOUT, ABORTED, CONNECTION_LOST, CLOSED, TOO_MANY_REQUESTS
+   * @throws {VhostUserMasterError} TIMEOUT, ABORTED, CONNECTION_LOST, CLOSED, TOO_MANY_REQUESTS,
+   * OUT_OF_DESCRIPTORS
    * @throws {VhostUserError} INVALID_PAYLOAD, INVALID_FDS when the request itself is wrong
    */
   request<N extends RequestName>(
@@ -200,19 +203,35 @@ export class Requester {
 
   #onReply(message: Reply<Table>, fds: ReceivedFds): void {
     this.#owedMs = 0;
-    const pending = this.#pending.shift();
-    if (pending?.name !== message.name) {
-      const due = pending === undefined ? 'none is due' : `that of ${pending.name} is due`;
-      if (pending !== undefined) this.#pending.unshift(pending);
-      throw new VhostUserError(
-        'UNEXPECTED_REPLY',
-        `Cannot handle the reply to ${message.name}: ${due}`,
-        { message: message.name },
-      );
-    }
+    const pending = this.#due(message.name);
     // When the request was given up, the connection closes the descriptors.
     // Settled as the request's own kind: the names are equal, which the type system cannot follow.
     pending.settle?.({ payload: message.payload, fds: fds.take() } as Answer<RequestName>);
+  }
+
+  /** It costs the request alone: what the back-end answers to the next one may come without descriptors. */
+  #onShortage({ name }: ShortMessage<Table>, cause: VhostUserError): void {
+    this.#due(name).settle?.(
+      new VhostUserMasterError(
+        'OUT_OF_DESCRIPTORS',
+        `Cannot complete ${name}: ${cause.message}`,
+        { request: name },
+        { cause },
+      ),
+    );
+  }
+
+  /** Takes the request whose reply is due, which must be this one. */
+  #due(name: RequestName): Pending {
+    const pending = this.#pending[0];
+    if (pending?.name === name) {
+      this.#pending.shift();
+      return pending;
+    }
+    const due = pending === undefined ? 'none is due' : `that of ${pending.name} is due`;
+    throw new VhostUserError('UNEXPECTED_REPLY', `Cannot handle the reply to ${name}: ${due}`, {
+      message: name,
+    });
   }
 
   #lost(reason: CloseReason): void {

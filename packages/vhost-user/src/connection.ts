@@ -9,8 +9,8 @@ import {
   type Watch,
 } from '@node-vmm/vmm-sys-util';
 import { VhostUserError } from './errors.ts';
-import { type Framed, InputFramer } from './input-framer.ts';
-import { MessageCodec, unknownRequest } from './message-codec.ts';
+import { type Framed, type FramedAny, InputFramer } from './input-framer.ts';
+import { MessageCodec, type MessageHeader, unknownRequest } from './message-codec.ts';
 import type { MessageName, MessageTable } from './message-table.ts';
 import type { Reply, ReplyPayload, Request, RequestPayload } from './message-types.ts';
 import { OutputQueue } from './output-queue.ts';
@@ -21,8 +21,8 @@ export type CloseReason =
   | { readonly kind: 'peer-closed'; readonly error: VhostUserError }
   /** The peer broke the protocol. */
   | { readonly kind: 'protocol-error'; readonly error: VhostUserError }
-  /** A system call failed. */
-  | { readonly kind: 'system-error'; readonly error: SysError }
+  /** A system call failed, or this process may have no more descriptors (OUT_OF_DESCRIPTORS). */
+  | { readonly kind: 'system-error'; readonly error: SysError | VhostUserError }
   /** A callback of this side threw something else. */
   | { readonly kind: 'internal-error'; readonly error: unknown };
 
@@ -32,6 +32,12 @@ export interface ReceivedFds {
   /** Hands them over to the caller, in order. A second call gets none. */
   take(): Fd[];
 }
+
+/** Which message it was whose descriptors are lost. */
+export type ShortMessage<T extends MessageTable> = Pick<
+  MessageHeader<T>,
+  'name' | 'spec' | 'reply' | 'needReply'
+>;
 
 /** Options of a {@link VhostUserConnection}. */
 export interface VhostUserConnectionOptions<T extends MessageTable> {
@@ -51,6 +57,14 @@ export interface VhostUserConnectionOptions<T extends MessageTable> {
    * error. What came with the request is gone.
    */
   readonly onUnknown?: (request: number, acknowledge: (result: bigint) => void) => void;
+  /**
+   * A message whose descriptors this process could not take: it may have no more. The peer waits for an
+   * answer as to any other. Without this callback, and where it throws the error on, the connection ends
+   * as by a failed system call.
+   *
+   * @param error - OUT_OF_DESCRIPTORS
+   */
+  readonly onShortage?: (message: ShortMessage<T>, error: VhostUserError) => void;
   /** Replies of the peer, in order. Without it a reply is a protocol error. */
   readonly onReply?: (message: Reply<T>, fds: ReceivedFds) => void;
   /** The connection ended, once, and not by `close`. Everything is released already. */
@@ -200,9 +214,25 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
         if (ready.disconnected) throw hungUp();
         return;
       }
-      if (framed.known) this.#dispatch(framed);
-      else this.#dispatchUnknown(framed.request);
+      this.#handle(framed);
       if (!this.#live || this.#paused) return;
+    }
+  }
+
+  #handle(framed: FramedAny<T>): void {
+    switch (framed.kind) {
+      case 'message':
+        this.#dispatch(framed);
+        break;
+      case 'unknown':
+        this.#dispatchUnknown(framed.request);
+        break;
+      case 'short': {
+        const { header, error } = framed;
+        this.#checkDirection(header);
+        if (this.#options.onShortage === undefined) throw error;
+        this.#options.onShortage(header, error);
+      }
     }
   }
 
@@ -217,21 +247,24 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
       },
     };
     try {
+      this.#checkDirection(message);
       const { onRequest, onReply } = this.#options;
-      if (message.reply && onReply !== undefined) onReply(message as Reply<T>, received);
-      else if (!message.reply && onRequest !== undefined) {
-        onRequest(message as Request<T>, received);
-      } else {
-        throw new VhostUserError(
-          'WRONG_DIRECTION',
-          `Cannot handle ${message.name}: ${message.reply ? 'a reply' : 'a request'} on the wrong side`,
-          { message: message.name },
-        );
-      }
+      if (message.reply) onReply?.(message as Reply<T>, received);
+      else onRequest?.(message as Request<T>, received);
     } finally {
       closeFds(left);
       left = [];
     }
+  }
+
+  #checkDirection({ name, reply }: Pick<ShortMessage<T>, 'name' | 'reply'>): void {
+    const { onRequest, onReply } = this.#options;
+    if ((reply ? onReply : onRequest) !== undefined) return;
+    throw new VhostUserError(
+      'WRONG_DIRECTION',
+      `Cannot handle ${name}: ${reply ? 'a reply' : 'a request'} on the wrong side`,
+      { message: name },
+    );
   }
 
   #dispatchUnknown(request: number): void {
@@ -290,9 +323,9 @@ function hungUp(): VhostUserError {
 /** Sorts what ended a connection. */
 function closeReason(error: unknown): CloseReason {
   if (VhostUserError.is(error)) {
-    return error.code === 'PEER_CLOSED'
-      ? { kind: 'peer-closed', error }
-      : { kind: 'protocol-error', error };
+    if (error.code === 'PEER_CLOSED') return { kind: 'peer-closed', error };
+    if (error.code === 'OUT_OF_DESCRIPTORS') return { kind: 'system-error', error };
+    return { kind: 'protocol-error', error };
   }
   if (!SysError.is(error)) return { kind: 'internal-error', error };
   if (error.code === 'EPIPE' || error.code === 'ECONNRESET') {

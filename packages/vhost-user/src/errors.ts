@@ -18,6 +18,8 @@ export type VhostUserErrorCode =
   | 'INVALID_PAYLOAD'
   /** Too few, too many or unreadable file descriptors for this message. */
   | 'INVALID_FDS'
+  /** Descriptors came that this process could not take, because it may have no more: not the peer's fault. */
+  | 'OUT_OF_DESCRIPTORS'
   /** The peer closed the connection. */
   | 'PEER_CLOSED'
   /** The peer does not read its replies. */

@@ -139,6 +139,11 @@ export class MessageCodec<T extends MessageTable> {
     return { known: true, name, spec, reply, needReply, size };
   }
 
+  /** Whether descriptors may come with the message at all. */
+  mayCarryFds({ spec, reply }: MessageHeader<T>): boolean {
+    return this.#fdRule(spec, reply) !== 'none';
+  }
+
   /**
    * Decodes a payload.
    *

@@ -124,13 +124,15 @@ function options(interest: Interest): {
  */
 export class MainPoller implements Poller, Disposable {
   readonly #watches = new Map<Fd, MainWatch>();
+  /** Kept: who is watched again and again must not need another descriptor for it. */
+  #probe: Epoll | undefined;
 
   /**
    * @param fd - stays the caller's, watched by no other poller of this thread; close the watch first
    * @throws {SysError} EPERM when the descriptor cannot be polled, EBADF, EEXIST when it is watched
    */
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
-    assertPollable(fd, this.#watches.has(fd));
+    this.#assertPollable(fd);
     return new MainWatch(this.#watches, fd, interest, callback);
   }
 
@@ -139,19 +141,24 @@ export class MainPoller implements Poller, Disposable {
     return this.#watches.size;
   }
 
-  /** Closes every watch. */
+  /** Closes every watch, and what it keeps itself. */
   close(): void {
     for (const watch of [...this.#watches.values()]) watch.close();
+    this.#probe?.close();
+    this.#probe = undefined;
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-// koffi aborts the process when a descriptor cannot be polled: somebody else is asked first.
-function assertPollable(fd: Fd, watched: boolean): void {
-  using probe = new Epoll(1);
-  probe.add(fd, EPOLLIN, 0);
-  if (watched) probe.add(fd, EPOLLIN, 0);
+  /** koffi aborts the process when a descriptor cannot be polled: somebody else is asked first. */
+  #assertPollable(fd: Fd): void {
+    this.#probe ??= new Epoll(1);
+    this.#probe.add(fd, EPOLLIN, 0);
+    try {
+      if (this.#watches.has(fd)) this.#probe.add(fd, EPOLLIN, 0);
+    } finally {
+      this.#probe.remove(fd);
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import { asFd, type Fd } from './brand.ts';
-import { EAGAIN } from './errno.ts';
-import { closeFds } from './fd.ts';
+import { EAGAIN, EMFILE } from './errno.ts';
+import { SysError } from './errors.ts';
+import { closeFd, closeFds, dupFd } from './fd.ts';
 import { addressOf, check, errno, retry, sys } from './libc.ts';
 import { bytes, i32, struct, u16, u32, u64 } from './struct.ts';
 
@@ -52,6 +53,11 @@ export interface Received {
   readonly fds: Fd[];
   /** True when descriptors were lost because there were over `maxFds`: those kept are closed. */
   readonly truncated: boolean;
+  /**
+   * Why descriptors were lost that this process would have taken: EMFILE where it may have no more. Those
+   * kept are closed. The peer has done nothing wrong.
+   */
+  readonly shortage?: SysError;
 }
 
 /**
@@ -126,12 +132,15 @@ export class SockCtrlMsg {
     const n = retry(() => sys.recvmsg(this.#fd, this.#msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
     if (n < 0 && errno() === EAGAIN) return undefined;
     check(n, 'recvmsg');
-    const fds = this.#takeFds();
+    const { fds, roomLeft } = this.#takeFds();
     if ((MSGHDR.get(this.#msgView, 0, 'msg_flags') & MSG_CTRUNC) === 0) {
       return { bytes: n, fds, truncated: false };
     }
+    // Looked at while those that came are still there: with them gone there is room.
+    const shortage = roomLeft ? this.#whyShort() : undefined;
     closeFds(fds);
-    return { bytes: n, fds: [], truncated: true };
+    if (shortage === undefined) return { bytes: n, fds: [], truncated: true };
+    return { bytes: n, fds: [], truncated: false, shortage };
   }
 
   #setData(data: Uint8Array): void {
@@ -148,7 +157,11 @@ export class SockCtrlMsg {
     });
   }
 
-  #takeFds(): Fd[] {
+  /**
+   * The kernel makes descriptors until it cannot make another, or has no room to write it to. Cut off with
+   * room left, it was this process that could have no more.
+   */
+  #takeFds(): { readonly fds: Fd[]; readonly roomLeft: boolean } {
     const fds: Fd[] = [];
     const end = Number(MSGHDR.getBig(this.#msgView, 0, 'msg_controllen'));
     let at = 0;
@@ -160,10 +173,24 @@ export class SockCtrlMsg {
         for (let o = at + CMSGHDR.SIZE; o + 4 <= Math.min(at + length, end); o += 4) {
           fds.push(asFd(this.#controlView.getInt32(o, true)));
         }
+        // What is left behind the last one, without what aligns the next header.
+        return { fds, roomLeft: at + length + 4 <= this.#control.byteLength };
       }
       at += align8(length);
     }
-    return fds;
+    return { fds, roomLeft: at + CMSGHDR.SIZE + 4 <= this.#control.byteLength };
+  }
+
+  /** Why the kernel gave this process no descriptor a moment ago: a copy of one meets the same limit. */
+  #whyShort(): SysError {
+    let errno = EMFILE;
+    try {
+      // Another thread may have closed one meanwhile, and the next message will come whole.
+      closeFd(dupFd(this.#fd));
+    } catch (error) {
+      if (SysError.is(error)) errno = error.errno;
+    }
+    return new SysError({ syscall: 'recvmsg(SCM_RIGHTS)', errno });
   }
 }
 

@@ -37,22 +37,13 @@ export class UnixDatagram implements Disposable {
    * @throws {RangeError} when the address is empty or too long
    */
   static send(address: string, message: Uint8Array): void {
-    const name = datagramAddress(address);
-    const fd = newDatagramSocket();
-    try {
-      check(
-        retry(() => sys.connect(fd, name, name.length)),
-        'connect',
-        address,
-      );
-      check(
-        retry(() => sys.write(fd, message, message.length)),
-        'write',
-        address,
-      );
-    } finally {
-      closeFd(fd);
-    }
+    using socket = UnixDatagram.unbound();
+    socket.sendTo(address, message);
+  }
+
+  /** For who sends again and again, also when there is no room for another descriptor. @throws {SysError} */
+  static unbound(): UnixDatagram {
+    return new UnixDatagram(newDatagramSocket(), undefined);
   }
 
   /**
@@ -75,14 +66,32 @@ export class UnixDatagram implements Disposable {
   }
 
   /**
+   * Sends one message without waiting, to whoever is at the address now.
+   *
+   * @throws {DescriptorError} when it has been closed
+   * @throws as `UnixDatagram.send`
+   */
+  sendTo(address: string, message: Uint8Array): void {
+    this.#checkLive('send');
+    const name = datagramAddress(address);
+    check(
+      retry(() => sys.connect(this.fd, name, name.length)),
+      'connect',
+      address,
+    );
+    check(
+      retry(() => sys.write(this.fd, message, message.length)),
+      'write',
+      address,
+    );
+  }
+
+  /**
    * @returns the next message, undefined when none waits
    * @throws {DescriptorError} when it has been closed
    */
   receive(): Uint8Array | undefined {
-    if (!this.#live) {
-      const text = `Cannot receive on descriptor ${this.fd}: it has been closed`;
-      throw new DescriptorError('INVALID_DESCRIPTOR', text, { fd: this.fd });
-    }
+    this.#checkLive('receive');
     const message = new Uint8Array(MESSAGE_MAX);
     const length = readFd(this.fd, message, message.length);
     return length < 0 ? undefined : message.subarray(0, length);
@@ -98,6 +107,12 @@ export class UnixDatagram implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #checkLive(action: string): void {
+    if (this.#live) return;
+    const text = `Cannot ${action} on descriptor ${this.fd}: it has been closed`;
+    throw new DescriptorError('INVALID_DESCRIPTOR', text, { fd: this.fd });
   }
 }
 

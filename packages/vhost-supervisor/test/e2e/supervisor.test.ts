@@ -2,9 +2,15 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connectDevice, FrontEnd } from '@node-vmm/vhost-user-backend/testing';
+import {
+  connectDevice,
+  FrontEnd,
+  Guest,
+  GuestRing,
+  negotiate,
+} from '@node-vmm/vhost-user-backend/testing';
 import { UnixListener } from '@node-vmm/vmm-sys-util';
-import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
+import { MemoryLogger, withoutRoom } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Supervisor } from '../../src/index.ts';
 
@@ -100,6 +106,41 @@ it('is refused, and leaves nothing, where its own socket would have too long a p
     else process.env['TMPDIR'] = TMPDIR;
   }
   expect(readdirSync(deep)).toEqual([]);
+});
+
+it('says that it has no room for the descriptors of a front-end, and goes on with it', async () => {
+  const listener = UnixListener.bind(path(0));
+  const accept = listener.accept.bind(listener);
+  let lacks = false;
+  listener.accept = (options) => {
+    const stream = accept(options);
+    return stream && withoutRoom(stream, () => lacks);
+  };
+  const serve = (own: string): string[] => [SERVE, own, '1'];
+  supervisor = new Supervisor({ serve, sockets: [{ name: 'test0', listener }], logger });
+  await supervisor.whenReady();
+  const guest = new Guest();
+  const frontEnd = new FrontEnd(path(0));
+  const ring = new GuestRing(guest, 0);
+  try {
+    await negotiate(frontEnd, guest);
+    ring.setUp(frontEnd);
+    expect(await ring.enable(frontEnd)).toBe(0);
+    lacks = true;
+    const call = { index: 0, hasFd: true };
+    expect(await frontEnd.tell('VHOST_USER_SET_VRING_CALL', call, [ring.call.fd])).toBe(1);
+    expect(
+      logger.saying('Cannot take the file descriptors of VHOST_USER_SET_VRING_CALL'),
+    ).toHaveLength(1);
+    ring.submit([1]);
+    expect(await ring.collect(frontEnd.poller, 1)).toHaveLength(1);
+    // Nobody waits for an answer to this one.
+    frontEnd.send('VHOST_USER_SET_VRING_CALL', call, [ring.call.fd]);
+    expect(await frontEnd.closed).toBe('peer-closed');
+    expect(logger.saying('connection dropped: Cannot take')).toHaveLength(1);
+  } finally {
+    for (const each of [ring, frontEnd, guest]) each.close();
+  }
 });
 
 it('serves every socket, and one front-end after another', async () => {

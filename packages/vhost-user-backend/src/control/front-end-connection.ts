@@ -2,6 +2,7 @@ import {
   type CloseReason,
   FRONTEND_REQUESTS,
   type ReceivedFds,
+  type ShortMessage,
   VhostUserConnection,
 } from '@node-vmm/vhost-user';
 import { closeFds, errorMessage, type Fd, type UnixStream } from '@node-vmm/vmm-sys-util';
@@ -13,12 +14,14 @@ import {
 } from './front-end-requests.ts';
 import type { FileHolder } from './guest-files.ts';
 
+type Table = typeof FRONTEND_REQUESTS;
+
 /** A front-end's connection: messages in, one at a time; replies out; everything undone at its end. */
 export class FrontEndConnection implements FileHolder {
   /** Resolves when the connection has ended and everything that it held is released. */
   readonly ended: Promise<void>;
   readonly #options: FrontEndOptions;
-  readonly #connection: VhostUserConnection<typeof FRONTEND_REQUESTS>;
+  readonly #connection: VhostUserConnection<Table>;
   readonly #requests: FrontEndRequests;
   #work: Promise<void> = Promise.resolve();
   #end: () => void = () => undefined;
@@ -34,6 +37,7 @@ export class FrontEndConnection implements FileHolder {
       poller: options.poller,
       table: FRONTEND_REQUESTS,
       onRequest: (message, fds) => this.#onRequest(message, fds),
+      onShortage: (message, error) => this.#refuse(message, error),
       onUnknown: (request, acknowledge) => {
         if (!this.#requests.replyAck) return;
         options.logger.warn({ request }, 'unknown request refused');
@@ -104,7 +108,7 @@ export class FrontEndConnection implements FileHolder {
   }
 
   /** A refusal that cannot be told ends the connection, as the specification wants. */
-  #refuse(message: FrontendRequest, error: unknown): void {
+  #refuse(message: ShortMessage<Table>, error: unknown): void {
     const { logger } = this.#options;
     const request = message.name;
     const ring = VhostUserBackendError.is(error, 'RING_FAULT');
@@ -118,7 +122,7 @@ export class FrontEndConnection implements FileHolder {
   }
 
   /** @returns false when the front-end does not wait for one */
-  #acknowledge(message: FrontendRequest, result: bigint): boolean {
+  #acknowledge(message: ShortMessage<Table>, result: bigint): boolean {
     if (!message.needReply || !this.#requests.replyAck) return false;
     this.#reply(message.name, result);
     return true;

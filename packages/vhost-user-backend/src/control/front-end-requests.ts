@@ -1,4 +1,5 @@
 import {
+  type InflightArea as AreaDescription,
   type ConfigWindow,
   type FRONTEND_REQUESTS,
   hasProtocolFeature,
@@ -6,7 +7,7 @@ import {
   type Request,
   type VringFd,
 } from '@node-vmm/vhost-user';
-import { type Fd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
+import { type Fd, hex, type Logger, type Poller, SysError } from '@node-vmm/vmm-sys-util';
 import type { DeviceDescription, RingFdKind } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import { BackendChannel } from './backend-channel.ts';
@@ -153,8 +154,8 @@ export class FrontEndRequests {
         return this.#setChannel(fds.shift() as Fd);
       case 'VHOST_USER_GET_INFLIGHT_FD': {
         const queues = description.queueMaxSizes.length;
-        const made = InflightArea.make(request.payload, this.#rings.features, queues);
-        replyFds.push(made.fd);
+        const made = this.#makeInflight(request.payload, queues);
+        if (made.fd !== undefined) replyFds.push(made.fd);
         return made.area;
       }
       case 'VHOST_USER_SET_INFLIGHT_FD':
@@ -176,6 +177,21 @@ export class FrontEndRequests {
           `Cannot serve ${request.name}: this back-end does not offer it`,
           { request: request.name },
         );
+    }
+  }
+
+  /** An area without bytes says that there is none, and front-ends go on without it. */
+  #makeInflight(
+    wanted: AreaDescription,
+    queues: number,
+  ): { readonly fd?: Fd; readonly area: AreaDescription } {
+    try {
+      return InflightArea.make(wanted, this.#rings.features, queues);
+    } catch (error) {
+      if (!SysError.is(error)) throw error;
+      const { logger } = this.#options;
+      logger.warn({ err: error }, `no area for requests in flight: ${error.message}`);
+      return { area: { ...wanted, mmapSize: 0n, mmapOffset: 0n } };
     }
   }
 

@@ -10,11 +10,13 @@ import {
   openFd,
   UnixStream,
 } from '@node-vmm/vmm-sys-util';
+import { withoutRoom } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   INFLIGHT_PROTOCOL_FEATURE,
   InflightKeeper,
   SUPPORTED_PROTOCOL_FEATURES,
+  shouldReconnect,
   VhostUserFrontend,
 } from '../../src/index.ts';
 import { FakeBackend } from '../../src/testing/index.ts';
@@ -61,9 +63,13 @@ describe('Requests in flight', () => {
     offered = ACK | INFLIGHT,
     file: () => Fd | undefined = () => memfdCreate('inflight', 2 * REGION),
     area: InflightArea = AREA,
+    lacks: () => boolean = () => false,
   ): Promise<[VhostUserFrontend, FakeBackend]> {
     const [ours, theirs] = UnixStream.pair();
-    const front = VhostUserFrontend.fromStream(ours, { poller, timeoutMs: 5000 });
+    const front = VhostUserFrontend.fromStream(withoutRoom(ours, lacks), {
+      poller,
+      timeoutMs: 5000,
+    });
     const back = new FakeBackend(theirs, poller, offered);
     fronts.push(front);
     backs.push(back);
@@ -195,6 +201,41 @@ describe('Requests in flight', () => {
     await expect(keeper.handOver(front)).rejects.toEqual(code('WRONG_REPLY'));
     expect(keeper.record).toBeUndefined();
     expect(front.live).toBe(true);
+  });
+
+  it.each([false, true])(
+    'are not recorded where the back-end has none to give (with state: %s)',
+    async (stateful) => {
+      using keeper = new InflightKeeper({ ...SHAPE, stateful });
+      const none = { ...AREA, mmapSize: 0n };
+      const [front, back] = await connect(ACK | INFLIGHT, () => undefined, none);
+      await expect(front.getInflight(SHAPE)).rejects.toEqual(code('NO_INFLIGHT_AREA'));
+      await keeper.handOver(front);
+      expect(keeper.record).toBeUndefined();
+      expect(back.names).not.toContain('SET_INFLIGHT_FD');
+      // The next one makes one, which nothing is in: too late for a device with state.
+      const [second] = await connect();
+      const next = keeper.handOver(second);
+      if (stateful) await expect(next).rejects.toEqual(code('STATE_LOST'));
+      else await expect(next).resolves.toBeUndefined();
+      expect(keeper.record === undefined).toBe(stateful);
+    },
+  );
+
+  it('fail by our own shortage where this process has no room for the file, and nothing else does', async () => {
+    using keeper = new InflightKeeper({ ...SHAPE, stateful: true });
+    let lacks = true;
+    const [front] = await connect(ACK | INFLIGHT, undefined, AREA, () => lacks);
+    await expect(keeper.handOver(front)).rejects.toThrow(
+      /^Cannot complete VHOST_USER_GET_INFLIGHT_FD: Cannot take .* \(EMFILE\); raise its limit \(ulimit -n/,
+    );
+    const failure = await keeper.handOver(front).catch((error: unknown) => error);
+    expect(failure).toEqual(code('OUT_OF_DESCRIPTORS'));
+    expect(shouldReconnect(failure)).toBe(true);
+    expect(front.live).toBe(true);
+    lacks = false;
+    await keeper.handOver(front);
+    expect(keeper.record).toBeDefined();
   });
 
   it('are not recorded by a back-end that refuses the file', async () => {

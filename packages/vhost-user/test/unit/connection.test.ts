@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { asFd, EventFd, EventLoop, type Fd, MainPoller, UnixStream } from '@node-vmm/vmm-sys-util';
+import { withoutRoom } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   BACKEND_REQUESTS,
@@ -64,6 +65,8 @@ const codec = new MessageCodec(FRONTEND_REQUESTS);
 const SET_NUM = codec.encodeRequest('VHOST_USER_SET_VRING_NUM', { index: 1, num: 256 });
 const SET_KICK = codec.encodeRequest('VHOST_USER_SET_VRING_KICK', { index: 1, hasFd: true }, 1);
 
+const AREA = { mmapSize: 4096n, mmapOffset: 0n, numQueues: 1, queueSize: 64 };
+
 describe('VhostUserConnection', () => {
   let poller: MainPoller;
   let raw: UnixStream;
@@ -72,10 +75,12 @@ describe('VhostUserConnection', () => {
   let event: EventFd;
 
   beforeEach(() => {
-    poller = new MainPoller();
     // The poll handle's own descriptors are made once per loop.
-    poller.watch(asFd(0), {}, () => undefined).close();
+    using first = new MainPoller();
+    first.watch(asFd(0), {}, () => undefined).close();
+    first.close();
     before = openFds();
+    poller = new MainPoller();
     event = EventFd.create();
     [raw, theirs] = UnixStream.pair();
   });
@@ -222,6 +227,72 @@ describe('VhostUserConnection', () => {
     ]);
     wide[0].close();
     theirs.close();
+  });
+
+  it.each([
+    [
+      'a request',
+      codec.encodeRequest('VHOST_USER_SET_VRING_KICK', { index: 1, hasFd: true }, 1, true),
+    ],
+    ['a reply', codec.encodeReply('VHOST_USER_GET_INFLIGHT_FD', AREA, 1)],
+  ])('tells that it had no room for the descriptors of %s, and goes on', async (_what, bytes) => {
+    const short: unknown[] = [];
+    const back = new Side(withoutRoom(theirs), poller, {
+      onShortage: ({ name, reply, needReply }, error) =>
+        short.push({ name, reply, needReply, error }),
+    });
+    // In pieces, and with the next message behind it.
+    raw.send(bytes.subarray(0, 5), [event.fd]);
+    await turns(2);
+    raw.send(Buffer.concat([bytes.subarray(5), SET_NUM]));
+    await until(() => back.requests.length === 1);
+    const { request, flags } = VHOST_USER_HEADER.decode(bytes);
+    const name = request === 31 ? 'VHOST_USER_GET_INFLIGHT_FD' : 'VHOST_USER_SET_VRING_KICK';
+    const error = expect.objectContaining({
+      code: 'OUT_OF_DESCRIPTORS',
+      message: `Cannot take the file descriptors of ${name}: this process may have no more (EMFILE); raise its limit (ulimit -n, of systemd LimitNOFILE) or let it serve fewer`,
+    });
+    expect(short).toEqual([
+      { name, reply: (flags & 4) !== 0, needReply: (flags & 8) !== 0, error },
+    ]);
+    expect(back.requests.map(({ name }) => name)).toEqual(['VHOST_USER_SET_VRING_NUM']);
+    back.connection.close();
+  });
+
+  it('ends as by a failed system call where nobody is told of the shortage', async () => {
+    const back = new Side(withoutRoom(theirs), poller);
+    raw.send(SET_KICK, [event.fd]);
+    await until(() => back.closed.length > 0);
+    expect(back.closed).toMatchObject([
+      { kind: 'system-error', error: { code: 'OUT_OF_DESCRIPTORS', cause: { code: 'EMFILE' } } },
+    ]);
+  });
+
+  it('is told nothing of a shortage by a message on the wrong side, or that may have no descriptors', async () => {
+    const short: unknown[] = [];
+    const onShortage = (message: unknown): unknown => short.push(message);
+    const back = new Side(withoutRoom(theirs), poller, { onShortage });
+    raw.send(SET_NUM, [event.fd]);
+    await until(() => back.closed.length > 0);
+    expect(back.closed).toMatchObject([{ kind: 'protocol-error', error: { code: 'INVALID_FDS' } }]);
+
+    const [a, b] = UnixStream.pair();
+    const closed: CloseReason[] = [];
+    const { connection } = new Side(raw, poller);
+    connection.close();
+    new VhostUserConnection({
+      stream: withoutRoom(b),
+      poller,
+      table: FRONTEND_REQUESTS,
+      onReply: () => undefined,
+      onShortage,
+      onClose: (reason) => closed.push(reason),
+    });
+    a.send(SET_KICK, [event.fd]);
+    await until(() => closed.length > 0);
+    expect(closed).toMatchObject([{ kind: 'protocol-error', error: { code: 'WRONG_DIRECTION' } }]);
+    expect(short).toEqual([]);
+    a.close();
   });
 
   it('closes the descriptors of a message that never ends', async () => {

@@ -35,6 +35,19 @@ describe('Unix datagrams', () => {
     expect(receiver.receive()).toBeUndefined();
   });
 
+  it('go through one socket to whoever is at an address at the time', () => {
+    const path = join(directory, 'socket');
+    const sender = UnixDatagram.unbound();
+    for (const message of ['first', 'second']) {
+      using receiver = UnixDatagram.bind(path);
+      sender.sendTo(path, Buffer.from(message));
+      expect(text(receiver.receive())).toBe(message);
+    }
+    expect(() => sender.sendTo(path, Buffer.from('nobody'))).toThrow(/ENOENT/);
+    sender.close();
+    expect(() => sender.sendTo(path, Buffer.from('late'))).toThrow(/has been closed/);
+  });
+
   it('leave no file, and nobody to send to', () => {
     const path = join(directory, 'socket');
     const receiver = UnixDatagram.bind(path);
