@@ -248,13 +248,22 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#dispatcher.serviceAll();
   }
 
+  /**
+   * Xen forgets what vCPUs wait for when a server is destroyed, and they wait for ever. It disables a
+   * server while the domain is paused: what was posted until then is all that there will be.
+   */
+  protected override quiesce(): void {
+    this.#quietly('disable the IOREQ server', () => {
+      if (this.#ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
+    });
+    this.#dispatcher.serviceAll();
+  }
+
   protected release(): void {
+    // Once more: the kernel may have been looking at a request until its help ended.
     this.#dispatcher.close();
     const ports = this.#ports;
     this.#ports = undefined;
-    this.#quietly('disable the IOREQ server', () => {
-      if (ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
-    });
     this.#quietly('close event channels', () => ports?.close());
     this.#quietly('unmap the ioreq page', () => this.#mapping.close());
     this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));
