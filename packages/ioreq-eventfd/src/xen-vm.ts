@@ -31,6 +31,7 @@ import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
 import { checkXenIrq, type IrqKind, xenCarrierOf } from './xen-interrupts.ts';
 import { KernelAssist } from './xen-kernel-assist.ts';
+import { hasOtherServers } from './xen-other-servers.ts';
 import { checkPorts } from './xen-port-check.ts';
 import { VcpuPorts } from './xen-vcpu-ports.ts';
 import { checkWindow } from './xen-window-check.ts';
@@ -152,6 +153,14 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   /** What the ioreq path counted. */
   get counters(): Readonly<IoreqCounters> {
     return this.#dispatcher.counters;
+  }
+
+  /** Whether somebody else serves devices of this guest, too: QEMU, or another process like this one. */
+  get shared(): boolean {
+    this.checkLive('ask who serves the guest');
+    return hypervisor(`ask who serves domain ${this.domid}`, this.domid, () =>
+      hasOtherServers(this.#model, this.#server),
+    );
   }
 
   override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {

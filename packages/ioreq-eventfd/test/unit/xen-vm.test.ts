@@ -456,6 +456,24 @@ describe('XenVm', () => {
     expect(setup.domain.servers.size).toBe(0);
   });
 
+  it('knows whether somebody else serves its guest', () => {
+    const vm = setup.vm();
+    expect(vm.shared).toBe(false);
+    const before = setup.vm();
+    const after = setup.vm();
+    expect([before.shared, vm.shared, after.shared]).toEqual([true, true, true]);
+    vm.close();
+    before.close();
+    expect(after.shared).toBe(false);
+    // Another domain's server may not be asked about.
+    setup.fake.failNext('XEN_DMOP_get_ioreq_server_info', EPERM);
+    expect(after.shared).toBe(true);
+    setup.fake.destroyDomain(DOMID);
+    expect(() => after.shared).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+    after.close();
+    expect(() => after.shared).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+
   it('says what is wrong with a domain that cannot be served', () => {
     expect(() => setup.vm('auto', asDomId(99))).toThrow(
       expect.objectContaining({ code: 'HYPERVISOR', message: expect.stringContaining('99') }),
