@@ -13,6 +13,7 @@ import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
+import { candidateTypes } from './candidates.ts';
 import { Domains } from './domains.ts';
 import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
@@ -52,7 +53,7 @@ function deviceSource(
   const { store, logger } = components;
   const domains = new Domains(store, logger);
   const sources: DeviceSource[] = [
-    new XenbusSource({ ...components, protocol: new VirtioProtocol() }),
+    new XenbusSource({ ...components, protocol: new VirtioProtocol(() => candidateTypes(run)) }),
   ];
   const { virtioDisks: rules, devices } = run;
   const blk = run.sockets.has('blk') || run.spawn.has('blk');
