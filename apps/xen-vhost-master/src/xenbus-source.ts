@@ -201,8 +201,9 @@ export class XenbusSource implements DeviceSource {
    */
   #fail(node: BackendNode, error: unknown): void {
     const { key } = node;
-    const claimed = this.#claim(siteOf(node));
-    if (claimed === false) {
+    // Where a user's rule says whose a device is, it is ours, whoever else is there.
+    const mayBeOthers = this.#protocol.exclusive;
+    if (this.#claim(siteOf(node)) === false && mayBeOthers) {
       this.#known.delete(key);
       this.#failures.forget(key);
       this.#foreign.set(key, announcementOf(node));
@@ -240,8 +241,8 @@ export class XenbusSource implements DeviceSource {
 
   async #remove(key: string): Promise<void> {
     // Closed means that nobody serves it: of one that failed that is ours to say only if nobody else may.
-    const failed = this.#known.get(key) === 'failed';
-    const ours = !failed || this.#claim(this.#failures.siteOf(key)) === true;
+    const inDoubt = this.#known.get(key) === 'failed' && this.#protocol.exclusive;
+    const ours = !inDoubt || this.#claim(this.#failures.siteOf(key)) === true;
     this.#known.set(key, 'removing');
     this.#failures.forget(key);
     try {
