@@ -98,7 +98,9 @@ async function mapMemory(
   logger: Logger,
 ): Promise<GuestMemoryXen> {
   const maxGfn = xen.maximumGpfn(domid);
-  // Back-ends get this descriptor: restricted, it opens this guest's memory and nothing else of Xen.
+  // Back-ends get this descriptor. Restricted, it is worth what a device model of this one guest may do: map
+  // all of its memory, take its MMIO by an IOREQ server, read other servers' pages, raise its interrupts.
+  // It is worth nothing against any other domain, and makes no hypercall but those.
   using privcmd = Privcmd.open();
   privcmd.restrict(domid);
   const { fd } = privcmd;

@@ -9,12 +9,13 @@ import {
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
 import type { Program } from '@node-vmm/vhost-device-cli';
-import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
+import { type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
-import { asDomId, DomainPauser, XenHost } from '@node-vmm/xen-sys';
+import { DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
 import { candidateTypes } from './candidates.ts';
 import { Domains } from './domains.ts';
+import { guestHolder } from './hold-guest.ts';
 import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
 import { ToldSource } from './told-source.ts';
@@ -28,20 +29,6 @@ function socketProvider(run: Arguments): SocketProvider {
   const directory = new SocketDirectory(run.directory);
   return {
     lease: (device, key) => (run.sockets.has(device.name) ? fixed : directory).lease(device, key),
-  };
-}
-
-/** Pausing is the control domain's right: elsewhere a guest may be faster than its devices. */
-function holdGuest(xen: XenHost, logger: Logger): HoldGuest {
-  const pauser = new DomainPauser(xen.privcmd);
-  return (domid) => {
-    try {
-      const pause = pauser.pause(asDomId(domid));
-      return () => pause.release();
-    } catch (error) {
-      logger.debug({ domid, reason: errorMessage(error) }, 'guest not held');
-      return undefined;
-    }
   };
 }
 
@@ -99,7 +86,8 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
     poller,
     logger,
   });
-  const source = deviceSource(run, { store, logger, hold: holdGuest(xen, logger) });
+  const hold = guestHolder(new DomainPauser(xen.privcmd), logger);
+  const source = deviceSource(run, { store, logger, hold });
   try {
     return await serveDevices({ bridge, source, gone: store.ended }, program, logger);
   } finally {

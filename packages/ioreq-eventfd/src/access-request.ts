@@ -52,7 +52,7 @@ export class AccessRequest {
     result.malformed = false;
     const { size, count } = request;
     if (!bus.isAccessSize(size) || count === 0 || count > MAX_REPETITIONS) {
-      result.value = allOnes(8);
+      result.value = allOnes(size);
       result.malformed = true;
     } else if (count === 1 && !request.dataIsPtr) {
       this.#once(bus, request, request.addrHigh * TWO_32 + request.addrLow, result);

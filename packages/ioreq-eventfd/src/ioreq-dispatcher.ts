@@ -133,7 +133,7 @@ export class IoreqDispatcher implements Disposable {
       held = this.#dispatch(vcpu, request);
     } catch (error) {
       // Nothing below throws by contract: this is the last line of defence for the vCPU.
-      this.#page.setData(vcpu, allOnes(8));
+      this.#page.setData(vcpu, allOnes(request.size));
       this.#count('errors', { vcpu, error: errorMessage(error) });
     }
     if (held === undefined) this.#answer(vcpu);
@@ -141,7 +141,7 @@ export class IoreqDispatcher implements Disposable {
   }
 
   #refuse(vcpu: number, request: IoreqRequest): void {
-    if (request.isRead) this.#page.setData(vcpu, allOnes(8));
+    if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
     this.#answer(vcpu);
   }
 
@@ -156,7 +156,7 @@ export class IoreqDispatcher implements Disposable {
       this.counters.invalidates++;
       this.#components.invalidate?.();
     } else {
-      if (request.isRead) this.#page.setData(vcpu, allOnes(8));
+      if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
       this.#count('unsupported', { vcpu, type: request.type });
     }
     return undefined;

@@ -75,8 +75,7 @@ export class QueueSession {
       () => this.#stalled(),
     );
     this.#queues.set(queue.index, wiring);
-    const wirings = [...this.#queues.values()];
-    transport.setVringInterruptsAssisted(wirings.some((other) => other.interruptsAssisted));
+    this.#tellAssistance();
     const { kernelAssisted, notificationsAssisted, interruptsAssisted } = wiring;
     logger.info(
       {
@@ -133,6 +132,13 @@ export class QueueSession {
     this.#inflight?.forget(index);
     wiring.close();
     this.#queues.delete(index);
+    this.#tellAssistance();
+  }
+
+  /** InterruptStatus is the device's: it may be any of its queues that the kernel interrupts for. */
+  #tellAssistance(): void {
+    const assisted = [...this.#queues.values()].some((wiring) => wiring.interruptsAssisted);
+    this.#components.transport.setVringInterruptsAssisted(assisted);
   }
 
   /** Takes all queues back. */

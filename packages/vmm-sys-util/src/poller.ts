@@ -16,6 +16,8 @@ export interface Readiness {
   readonly disconnected: boolean;
 }
 
+const BROKEN: Readiness = { readable: true, writable: false, disconnected: true };
+
 /** A descriptor being watched. Closing stops the watching, never the descriptor. */
 export interface Watch extends Disposable {
   /** Changes what is waited for. */
@@ -47,6 +49,7 @@ class MainWatch implements Watch {
   readonly #handle: PollHandle;
   readonly #callback: (ready: Readiness) => void;
   #event: Readiness | undefined;
+  #interest: Interest;
   #closed = false;
 
   constructor(
@@ -57,6 +60,7 @@ class MainWatch implements Watch {
   ) {
     this.#owner = owner;
     this.#fd = fd;
+    this.#interest = interest;
     this.#callback = callback;
     this.#handle = nodePoll(fd, options(interest), this.#onEvent);
     owner.set(fd, this);
@@ -70,7 +74,7 @@ class MainWatch implements Watch {
     const waiting = this.#event !== undefined;
     this.#event =
       status < 0 || events === undefined
-        ? { readable: true, writable: false, disconnected: true }
+        ? BROKEN
         : {
             readable: events.readable,
             writable: events.writable,
@@ -82,11 +86,29 @@ class MainWatch implements Watch {
   readonly #deliver = (): void => {
     const ready = this.#event;
     this.#event = undefined;
-    if (ready !== undefined) this.#callback(ready);
+    if (ready === undefined) return;
+    try {
+      this.#callback(ready);
+    } finally {
+      if (ready === BROKEN && !this.#closed) this.#goOn();
+    }
   };
+
+  // libuv takes EPOLLERR for the end and polls no more. It may pass (a FIFO gets a new reader, an eventfd
+  // is drained), and until then it is told again, as epoll does.
+  #goOn(): void {
+    try {
+      assertPollable(this.#fd, false);
+    } catch {
+      // The descriptor was closed before its watch: libuv aborts the process over that.
+      return;
+    }
+    this.#handle.start(options(this.#interest), this.#onEvent);
+  }
 
   update(interest: Interest): void {
     if (this.#closed) return;
+    this.#interest = interest;
     // An event of before answers another question; what is still so is reported again.
     this.#event = undefined;
     this.#handle.start(options(interest), this.#onEvent);

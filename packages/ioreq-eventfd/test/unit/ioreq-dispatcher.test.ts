@@ -93,8 +93,9 @@ describe('IoreqDispatcher', () => {
     ['a pointer past the address space', { dataIsPtr: true, dataHigh: 0xffff_ffff }],
   ])('answers %s with all ones', (_, request) => {
     const b = new Bench();
-    const value = b.ask({ isRead: true, ...request });
-    expect(value === ALL_ONES || value === 0xffff_ffffn).toBe(true);
+    // As wide as the access; what has no width of an access has all ones that there are.
+    const width = 'size' in request ? ALL_ONES : 0xffff_ffffn;
+    expect(b.ask({ isRead: true, ...request })).toBe(width);
     b.ask(request);
     expect(b.dispatcher.counters).toMatchObject({ requests: 2, malformed: 2 });
     expect(b.notified).toEqual([0, 0]);
@@ -131,10 +132,38 @@ describe('IoreqDispatcher', () => {
     const b = new Bench();
     b.ask({ type: 8 });
     expect(b.invalidates).toBe(1);
-    for (const type of [2, 3, 7, 255]) expect(b.ask({ type, isRead: true })).toBe(ALL_ONES);
+    for (const type of [2, 3, 7, 255]) expect(b.ask({ type, isRead: true })).toBe(0xffff_ffffn);
     b.ask({ type: 2 });
     expect(b.accesses).toEqual([]);
     expect(b.dispatcher.counters).toMatchObject({ invalidates: 1, unsupported: 5 });
+  });
+
+  it.each([
+    [1, 0xffn],
+    [2, 0xffffn],
+    [4, 0xffff_ffffn],
+    [8, ALL_ONES],
+  ])('answers with all ones as wide as the access: %d bytes', async (size, ones) => {
+    const b = new Bench({ answerLimit: 1 });
+    const read = { isRead: true, size } as const;
+    // No bus of its kind, a count that cannot be, no window, and a pointer to nothing.
+    expect(b.ask({ ...read, type: 2 })).toBe(ones);
+    expect(b.ask({ ...read, count: 0 })).toBe(ones);
+    expect(b.ask({ ...read, addrLow: 0x9000_0000 })).toBe(ones);
+    expect(b.ask({ ...read, dataIsPtr: true, dataLow: RAM - 1 })).toBe(ones);
+    // A window that is not ready in time.
+    const never = new Promise<void>(() => undefined);
+    const handler = { read: () => 0n, write: () => undefined, ready: never };
+    b.buses.memory.map({ base: 0x8000n, length: 0x200 }, handler);
+    b.post({ ...read, addrLow: 0x8000 });
+    b.dispatcher.service(0);
+    await expect.poll(() => b.answer()).toBe(ones);
+    // Guest memory that cannot be had.
+    b.memory.contains = () => {
+      throw new Error('not mapped');
+    };
+    expect(b.ask({ ...read, dataIsPtr: true, dataLow: RAM })).toBe(ones);
+    expect(b.dispatcher.counters).toMatchObject({ errors: 1, timeouts: 1 });
   });
 
   it('serves ports beside memory, up to four bytes wide', () => {
@@ -169,7 +198,7 @@ describe('IoreqDispatcher', () => {
 
   it('answers accesses to ports of a machine without any with all ones', () => {
     const b = new Bench({ ports: false });
-    expect(b.ask({ type: 0, addrLow: PORT, isRead: true })).toBe(ALL_ONES);
+    expect(b.ask({ type: 0, addrLow: PORT, isRead: true })).toBe(0xffff_ffffn);
     b.ask({ type: 0, addrLow: PORT });
     expect(b.accesses).toEqual([]);
     expect(b.dispatcher.counters.unsupported).toBe(2);

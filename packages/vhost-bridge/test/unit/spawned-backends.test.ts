@@ -6,22 +6,31 @@ import { FixedSockets } from '../../src/socket-provider.ts';
 import { SpawnedBackends } from '../../src/spawned-backends.ts';
 import { deviceById } from '../../src/supported-devices.ts';
 import { MemoryLogger, until } from '../../src/testing/index.ts';
-import { exists } from '../support/processes.ts';
+import { exists, groupMembers } from '../support/processes.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
 const I2C = deviceById(34);
 
 // Notes every start with its arguments, and what signal ended it.
 const BACKEND = `
-const { appendFileSync } = require('node:fs');
+const { appendFileSync, readFileSync } = require('node:fs');
 const [log, ...args] = process.argv.slice(2);
 process.on('SIGTERM', () => {
   appendFileSync(log, 'SIGTERM\\n');
   process.exit(0);
 });
 setInterval(() => undefined, 1000);
-appendFileSync(log, JSON.stringify({ pid: process.pid, args }) + '\\n');
+const stat = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1).split(' ');
+appendFileSync(log, JSON.stringify({ pid: process.pid, group: Number(stat[2]), args }) + '\\n');
 `;
+const KEEPS_SIGTERM = `
+const { spawn } = require('node:child_process');
+process.on('SIGTERM', () => undefined);
+const [program, ...args] = process.argv.slice(2);
+spawn(program, args, { stdio: 'inherit' }).on('exit', (code) => process.exit(code ?? 1));
+`;
+const WRAPPERS = ['nothing', 'a shell script', 'sh -c', 'a program that keeps SIGTERM to itself'];
+const NO_SOCKETS = new FixedSockets(new Map());
 
 let dir: TempDir;
 let book: MemoryLogger;
@@ -45,7 +54,48 @@ function log(): string[] {
   return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n') : [];
 }
 
-async function started(count: number): Promise<{ pid: number; args: string[] }> {
+/** The command of the back-end, as it may be wrapped. None of the wrappers is replaced by what it starts. */
+function wrapped(wrapper: string): string {
+  const command = `${process.execPath} ${dir.join('backend.cjs')} ${dir.join('log')}`;
+  switch (wrapper) {
+    case 'a shell script':
+      writeFileSync(dir.join('wrapper.sh'), `${command} "$@"\necho over\n`);
+      return `sh ${dir.join('wrapper.sh')}`;
+    case 'sh -c':
+      return `sh -c '${command} "$@"; :' sh`;
+    case 'a program that keeps SIGTERM to itself':
+      writeFileSync(dir.join('wrapper.cjs'), KEEPS_SIGTERM);
+      return `${process.execPath} ${dir.join('wrapper.cjs')} ${command}`;
+    default:
+      return command;
+  }
+}
+
+/** What becomes of a process that starts a back-end, waits until it runs, and then does something. */
+function bridgeThat(does: string, command: string): object {
+  const script = `
+    import { existsSync } from 'node:fs';
+    import { setTimeout as delay } from 'node:timers/promises';
+    import { silentLogger } from '@node-vmm/vmm-sys-util';
+    import { deviceById, FixedSockets, SpawnedBackends } from '@node-vmm/vhost-bridge';
+    const [log, command] = process.argv.slice(1);
+    const fallback = new FixedSockets(new Map());
+    new SpawnedBackends(new Map([['i2c', command]]), fallback, silentLogger).lease(deviceById(34), '3/0');
+    while (!existsSync(log)) await delay(10);
+    ${does};`;
+  const args = ['--input-type=module', '-e', script, dir.join('log'), command];
+  // Not within the test's folder of sources: the package by its own name, built.
+  const { status, signal, stderr } = spawnSync(process.execPath, args, {
+    cwd: import.meta.dirname,
+    encoding: 'utf8',
+    stdio: ['ignore', 'ignore', 'pipe'],
+    // A back-end that is left would hold the pipe.
+    timeout: 15_000,
+  });
+  return { status, signal, stderr };
+}
+
+async function started(count: number): Promise<{ pid: number; group: number; args: string[] }> {
   const starts = (): string[] => log().filter((line) => line.startsWith('{'));
   await until(() => starts().length === count);
   return JSON.parse(starts().at(-1) as string);
@@ -141,27 +191,53 @@ describe('SpawnedBackends', () => {
   });
 
   it('ends them when the process ends without closing', async () => {
-    // Waits until the back-end runs, then ends as after an unexpected error.
-    const script = `
-      import { existsSync } from 'node:fs';
-      import { setTimeout as delay } from 'node:timers/promises';
-      import { silentLogger } from '@node-vmm/vmm-sys-util';
-      import { deviceById, FixedSockets, SpawnedBackends } from '@node-vmm/vhost-bridge';
-      const [log, command] = process.argv.slice(1);
-      const fallback = new FixedSockets(new Map());
-      new SpawnedBackends(new Map([['i2c', command]]), fallback, silentLogger).lease(deviceById(34), '3/0');
-      while (!existsSync(log)) await delay(10);
-      process.exit(1);`;
-    const command = `${process.execPath} ${dir.join('backend.cjs')} ${dir.join('log')}`;
-    const args = ['--input-type=module', '-e', script, dir.join('log'), command];
-    // Not within the test's folder of sources: the package by its own name, built.
-    const { status, stderr } = spawnSync(process.execPath, args, {
-      cwd: import.meta.dirname,
-      encoding: 'utf8',
-    });
-    expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
+    // As after an unexpected error.
+    const ended = bridgeThat('process.exit(1)', wrapped('nothing'));
+    expect(ended).toEqual({ status: 1, signal: null, stderr: '' });
     const { pid } = await started(1);
     await until(() => !exists(pid));
+    expect(log()).toContain('SIGTERM');
+  });
+
+  it.each(WRAPPERS)('ends them when the process is killed: started by %s', async (wrapper) => {
+    const ended = bridgeThat("process.kill(process.pid, 'SIGKILL')", wrapped(wrapper));
+    expect(ended).toEqual({ status: null, signal: 'SIGKILL', stderr: '' });
+    const { pid, group } = await started(1);
+    await until(() => !exists(pid));
+    expect(log()).toContain('SIGTERM');
+    // Nor is a wrapper left, or what watches over it.
+    await until(() => groupMembers(group).length === 0);
+  });
+
+  it('ends those by SIGKILL that do not end by SIGTERM when the process is killed', async () => {
+    writeFileSync(dir.join('backend.cjs'), BACKEND.replace('process.exit(0)', ''));
+    bridgeThat("process.kill(process.pid, 'SIGKILL')", wrapped('a shell script'));
+    const { pid, group } = await started(1);
+    const left = (): boolean => exists(pid) || groupMembers(group).length > 0;
+    await expect.poll(left, { timeout: 30_000 }).toBe(false);
+    expect(log()).toContain('SIGTERM');
+  });
+
+  it.each(WRAPPERS)('stops them when they were started by %s', async (wrapper) => {
+    backends.close();
+    backends = new SpawnedBackends(new Map([['i2c', wrapped(wrapper)]]), NO_SOCKETS, book);
+    const lease = backends.lease(I2C, '3/0');
+    const { group } = await started(1);
+    expect(backends.status()[0]?.pid).toBe(group);
+    lease.release();
+    await until(() => groupMembers(group).length === 0);
+    expect(log()).toContain('SIGTERM');
+  });
+
+  it('leaves nothing of one whose wrapper died when it starts the next', async () => {
+    backends.close();
+    backends = new SpawnedBackends(new Map([['i2c', wrapped('a shell script')]]), NO_SOCKETS, book);
+    backends.lease(I2C, '3/0');
+    const first = await started(1);
+    process.kill(first.group, 'SIGKILL');
+    const second = await started(2);
+    expect(second.args).toEqual(first.args);
+    expect(groupMembers(first.group)).toEqual([]);
     expect(log()).toContain('SIGTERM');
   });
 });

@@ -1,4 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -90,6 +93,42 @@ describe('MainPoller', () => {
     second.signal();
     await done;
     expect(seen).toEqual(['first', 'writable']);
+  });
+
+  it('tells of a broken descriptor for as long as it is broken, and goes on once it is not', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'poller-'));
+    const path = join(dir, 'fifo');
+    execFileSync('mkfifo', [path]);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    const seen: string[] = [];
+    const watch = poller.watch(asFd(writer), { readable: true }, ({ disconnected }) => {
+      seen.push(disconnected ? 'broken' : 'whole');
+    });
+    try {
+      // Without a reader: EPOLLERR.
+      closeSync(reader);
+      await expect.poll(() => seen.length).toBeGreaterThan(2);
+      const again = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      for (let i = 0; i < 3; i++) await turn();
+      const broken = seen.length;
+      for (let i = 0; i < 20; i++) await turn();
+      expect(seen).toHaveLength(broken);
+      expect(new Set(seen)).toEqual(new Set(['broken']));
+      watch.update({ writable: true });
+      await expect.poll(() => seen.at(-1)).toBe('whole');
+      watch.update({ readable: true });
+      closeSync(again);
+      await expect.poll(() => seen.at(-1)).toBe('broken');
+    } finally {
+      watch.close();
+      closeSync(writer);
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  it('leaves a broken descriptor alone that its owner closed before the watch', async () => {
+    expect(await run('closed')).toBe('broken\nended\n');
   });
 
   it('refuses a descriptor that cannot be polled, is not open or is watched already', () => {

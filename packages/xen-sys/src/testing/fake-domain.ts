@@ -216,7 +216,9 @@ export class FakeDomain {
   #serverOf(address: bigint, size: number, type: number): FakeIoreqServer | undefined {
     const wanted = type === IOREQ_TYPE_COPY ? 'memory' : 'port';
     const last = address + BigInt(size - 1);
-    for (const server of this.servers.values()) {
+    // From the highest id down, as Xen's FOR_EACH_IOREQ_SERVER: that is mostly the newest server.
+    const servers = [...this.servers.values()].sort((a, b) => b.id - a.id);
+    for (const server of servers) {
       const hit = server.ranges.some(
         (range) => range.type === wanted && address >= range.start && last <= range.end,
       );

@@ -12,6 +12,7 @@ import {
   ESRCH,
   type HostPointer,
   type IoctlRequest,
+  type Mapping,
   type MemoryArg,
   viewOf,
   type Watch,
@@ -65,6 +66,8 @@ function memoryAt(pointer: bigint, length: number): ArrayBuffer {
 export class FakePrivcmd extends FakeDevice {
   readonly #xen: FakeXen;
   readonly #irqfds: Irqfd[] = [];
+  /** Whose ioreq page a mapping shows. */
+  readonly #pages = new WeakMap<Mapping, FakeIoreqServer>();
   #restricted: number | undefined;
 
   constructor(xen: FakeXen) {
@@ -165,6 +168,7 @@ export class FakePrivcmd extends FakeDevice {
       throw kernelError(name, EINVAL);
     }
     place.mapping.overlay(place.offset, { length: XEN_PAGE_SIZE, fd: server.pageFd });
+    this.#pages.set(place.mapping, server);
     return 0;
   }
 
@@ -254,9 +258,12 @@ export class FakePrivcmd extends FakeDevice {
     if (![1, 2, 4, 8].includes(request.addr_len) || request.vcpus !== domain.vcpus) {
       throw kernelError(name, EINVAL);
     }
-    if (this.locate(request.ioreq) === undefined) throw kernelError(name, EINVAL);
-    const server = serverAt(domain, request.addr);
-    if (server === undefined) throw kernelError(name, ENODEV);
+    const page = this.locate(request.ioreq)?.mapping;
+    if (page === undefined) throw kernelError(name, EINVAL);
+    const server = this.#pages.get(page);
+    if (server === undefined || domain.servers.get(server.id) !== server) {
+      throw kernelError(name, ENODEV);
+    }
     const matches = (entry: (typeof server.ioeventfds)[number]): boolean =>
       entry.base === request.addr && entry.vq === request.vq;
     const known = server.ioeventfds.findIndex(matches);
@@ -286,11 +293,4 @@ function closeIrqfd(entries: readonly Irqfd[]): void {
     watch?.close();
     eventfd.close();
   }
-}
-
-function serverAt(domain: FakeDomain, address: bigint): FakeIoreqServer | undefined {
-  for (const server of domain.servers.values()) {
-    if (server.ranges.some(({ start, end }) => address >= start && address <= end)) return server;
-  }
-  return undefined;
 }
