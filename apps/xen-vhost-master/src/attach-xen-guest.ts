@@ -37,7 +37,7 @@ export interface AttachOptions {
 const GIVE_UP_AFTER = 1024n * 1024n * 1024n;
 
 /**
- * Becomes a device model of a Xen guest, and begins to map its memory.
+ * Becomes a device model of a Xen guest. Its memory is mapped when that is first asked for.
  *
  * @param guest - its domid
  * @throws {VmError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
@@ -71,10 +71,24 @@ export function attachXenGuest(
     mapped[Symbol.dispose]();
     throw new BridgeError('ABORTED', `Cannot use memory of domain ${domid}: detached meanwhile`);
   };
-  const memory = map();
-  // Whoever needs the memory hears of it; nobody may.
-  memory.catch(() => undefined);
-  return { vm, memory, counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }) };
+  let mapping: Promise<GuestMemoryXen> | undefined;
+  const begin = (): Promise<GuestMemoryXen> => {
+    const begun = map();
+    // Whoever needs the memory hears of it; what was lacking may be there for the next.
+    begun.catch(() => {
+      if (mapping === begun) mapping = undefined;
+    });
+    return begun;
+  };
+  return {
+    vm,
+    get memory() {
+      mapping ??= begin();
+      return mapping;
+    },
+    counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
+    shared: () => vm.shared,
+  };
 }
 
 async function mapMemory(

@@ -1,4 +1,4 @@
-import type { DeviceDescription } from '@node-vmm/vhost-bridge';
+import type { DeviceDescription, DeviceSite } from '@node-vmm/vhost-bridge';
 import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
 import { BridgeError } from './errors.ts';
 import { parseWholeNumber } from './fields.ts';
@@ -68,6 +68,22 @@ export function badEntry(node: BackendNode, entry: string, wanted: string): Brid
 }
 
 /**
+ * Where a device's guest looks for it, whatever else is wrong with what is said of it.
+ *
+ * @returns undefined where that is not in memory, or makes no sense
+ */
+export function siteOf(node: BackendNode): DeviceSite | undefined {
+  const base = windowBase(node);
+  if (base === undefined || node.entries.get('transport') !== 'mmio') return undefined;
+  return { key: node.key, guest: node.domid, base: BigInt(base) };
+}
+
+function windowBase(node: BackendNode): number | undefined {
+  const base = parseWholeNumber(node.entries.get('base'));
+  return base === 0 || (base ?? 1) % VIRTIO_MMIO_WINDOW_SIZE !== 0 ? undefined : base;
+}
+
+/**
  * Reads the entries that tell where a device is: `transport`, `grant_usage`, `base` and `irq`.
  *
  * @throws {BridgeError} BAD_DEVICE
@@ -81,8 +97,8 @@ export function describePlace(node: BackendNode): { base: bigint; irq: number } 
       '0: grants are not supported yet, say grant_usage=0 in the guest config',
     );
   }
-  const base = parseWholeNumber(node.entries.get('base'));
-  if (base === undefined || base === 0 || base % VIRTIO_MMIO_WINDOW_SIZE !== 0) {
+  const base = windowBase(node);
+  if (base === undefined) {
     throw badEntry(node, 'base', 'the address of a virtio-mmio window');
   }
   const irq = parseWholeNumber(node.entries.get('irq'));

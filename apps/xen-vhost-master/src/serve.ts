@@ -13,6 +13,7 @@ import { type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
+import { candidateTypes } from './candidates.ts';
 import { Domains } from './domains.ts';
 import { guestHolder } from './hold-guest.ts';
 import { serveDevices } from './serve-devices.ts';
@@ -39,7 +40,7 @@ function deviceSource(
   const { store, logger } = components;
   const domains = new Domains(store, logger);
   const sources: DeviceSource[] = [
-    new XenbusSource({ ...components, protocol: new VirtioProtocol() }),
+    new XenbusSource({ ...components, protocol: new VirtioProtocol(() => candidateTypes(run)) }),
   ];
   const { virtioDisks: rules, devices } = run;
   const blk = run.sockets.has('blk') || run.spawn.has('blk');

@@ -9,7 +9,8 @@ const BUILD_LIMIT_MS = 60_000;
 export interface ToldGuestDevice {
   readonly told: ToldDevice;
   readonly description: DeviceDescription;
-  failed: boolean;
+  /** Why it failed; undefined while it has not. */
+  failed: string | undefined;
 }
 
 /** A guest that devices are told of, which stands still until they are in place. */

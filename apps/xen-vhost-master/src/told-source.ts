@@ -1,9 +1,10 @@
 import type { DeviceSink, DeviceSource, HoldGuest } from '@node-vmm/vhost-bridge';
-import type { Logger } from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
 import type { Domains } from './domains.ts';
 import { BridgeError } from './errors.ts';
 import { matchesDomain } from './fields.ts';
 import { Rescan } from './rescan.ts';
+import { Retries } from './retries.ts';
 import { describeTold, type ToldDevice } from './told-device.ts';
 import { ToldGuest } from './told-guest.ts';
 
@@ -32,6 +33,7 @@ export class ToldSource implements DeviceSource {
   /** Domains that are dying, whose nodes are still there. */
   readonly #gone = new Set<number>();
   readonly #rescan = new Rescan(() => this.#scan());
+  readonly #retries = new Retries();
   #sink: DeviceSink | undefined;
   #unwatch: (() => Promise<void>) | undefined;
   #first = true;
@@ -57,6 +59,7 @@ export class ToldSource implements DeviceSource {
   async close(): Promise<void> {
     const unwatched = this.#unwatch?.();
     await this.#rescan.close();
+    this.#retries.close();
     await Promise.all([...this.#guests.values()].map((guest) => this.#leave(guest)));
     await unwatched;
   }
@@ -102,7 +105,7 @@ export class ToldSource implements DeviceSource {
     const started = guest.holdForDevice();
     for (const told of devices) {
       const description = describeTold(told, domid, memory);
-      const device = { told, description, failed: false };
+      const device = { told, description, failed: undefined };
       if (guest.devices.has(description.key)) {
         const text = `Cannot serve device ${description.key} twice: both "${name}" and ${domid} name its guest; tell of it once`;
         const context = { device: description.key, err: new BridgeError('BAD_DEVICE', text) };
@@ -117,8 +120,11 @@ export class ToldSource implements DeviceSource {
 
   async #add(guest: ToldGuest, key: string): Promise<void> {
     const device = guest.devices.get(key);
-    if (device === undefined) return;
-    const placed = guest.holdForDevice();
+    if (device === undefined || this.#rescan.closed) return;
+    // The window of one that is tried again is claimed.
+    const before = device.failed;
+    device.failed = undefined;
+    const placed = before === undefined ? guest.holdForDevice() : (): void => undefined;
     try {
       // A guest that is created again is faster than the end of its old devices: its back-end is still
       // theirs.
@@ -126,12 +132,16 @@ export class ToldSource implements DeviceSource {
         [...this.#guests.values()].map((other) => other.serves(device.told) && other.left),
       );
       if (guest.leaving) return;
-      device.failed = false;
       await this.#sink?.add(device.description, placed);
+      this.#retries.forget(key);
     } catch (error) {
       if (guest.leaving) return;
-      device.failed = true;
-      this.#logger.error({ device: key, err: error }, 'device cannot be served');
+      device.failed = errorMessage(error);
+      const level = device.failed === before ? 'debug' : 'error';
+      this.#logger[level]({ device: key, err: error }, 'device cannot be served');
+      this.#retries.failed(key, () => {
+        if (device.failed !== undefined) void this.#add(guest, key);
+      });
     } finally {
       placed();
     }
@@ -151,13 +161,14 @@ export class ToldSource implements DeviceSource {
     // What another guest could not have while this one had it.
     for (const other of this.#guests.values()) {
       for (const [key, { told, failed }] of other.devices) {
-        if (failed && guest.serves(told)) void this.#add(other, key);
+        if (failed !== undefined && guest.serves(told)) void this.#add(other, key);
       }
     }
     void this.#rescan.changed();
   }
 
   async #remove(key: string): Promise<void> {
+    this.#retries.forget(key);
     try {
       await this.#sink?.remove(key);
     } catch (error) {

@@ -1,6 +1,7 @@
 import type {
   DeviceDescription,
   DeviceSink,
+  DeviceSite,
   DeviceSource,
   HoldGuest,
 } from '@node-vmm/vhost-bridge';
@@ -10,9 +11,11 @@ import {
   type BackendNode,
   backendState,
   isClosing,
+  siteOf,
   type XenbusProtocol,
   XenbusState,
 } from './backend-node.ts';
+import { announcementOf, Failures } from './failures.ts';
 import { Rescan } from './rescan.ts';
 
 /** More devices than any guest has; what a directory could otherwise make us walk through. */
@@ -44,8 +47,9 @@ export class XenbusSource implements DeviceSource {
   readonly #root: string;
   readonly #entries: readonly string[];
   readonly #known = new Map<string, Known>();
-  /** Devices of other servers, by key. */
-  readonly #foreign = new Set<string>();
+  readonly #failures: Failures;
+  /** Devices of other servers, by key, and what was announced where that may yet make them ours. */
+  readonly #foreign = new Map<string, string | undefined>();
   // Guests that stand still until their new devices are in place, by device.
   readonly #held = new Map<string, (() => void) | undefined>();
   readonly #rescan = new Rescan(() => this.#scan());
@@ -68,6 +72,7 @@ export class XenbusSource implements DeviceSource {
     this.#protocol = components.protocol;
     this.#root = `backend/${components.protocol.kind}`;
     this.#entries = [...new Set([...components.protocol.entries, 'state', 'online'])];
+    this.#failures = new Failures(components.logger, () => void this.#rescan.changed());
   }
 
   async start(sink: DeviceSink): Promise<void> {
@@ -82,6 +87,7 @@ export class XenbusSource implements DeviceSource {
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
     await this.#rescan.close();
+    this.#failures.close();
     // A guest that is left standing stands for ever.
     for (const key of [...this.#held.keys()]) this.#letGo(key);
     await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
@@ -91,13 +97,14 @@ export class XenbusSource implements DeviceSource {
     const [, kind, domid, devid] = /^backend\/([a-z_]+)\/(\d+)\/(\d+)(?=\/|$)/.exec(path) ?? [];
     // At once, before anything is read: the guest may be about to run.
     if (this.#protocol.exclusive && isNumber(domid) && isNumber(devid)) {
-      this.#holdFor(`${kind}/${domid}/${devid}`, Number(domid));
+      const key = `${kind}/${domid}/${devid}`;
+      if (!this.#known.has(key) && !this.#foreign.has(key)) this.#holdFor(key, Number(domid));
     }
     void this.#rescan.changed();
   }
 
   #holdFor(key: string, domid: number): void {
-    if (!this.#known.has(key) && !this.#held.has(key)) this.#held.set(key, this.#hold(domid));
+    if (!this.#held.has(key)) this.#held.set(key, this.#hold(domid));
   }
 
   #letGo(key: string): void {
@@ -115,9 +122,9 @@ export class XenbusSource implements DeviceSource {
         if (node === undefined && unread.has(guestOf(key))) continue;
         if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
       }
-      for (const key of this.#foreign) if (!nodes.has(key)) this.#foreign.delete(key);
+      for (const key of this.#foreign.keys()) if (!nodes.has(key)) this.#foreign.delete(key);
       for (const node of nodes.values()) {
-        if (!this.#known.has(node.key) && !isClosing(node)) await this.#consider(node);
+        if (!isClosing(node) && this.#isOpen(node)) await this.#consider(node);
       }
       return unread.size === 0;
     } catch (error) {
@@ -128,33 +135,43 @@ export class XenbusSource implements DeviceSource {
     }
   }
 
-  /** Takes a device that is new, if it is ours. */
+  /** Whether it is to be decided what becomes of a device. */
+  #isOpen(node: BackendNode): boolean {
+    const { key } = node;
+    const state = this.#known.get(key);
+    if (state === 'failed') return this.#failures.isDue(node);
+    const left = this.#foreign.get(key);
+    return state === undefined && (left === undefined || left !== announcementOf(node));
+  }
+
+  /** Takes a device that is new or failed, if it is ours. */
   async #consider(node: BackendNode): Promise<void> {
     const { key, domid } = node;
     try {
       const description = await this.#protocol.describe(node);
       if (this.#rescan.closed) return;
-      if (description !== undefined) {
-        // One that had a server has a guest that runs; it need not wait.
-        if (backendState(node) <= XenbusState.Initialising) this.#holdFor(key, domid);
-        void this.#add(node, description);
-      } else if (!this.#foreign.has(key)) {
-        this.#foreign.add(key);
+      if (description === undefined) {
+        if (this.#foreign.has(key)) return;
+        this.#foreign.set(key, undefined);
         this.#logger.debug({ device: key }, "device is another server's");
+        return;
       }
+      // One that had a server has a guest that runs; it need not wait, nor need one for what is tried again.
+      const isNew = backendState(node) <= XenbusState.Initialising;
+      if (isNew && this.#failures.hasChanged(node)) this.#holdFor(key, domid);
+      void this.#add(node, description);
     } catch (error) {
       if (!this.#store.live) throw error;
-      this.#known.set(key, 'failed');
-      this.#letGo(key);
-      this.#logger.error({ device: key, err: error }, 'device cannot be served');
+      this.#fail(node, error);
     }
   }
 
   async #add(node: BackendNode, description: DeviceDescription): Promise<void> {
     const { key } = node;
+    const isFirst = !this.#known.has(key);
     this.#known.set(key, 'adding');
     try {
-      if (backendState(node) > XenbusState.Initialising) {
+      if (isFirst && backendState(node) > XenbusState.Initialising) {
         this.#logger.warn(
           { device: key },
           'taking over a device that another bridge served: its guest must reset it',
@@ -163,15 +180,53 @@ export class XenbusSource implements DeviceSource {
       await this.#sink?.add(description, () => this.#placed(key));
       if (this.#known.get(key) !== 'adding') return;
       this.#known.set(key, 'up');
+      this.#foreign.delete(key);
+      this.#failures.forget(key);
       await this.#setState(key, XenbusState.InitWait);
     } catch (error) {
       const state = this.#known.get(key);
-      if (state !== 'adding' && state !== 'up') return;
-      // The state stays Initialising: that is all that the protocol has to say it with.
-      if (state === 'adding') this.#known.set(key, 'failed');
-      this.#logger.error({ device: key, err: error }, 'device cannot be served');
+      if (state === 'adding') this.#fail(node, error);
+      else if (state === 'up') {
+        this.#logger.error({ device: key, err: error }, 'the toolstack could not be told');
+      }
     } finally {
       this.#letGo(key);
+    }
+  }
+
+  /**
+   * A device that cannot be served is tried again. The state stays Initialising: that is all that the
+   * protocol has to say it with. Its window is claimed, so that the guest finds no device there, unless it
+   * may be another server's.
+   */
+  #fail(node: BackendNode, error: unknown): void {
+    const { key } = node;
+    // Where a user's rule says whose a device is, it is ours, whoever else is there.
+    const mayBeOthers = this.#protocol.exclusive;
+    if (this.#claim(siteOf(node)) === false && mayBeOthers) {
+      this.#known.delete(key);
+      this.#failures.forget(key);
+      this.#foreign.set(key, announcementOf(node));
+      this.#logger.warn(
+        { device: key, err: error },
+        'device cannot be served here, and is left to whoever else serves its guest',
+      );
+    } else {
+      this.#known.set(key, 'failed');
+      this.#failures.add(node, error);
+    }
+    this.#letGo(key);
+  }
+
+  /** @returns whether the device is ours; undefined where that cannot be told */
+  #claim(site: DeviceSite | undefined): boolean | undefined {
+    if (site === undefined) return undefined;
+    try {
+      return this.#sink?.claim(site);
+    } catch (error) {
+      const context = { device: site.key, err: error };
+      this.#logger.debug(context, 'window of a device that is not served not claimed');
+      return undefined;
     }
   }
 
@@ -185,14 +240,19 @@ export class XenbusSource implements DeviceSource {
   }
 
   async #remove(key: string): Promise<void> {
+    // Closed means that nobody serves it: of one that failed that is ours to say only if nobody else may.
+    const inDoubt = this.#known.get(key) === 'failed' && this.#protocol.exclusive;
+    const ours = !inDoubt || this.#claim(this.#failures.siteOf(key)) === true;
     this.#known.set(key, 'removing');
+    this.#failures.forget(key);
     try {
       await this.#sink?.remove(key);
-      await this.#setState(key, XenbusState.Closed);
+      if (ours) await this.#setState(key, XenbusState.Closed);
     } catch (error) {
       this.#logger.error({ device: key, err: error }, 'device did not close cleanly');
     } finally {
       this.#known.delete(key);
+      this.#failures.somethingIsFree();
       // The toolstack may have announced it anew meanwhile.
       void this.#rescan.changed();
     }

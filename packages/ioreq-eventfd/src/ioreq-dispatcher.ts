@@ -203,11 +203,21 @@ export class IoreqDispatcher implements Disposable {
     this.#logger.warn({ counter, ...context }, 'ioreq: trouble, logged once of its kind');
   }
 
-  /** Answers what is under way and takes nothing more. The page is not touched afterwards. */
+  /**
+   * Answers what is under way and what nobody has looked at yet, and takes nothing more: whoever closes
+   * it has seen to it that nothing more is posted. The page is not touched afterwards.
+   */
   close(): void {
     if (!this.#live) return;
-    for (const end of [...this.#held.values()]) end(false);
+    this.#endHeld();
+    this.serviceAll();
+    // What has to wait now waits for nobody.
+    this.#endHeld();
     this.#live = false;
+  }
+
+  #endHeld(): void {
+    for (const end of [...this.#held.values()]) end(false);
   }
 
   [Symbol.dispose](): void {

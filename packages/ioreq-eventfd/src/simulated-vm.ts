@@ -188,6 +188,10 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     });
   }
 
+  protected override quiesce(): void {
+    this.#dispatcher.serviceAll();
+  }
+
   protected release(): void {
     for (const step of this.#undo.reverse()) step();
     this.#undo.length = 0;

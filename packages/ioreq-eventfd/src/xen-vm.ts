@@ -31,6 +31,7 @@ import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
 import { checkXenIrq, type IrqKind, xenCarrierOf } from './xen-interrupts.ts';
 import { KernelAssist } from './xen-kernel-assist.ts';
+import { hasOtherServers } from './xen-other-servers.ts';
 import { checkPorts } from './xen-port-check.ts';
 import { VcpuPorts } from './xen-vcpu-ports.ts';
 import { checkWindow } from './xen-window-check.ts';
@@ -154,6 +155,14 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     return this.#dispatcher.counters;
   }
 
+  /** Whether somebody else serves devices of this guest, too: QEMU, or another process like this one. */
+  get shared(): boolean {
+    this.checkLive('ask who serves the guest');
+    return hypervisor(`ask who serves domain ${this.domid}`, this.domid, () =>
+      hasOtherServers(this.#model, this.#server),
+    );
+  }
+
   override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
     // Matched on the bus as well: what reaches this process all the same signals the same eventfd.
     const user = super.ioeventfd(match, eventfd);
@@ -248,13 +257,22 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#dispatcher.serviceAll();
   }
 
+  /**
+   * Xen forgets what vCPUs wait for when a server is destroyed, and they wait for ever. It disables a
+   * server while the domain is paused: what was posted until then is all that there will be.
+   */
+  protected override quiesce(): void {
+    this.#quietly('disable the IOREQ server', () => {
+      if (this.#ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
+    });
+    this.#dispatcher.serviceAll();
+  }
+
   protected release(): void {
+    // Once more: the kernel may have been looking at a request until its help ended.
     this.#dispatcher.close();
     const ports = this.#ports;
     this.#ports = undefined;
-    this.#quietly('disable the IOREQ server', () => {
-      if (ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
-    });
     this.#quietly('close event channels', () => ports?.close());
     this.#quietly('unmap the ioreq page', () => this.#mapping.close());
     this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));

@@ -8,11 +8,16 @@ import {
 } from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
 import type { BridgedVm } from './bridged-vm.ts';
-import type { DeviceDescription, DeviceSink } from './device-source.ts';
+import { type DeviceEntry, deviceStatus, type Progress } from './device-entry.ts';
+import type { DeviceDescription, DeviceSink, DeviceSite } from './device-source.ts';
+import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
-import { SocketLeases, type SocketProvider } from './socket-provider.ts';
-import type { BridgeStatus, DeviceStatus } from './status.ts';
+import { Guests } from './guests.ts';
+import { Leases } from './leases.ts';
+import type { SocketLease, SocketProvider } from './socket-provider.ts';
+import type { BridgeStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
+import { VacantWindows } from './vacant-windows.ts';
 
 /** Below the time after which kernels complain of a processor that stands still. */
 const HOLD_MS = 20_000;
@@ -32,42 +37,27 @@ export interface BridgeComponents {
   readonly logger: Logger;
 }
 
-interface Guest {
-  readonly attached: BridgedVm;
-  devices: number;
-}
-
-interface DeviceEntry {
-  readonly description: DeviceDescription;
-  readonly abort: AbortController;
-  /** Ends when the device is up or has failed and left nothing behind. */
-  readonly up: Promise<() => Promise<void>>;
-  readonly progress: Progress;
-  /** Ends when it is gone; there is one once somebody wants that. */
-  down?: Promise<void>;
-}
-
-/** What is known of a device on its way up. */
-interface Progress {
-  socket?: string;
-  device?: BridgedDevice;
-}
-
 /**
  * Keeps the devices of any number of guests connected to their back-ends. Each device comes up, fails
- * and goes away by itself; a guest is attached to while it has a device.
+ * and goes away by itself; a guest is attached to while it has a device. The window of one that fails
+ * stays claimed until it is removed, and its guest finds no device there.
  */
 export class Bridge implements DeviceSink {
   readonly #components: BridgeComponents;
-  readonly #guests = new Map<number, Guest>();
+  readonly #guests: Guests;
   readonly #devices = new Map<string, DeviceEntry>();
+  readonly #vacant = new VacantWindows();
   // Of the thread that makes the bridge, on which everything here runs.
   readonly #guard = new InterruptTimer(ThreadInterrupt.install());
-  // Of sockets that devices name themselves.
-  readonly #ownSockets = new SocketLeases();
+  readonly #leases: Leases;
 
   constructor(components: BridgeComponents) {
     this.#components = components;
+    const { attachVm, logger, holdMs = HOLD_MS } = components;
+    this.#guests = new Guests({ attachVm, logger, holdMs });
+    this.#leases = new Leases(components.sockets, () =>
+      [...this.#devices.values()].flatMap(({ down }) => down ?? []),
+    );
   }
 
   /** Keys of the devices that are up, coming up or going down. */
@@ -77,18 +67,13 @@ export class Bridge implements DeviceSink {
 
   /** Guests attached to. */
   get guests(): readonly number[] {
-    return [...this.#guests.keys()];
+    return this.#guests.ids;
   }
 
   /** Guests, devices and the state of their back-ends, as plain data; waits for nobody. */
   status(): BridgeStatus {
-    const guests = [...this.#guests].map(([guest, { attached, devices }]) => ({
-      guest,
-      vm: attached.vm.name,
-      devices,
-      counters: attached.counters?.() ?? {},
-    }));
-    return { guests, devices: [...this.#devices.values()].map(deviceStatus) };
+    const devices = [...this.#devices.values()].map(deviceStatus);
+    return { guests: this.#guests.status(), devices: [...devices, ...this.#vacant.status()] };
   }
 
   /**
@@ -120,9 +105,33 @@ export class Bridge implements DeviceSink {
     }
   }
 
+  claim(site: DeviceSite): boolean {
+    const { key, guest, base } = site;
+    if (this.#devices.has(key)) return true;
+    const vacant = this.#vacant.get(key);
+    if (vacant?.site.guest === guest && vacant.site.base === base) {
+      if (vacant.ours || vacant.window.guest.shared?.() !== true) return true;
+      this.#vacant.remove(key);
+      return false;
+    }
+    this.#vacant.remove(key);
+    return !this.#isTaken(site) && this.#claimVacant(site, undefined);
+  }
+
+  /** @returns whether it did: what may be another server's is left to it */
+  #claimVacant(site: DeviceSite | DeviceDescription, reason: unknown): boolean {
+    const window = this.#guests.openWindow(site, ({ shared }) => shared?.() !== true);
+    if (window === undefined) return false;
+    this.#vacant.add({ site, window, ours: false, reason });
+    return true;
+  }
+
   async remove(key: string): Promise<void> {
     const entry = this.#devices.get(key);
-    if (entry === undefined) return;
+    if (entry === undefined) {
+      this.#vacant.remove(key);
+      return;
+    }
     entry.down ??= this.#takeDown(key, entry);
     await entry.down;
   }
@@ -134,12 +143,14 @@ export class Bridge implements DeviceSink {
       await takeDown?.();
     } finally {
       if (this.#devices.get(key) === entry) this.#devices.delete(key);
+      this.#vacant.remove(key);
     }
   }
 
   /** Takes every device down. */
   async close(): Promise<void> {
-    await Promise.all(this.devices.map((key) => this.remove(key)));
+    const vacant = this.#vacant.sites.map(({ key }) => key);
+    await Promise.all([...this.devices, ...vacant].map((key) => this.remove(key)));
     this.#guard.close();
   }
 
@@ -150,71 +161,80 @@ export class Bridge implements DeviceSink {
     signal: AbortSignal,
     progress: Progress,
   ): Promise<() => Promise<void>> {
-    const { sockets, poller, holdMs = HOLD_MS } = this.#components;
-    const { key, guest, socket } = description;
+    const { poller } = this.#components;
+    const { key, base } = description;
     const type = deviceById(description.deviceId);
     const logger = this.#components.logger.child({ device: key, type: type.name });
-    const lease =
-      socket === undefined ? sockets.lease(type, key) : this.#ownSockets.lease(socket, type, key);
-    progress.socket = lease.path;
-    const undo: (() => void)[] = [() => lease.release()];
-    const letGo = (): void => {
-      for (const step of undo.reverse()) step();
-    };
+    let window = this.#vacant.take(description);
+    let lease: SocketLease | undefined;
     try {
-      const attached = this.#attach(description);
-      undo.push(() => this.#detach(guest));
+      // Before the window: without a back-end for it here the device may be another server's.
+      lease = this.#leases.try(type, description);
+      window ??= this.#guests.openWindow(description);
+      onPlaced();
+      lease ??= await this.#leases.wait(type, description, signal);
+      progress.socket = lease.path;
       const guard = this.#guard;
-      const components = { guest: attached, poller, logger, guard, holdMs, onPlaced };
+      const components = { window, poller, logger, guard };
       const device = await BridgedDevice.create(components, description, type, lease, signal);
       progress.device = device;
-      logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');
-      return async () => {
-        try {
-          await device.close();
-        } finally {
-          letGo();
-        }
-        logger.info({}, 'device down');
-      };
+      logger.info({ socket: lease.path, base: hex(base) }, 'device up');
+      return this.#ending(device, window, lease, logger);
     } catch (error) {
-      letGo();
+      lease?.release();
+      this.#failed(description, window, lease !== undefined, error);
       throw error;
     }
   }
 
-  #attach({ guest, memory }: DeviceDescription): BridgedVm {
-    const known = this.#guests.get(guest);
-    if (known !== undefined) {
-      known.devices++;
-      return known.attached;
+  #ending(
+    device: BridgedDevice,
+    window: DeviceWindow,
+    lease: SocketLease,
+    logger: Logger,
+  ): () => Promise<void> {
+    return async () => {
+      try {
+        await device.close();
+      } finally {
+        window.close();
+        lease.release();
+      }
+      logger.info({}, 'device down');
+    };
+  }
+
+  /** A device that failed leaves a window behind at which its guest finds none. */
+  #failed(
+    site: DeviceDescription,
+    window: DeviceWindow | undefined,
+    ours: boolean,
+    reason: unknown,
+  ): void {
+    if (window === undefined) {
+      // That of one of ours was refused.
+      if (!ours && !this.#isTaken(site)) this.#tryClaim(site, reason);
+    } else if (ours || window.guest.shared?.() !== true) {
+      this.#vacant.add({ site, window, ours, reason });
+    } else {
+      window.close();
     }
-    const attached = this.#components.attachVm(guest, memory);
-    this.#guests.set(guest, { attached, devices: 1 });
-    return attached;
   }
 
-  #detach(guest: number): void {
-    const known = this.#guests.get(guest);
-    if (known === undefined || --known.devices > 0) return;
-    this.#guests.delete(guest);
-    known.attached.vm.close();
-    this.#components.logger.info({ vm: known.attached.vm.name }, 'guest detached');
+  /** Whether there is something else of ours at a place. */
+  #isTaken({ key, guest, base }: DeviceSite): boolean {
+    const sites = [...this.#devices.values()].map(({ description }) => description);
+    return [...sites, ...this.#vacant.sites].some(
+      (other) => other.key !== key && other.guest === guest && other.base === base,
+    );
   }
-}
 
-function deviceStatus({ description, progress, down }: DeviceEntry): DeviceStatus {
-  const { key, guest, base, irq, deviceId } = description;
-  const { socket, device } = progress;
-  const here = device === undefined ? 'coming up' : 'up';
-  return {
-    device: key,
-    guest,
-    type: deviceById(deviceId).name,
-    base: hex(base),
-    irq,
-    socket,
-    state: down === undefined ? here : 'going down',
-    ...device?.status(),
-  };
+  #tryClaim(site: DeviceDescription, reason: unknown): void {
+    try {
+      this.#claimVacant(site, reason);
+    } catch (err) {
+      const context = { device: site.key, err };
+      this.#components.logger.warn(context, 'window of a device that failed not claimed');
+    }
+  }
 }

@@ -3,20 +3,14 @@ import {
   type VhostUserFrontend,
   VhostUserMasterError,
 } from '@node-vmm/vhost-user-master';
-import {
-  type QueueConfig,
-  VIRTIO_MMIO_WINDOW_SIZE,
-  type VirtioDevice,
-  VirtioMmioTransport,
-} from '@node-vmm/virtio-device';
-import type { IrqSource, Wiring } from '@node-vmm/vm-device';
+import { type QueueConfig, type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
+import type { IrqSource } from '@node-vmm/vm-device';
 import type { Logger, Poller, SignalGuard } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
-import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
+import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
-import { MmioGate } from './mmio-gate.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
@@ -33,15 +27,12 @@ const MAX_CONFIG_WRITES = 64;
 
 /** What a bridged device works with. */
 export interface BridgedDeviceComponents {
-  readonly guest: BridgedVm;
+  /** Claimed; stays the caller's. */
+  readonly window: DeviceWindow;
   readonly poller: Poller;
   readonly logger: Logger;
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
-  /** How long a guest's first accesses wait for the back-end, milliseconds. */
-  readonly holdMs: number;
-  /** Called when the device's window is claimed. */
-  readonly onPlaced: () => void;
 }
 
 /**
@@ -60,7 +51,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly #guard: SignalGuard;
   readonly #logger: Logger;
   readonly #serial = new Serial();
-  #window: Wiring | undefined;
+  readonly #window: DeviceWindow;
   #session: QueueSession | undefined;
   #configWrites = 0;
   #closing = false;
@@ -71,7 +62,6 @@ export class BridgedDevice implements VirtioDevice {
     type: SupportedDevice,
     link: BackendLink,
     frontend: VhostUserFrontend,
-    window: Wiring,
     irq: IrqSource,
   ) {
     this.deviceId = description.deviceId;
@@ -79,10 +69,10 @@ export class BridgedDevice implements VirtioDevice {
     const queues = Math.min(frontend.queueCount ?? type.queues, MAX_QUEUES);
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
     this.#type = type;
-    this.#place = { vm: components.guest.vm, base: description.base, irq };
+    this.#place = { vm: components.window.guest.vm, base: description.base, irq };
     this.#link = link;
     this.#guard = components.guard;
-    this.#window = window;
+    this.#window = components.window;
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
       interrupt: () => irq.raise(),
@@ -97,10 +87,10 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   /**
-   * Claims the device's window, then waits for the back-end; the guest's accesses wait meanwhile.
+   * Waits for the back-end, then opens the device's window; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
-   * @throws {VmError} when the VM refuses the window or the interrupt
+   * @throws {VmError} when the VM refuses the interrupt
    * @throws {VhostUserMasterError} what the back-end cannot do
    */
   static async create(
@@ -110,17 +100,13 @@ export class BridgedDevice implements VirtioDevice {
     { path, graceMs }: SocketLease,
     signal: AbortSignal,
   ): Promise<BridgedDevice> {
-    const { guest, poller, logger } = components;
-    const gate = new MmioGate(components.holdMs);
-    const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
+    const { window, poller, logger } = components;
+    const { guest } = window;
     const { trigger } = description;
     const line = { kind: 'line', irq: description.irq } as const;
     const irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
-    let window: Wiring | undefined;
     let link: BackendLink | undefined;
     try {
-      window = guest.vm.map({ space: 'memory', ...range }, gate);
-      components.onPlaced();
       const { configSize } = type;
       const memory = await guest.memory;
       link = await BackendLink.open(
@@ -138,12 +124,10 @@ export class BridgedDevice implements VirtioDevice {
       const { frontend } = link;
       if (frontend === undefined)
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
-      const device = new BridgedDevice(components, description, type, link, frontend, window, irq);
-      gate.open(device.transport);
+      const device = new BridgedDevice(components, description, type, link, frontend, irq);
+      window.open(device.transport);
       return device;
     } catch (error) {
-      gate.close();
-      window?.close();
       link?.close();
       irq.close();
       throw error;
@@ -233,8 +217,7 @@ export class BridgedDevice implements VirtioDevice {
   /** Takes the device away from the guest and lets go of the back-end. Idempotent. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#window?.close();
-    this.#window = undefined;
+    this.#window.withdraw();
     try {
       await this.reset();
     } finally {

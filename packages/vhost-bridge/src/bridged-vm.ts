@@ -5,8 +5,16 @@ import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
 export interface BridgedVm {
   /** There at once, so that devices can be in place before the guest looks for them. */
   readonly vm: Vm;
-  /** Ends when all of the guest's memory is mapped; `vm.memory` is the same from then on. */
+  /**
+   * Ends when all of the guest's memory is mapped; `vm.memory` is the same from then on. Read for each
+   * device: where mapping has failed it may be tried again.
+   */
   readonly memory: Promise<GuestMemory & ShareableMemory>;
   /** What was counted of the guest's accesses, as plain data; for the bridge's status. */
   readonly counters?: () => object;
+  /**
+   * Whether somebody else serves devices of this guest, too: windows of devices that cannot be served
+   * here are left to them. Default: nobody does.
+   */
+  readonly shared?: () => boolean;
 }

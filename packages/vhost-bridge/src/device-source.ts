@@ -3,16 +3,20 @@ import type { GuestRange } from '@node-vmm/vm-memory';
 /** How an interrupt line of x86 is read by the guest: as its firmware set it up. */
 export type IrqTrigger = 'level' | 'edge';
 
-/** A virtio device that some guest is to have, as its source describes it. */
-export interface DeviceDescription {
+/** Where a guest looks for a device. */
+export interface DeviceSite {
   /** Unique among all devices of all guests and sources: `<source>/<guest>/<device>`. */
   readonly key: string;
   /** The guest: a domid under Xen. */
   readonly guest: number;
-  /** VIRTIO 1.3 §5 device ID. */
-  readonly deviceId: number;
   /** Guest physical address of the virtio-mmio window. */
   readonly base: bigint;
+}
+
+/** A virtio device that some guest is to have, as its source describes it. */
+export interface DeviceDescription extends DeviceSite {
+  /** VIRTIO 1.3 §5 device ID. */
+  readonly deviceId: number;
   /** Interrupt of the device: a shared peripheral interrupt on Arm, an ISA line on x86. */
   readonly irq: number;
   /** Default: what the architecture's usual firmware makes of that line. */
@@ -27,12 +31,23 @@ export interface DeviceDescription {
 export interface DeviceSink {
   /**
    * Brings a device up; it can be discovered by the guest when the promise ends. `remove` aborts one
-   * that is still under way.
+   * that is still under way. One that fails may be added again; until then its window stays claimed, as
+   * {@link DeviceSink.claim} does it.
    *
    * @param onPlaced - called when the device's window is claimed: the guest may touch it from then
    * on, and waits where it must
    */
   add(device: DeviceDescription, onPlaced: () => void): Promise<void>;
+  /**
+   * Claims the window of a device that is not served, so that its guest finds no device there (ID 0)
+   * instead of an access that nobody answers. Left alone where somebody else serves devices of that
+   * guest, since this may be one of theirs: then a window that was claimed is given back. Idempotent.
+   * `remove` gives it back, `add` goes on from it.
+   *
+   * @returns whether the device is ours
+   * @throws {VmError} when the VM refuses the window; what attaching to the guest throws
+   */
+  claim(site: DeviceSite): boolean;
   /** Takes a device down, wherever it is; nothing of it remains when the promise ends. */
   remove(key: string): Promise<void>;
 }

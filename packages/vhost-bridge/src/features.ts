@@ -1,6 +1,8 @@
 import { featureMask, protocolFeatureMask, VHOST_F_LOG_ALL } from '@node-vmm/vhost-user';
 import {
+  hasFeature,
   VIRTIO_F_ACCESS_PLATFORM,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_NOTIF_CONFIG_DATA,
   VIRTIO_F_NOTIFICATION_DATA,
   VIRTIO_F_RING_PACKED,
@@ -41,5 +43,20 @@ export const USED_PROTOCOL_FEATURES: bigint = protocolFeatureMask(
  * queues which those are. Others are spared the work.
  */
 export function recordsInflight({ inOrder, stateful }: SupportedDevice): boolean {
-  return !inOrder || stateful === true;
+  return inOrder !== true || stateful === true;
+}
+
+/**
+ * Whether back-ends return what they took from a queue in order: VIRTIO_F_IN_ORDER says so, or the
+ * device's type does.
+ *
+ * @param features - negotiated
+ */
+export function returnsInOrder(
+  inOrder: SupportedDevice['inOrder'],
+  features: bigint,
+  queue: number,
+): boolean {
+  if (hasFeature(features, VIRTIO_F_IN_ORDER)) return true;
+  return typeof inOrder === 'boolean' ? inOrder : inOrder.includes(queue);
 }

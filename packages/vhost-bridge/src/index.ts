@@ -10,6 +10,7 @@ export { CombinedSource } from './combined-source.ts';
 export type {
   DeviceDescription,
   DeviceSink,
+  DeviceSite,
   DeviceSource,
   HoldGuest,
   IrqTrigger,

@@ -3,22 +3,23 @@ import {
   type InflightKeeperOptions,
   type VhostUserFrontend,
 } from '@node-vmm/vhost-user-master';
-import { hasFeature, VIRTIO_F_IN_ORDER } from '@node-vmm/virtio-bindings';
 import type { QueueConfig, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import type { BackendLink } from './backend-link.ts';
 import { VhostBridgeError } from './errors.ts';
+import { returnsInOrder } from './features.ts';
 import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
 import type { QueueStatus } from './status.ts';
+import type { SupportedDevice } from './supported-devices.ts';
 
 /** What a session works with. */
 export interface QueueSessionComponents {
   readonly place: DevicePlace;
   readonly transport: VirtioMmioTransport;
   readonly link: BackendLink;
-  /** The device's type returns requests in order. */
-  readonly inOrder: boolean;
+  /** Of the device's type. */
+  readonly inOrder: SupportedDevice['inOrder'];
   /** Back-ends record their requests in flight. */
   readonly inflight: InflightKeeperOptions | undefined;
   /** Keeps back-ends from making this process wait. */
@@ -151,9 +152,9 @@ export class QueueSession {
 
   async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
     const resume = wiring.handedOver;
-    const inOrder = this.#components.inOrder || hasFeature(this.#features, VIRTIO_F_IN_ORDER);
-    const base = wiring.handOver(this.#features, inOrder, this.#inflight?.record);
     const { index, size, descTable, availRing, usedRing } = wiring.config;
+    const inOrder = returnsInOrder(this.#components.inOrder, this.#features, index);
+    const base = wiring.handOver(this.#features, inOrder, this.#inflight?.record);
     await frontend.startVring({
       index,
       size,

@@ -36,14 +36,17 @@ export interface BridgedDeviceStatus {
 export interface DeviceStatus extends Partial<BridgedDeviceStatus> {
   readonly device: string;
   readonly guest: number;
-  readonly type: string;
+  /** Undefined where that is what is wrong with it; so is `irq`. */
+  readonly type: string | undefined;
   /** Of its virtio-mmio window, in hexadecimal. */
   readonly base: string;
-  readonly irq: number;
+  readonly irq: number | undefined;
   /** Of its back-end; undefined while none is assigned. */
   readonly socket: string | undefined;
-  /** `coming up` until its back-end has answered for the first time. */
-  readonly state: 'coming up' | 'up' | 'going down';
+  /** `coming up` until its back-end has answered for the first time; `failed`: its guest finds none. */
+  readonly state: 'coming up' | 'up' | 'going down' | 'failed';
+  /** Of a device that failed: why. */
+  readonly reason?: string;
 }
 
 /** Everything that a bridge serves. */

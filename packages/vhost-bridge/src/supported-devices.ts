@@ -16,8 +16,9 @@ export interface SupportedDevice {
    * Back-ends return the requests of each queue in the order in which they took them, as the
    * specification wants it (I2C, SPI) or as there is no other way for the type (buffers to be filled one
    * after another). Where they need not, a queue with unfinished requests cannot go to another back-end.
+   * Or the queues for which that is so.
    */
-  readonly inOrder: boolean;
+  readonly inOrder: boolean | readonly number[];
   /**
    * The driver relies on state that is not in its queues. A back-end that comes back without it (no
    * VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) cannot go on with the device.
@@ -65,7 +66,8 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
     queues: 3,
     queueSize: 256,
     configSize: 36,
-    inOrder: false,
+    // Events fill buffers one after another; of the others nothing says so.
+    inOrder: [1],
   },
   {
     name: 'gpu',
@@ -97,7 +99,8 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
     queues: 4,
     queueSize: 256,
     configSize: 12,
-    inOrder: false,
+    // As those of scsi.
+    inOrder: [1],
   },
   {
     name: 'fs',
@@ -113,7 +116,8 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
     queues: 2,
     queueSize: 256,
     configSize: 0,
-    inOrder: true,
+    // Commands are independent of each other (§5.17.6.1); notifications fill buffers.
+    inOrder: [1],
   },
   {
     name: 'i2c',
@@ -129,7 +133,8 @@ export const SUPPORTED_DEVICES: readonly SupportedDevice[] = [
     queues: 3,
     queueSize: 64,
     configSize: 0,
-    inOrder: true,
+    // Frames that come in fill buffers; of those to be sent nothing says that they keep their order.
+    inOrder: [1, 2],
   },
   {
     name: 'gpio',

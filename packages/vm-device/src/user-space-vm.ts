@@ -133,6 +133,11 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
    * @throws {VmError} HYPERVISOR
    */
   protected abstract setIrq(irq: IrqLine, level: boolean): void;
+  /**
+   * Sees to it that accesses of the guest reach nothing here any more, and serves those that are under
+   * way while their windows are still there. Called once, before everything is given back; must not throw.
+   */
+  protected quiesce(): void {}
   /** Gives everything back; wirings and interrupts are closed already. Called once, must not throw. */
   protected abstract release(): void;
 
@@ -156,6 +161,7 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
   close(): void {
     if (!this.#live) return;
     this.#live = false;
+    this.quiesce();
     this.wirings.close();
     // A wire that stayed high would interrupt the guest for ever.
     for (const source of [...this.#irqSources]) source.close();

@@ -34,6 +34,27 @@ describe('attachXenGuest', () => {
     await expect(memory).rejects.toMatchObject({ code: expect.any(String) });
   });
 
+  it('tries again to map memory that could not be mapped, for the next device that asks', async () => {
+    const { components } = setUp();
+    const guest = attachXenGuest(components, 3, { notification: 'auto', holdMs: 20_000 });
+    open.push(guest.vm);
+    const first = guest.memory;
+    expect(guest.memory).toBe(first);
+    await expect(first).rejects.toThrow();
+    const second = guest.memory;
+    expect(second).not.toBe(first);
+    await expect(second).rejects.toThrow();
+  });
+
+  it('says whether somebody else serves the guest', () => {
+    const { components } = setUp();
+    const attach = () => attachXenGuest(components, 3, { notification: 'auto', holdMs: 20_000 });
+    const first = attach();
+    expect(first.shared?.()).toBe(false);
+    open.push(first.vm, attach().vm);
+    expect(first.shared?.()).toBe(true);
+  });
+
   it.skipIf(!X86)('warns once of saving and migrating a guest (only x86 has either)', () => {
     const { components, logger } = setUp();
     open.push(attachXenGuest(components, 3, { notification: 'auto', holdMs: 20_000 }).vm);

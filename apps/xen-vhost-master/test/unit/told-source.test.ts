@@ -56,6 +56,28 @@ function destroy(domid: number): void {
 }
 
 describe('ToldSource', () => {
+  it('tries a device that failed again after a while, without holding its guest for it', async () => {
+    sink.auto = false;
+    await start(`i2c,domain=web,${AT}`);
+    create(1, 'web');
+    const key = 'told/1/0x2000000';
+    await until(() => sink.adding.has(key));
+    sink.adding.get(key)?.fail(new Error('cannot map memory'));
+    await until(() => book.saying('device cannot be served').length === 1);
+    sink.adding.delete(key);
+    const held = holds.held.length;
+    await until(() => sink.adding.has(key));
+    sink.adding.get(key)?.fail(new Error('cannot map memory'));
+    sink.adding.delete(key);
+    await until(() => sink.adding.has(key));
+    sink.adding.get(key)?.succeed();
+    await settle();
+    const failures = book.saying('device cannot be served').map(({ level }) => level);
+    expect(failures).toEqual(['error', 'debug']);
+    expect(holds.held).toHaveLength(held);
+    expect(holds.of(1)).toBe(0);
+  });
+
   it('describes what it was told', async () => {
     await start(
       `i2c,domain=web,${AT}`,

@@ -150,9 +150,14 @@ describe('XenbusSource', () => {
     expect(state('virtio/1/0')).toBe('1');
     expect(sink.added.map(({ key }) => key).sort()).toEqual(['virtio/1/1', 'virtio/2/0']);
     expect(holds.released.sort()).toEqual(holds.held.sort());
-    // Once it is gone nothing of it is left.
+    // Where its guest looks for it is known or not.
+    const placed = name !== 'transport' && name !== 'base';
+    const site = { key: 'virtio/1/0', guest: 1, base: 0x200_0000n };
+    expect(sink.claimed).toEqual(placed ? [site] : []);
     toolstack.askToClose('virtio/1/0');
-    await until(() => state('virtio/1/0') === '6');
+    await until(() => sink.removed.includes('virtio/1/0'));
+    await settle();
+    expect(state('virtio/1/0')).toBe(placed ? '6' : '5');
   });
 
   it('serves several devices of several guests, each by itself', async () => {

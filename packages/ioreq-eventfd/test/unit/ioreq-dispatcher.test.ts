@@ -272,4 +272,16 @@ describe('IoreqDispatcher', () => {
     expect(b.notified).toEqual([0]);
     expect(b.ask({})).toBeUndefined();
   });
+
+  it('answers what nobody has looked at when closed, also where that would have to wait', () => {
+    const b = new Bench({ vcpus: 3 });
+    b.held = new Promise(() => undefined);
+    b.post({ isRead: true }, 0);
+    b.post({ dataLow: 7 }, 2);
+    b.dispatcher.close();
+    expect(b.answer(0)).toBe(BigInt.asUintN(32, b.value));
+    expect(b.answer(2)).toBeDefined();
+    expect(b.accesses).toEqual(['r0/4', 'w0/4=7']);
+    expect(b.notified).toEqual([0, 2]);
+  });
 });

@@ -54,6 +54,19 @@ describe('SimulatedVm', () => {
     expect(poller.size).toBe(0);
   });
 
+  it('serves what its guest has posted and nobody has looked at when it is closed', async () => {
+    using poller = new MainPoller();
+    const vm = SimulatedVm.create({ poller }, { vcpus: 2 });
+    using guest = new SimulatedTestGuest(vm.guestResources());
+    vm.map(
+      { space: 'memory', base: 0x200_0000n, length: 0x200 },
+      { read: () => 42n, write: () => undefined },
+    );
+    const reads = [0, 1].map((vcpu) => guest.read(0x200_0000n, 4, { vcpu }));
+    vm.close();
+    expect(await Promise.all(reads)).toEqual([42n, 42n]);
+  });
+
   it('describes itself in plain JSON', () => {
     using poller = new MainPoller();
     using vm = SimulatedVm.create({ poller }, { vcpus: 2, irqs: [33, 34] });

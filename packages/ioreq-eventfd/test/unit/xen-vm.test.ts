@@ -431,6 +431,49 @@ describe('XenVm', () => {
     expect(setup.fake.eventDevices.every((device) => !device.live)).toBe(true);
   });
 
+  it('serves what vCPUs have posted and nobody has looked at when it is closed', async () => {
+    const vm = setup.vm('user');
+    const seen: bigint[] = [];
+    const write = (_offset: number, _size: number, value: bigint): undefined => {
+      seen.push(value);
+    };
+    vm.map(RANGE, { read: () => 42n, write });
+    using eventfd = EventFd.create();
+    vm.ioeventfd(NOTIFY, eventfd);
+    expect(await setup.access(BASE, 4, undefined)).toBe(42n);
+    const [server] = setup.domain.servers.values();
+    const post = setup.domain.access.bind(setup.domain);
+    const read = post({ address: BASE, size: 4, vcpu: 0 });
+    const written = post({ address: BASE + 0x70n, size: 4, value: 5n, vcpu: 1 });
+    const notified = post({ address: BASE + 0x50n, size: 4, value: 0n, vcpu: 3 });
+    vm.close();
+    // Before the event loop turned: afterwards the server is no more, and vCPUs would wait for ever.
+    expect([read, written, notified].map(({ done }) => done)).toEqual([true, true, true]);
+    expect(read.value).toBe(42n);
+    expect(seen).toEqual([5n]);
+    expect(eventfd.drain()).toBe(true);
+    expect(server?.enabled).toBe(false);
+    expect(setup.domain.servers.size).toBe(0);
+  });
+
+  it('knows whether somebody else serves its guest', () => {
+    const vm = setup.vm();
+    expect(vm.shared).toBe(false);
+    const before = setup.vm();
+    const after = setup.vm();
+    expect([before.shared, vm.shared, after.shared]).toEqual([true, true, true]);
+    vm.close();
+    before.close();
+    expect(after.shared).toBe(false);
+    // Another domain's server may not be asked about.
+    setup.fake.failNext('XEN_DMOP_get_ioreq_server_info', EPERM);
+    expect(after.shared).toBe(true);
+    setup.fake.destroyDomain(DOMID);
+    expect(() => after.shared).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
+    after.close();
+    expect(() => after.shared).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+
   it('says what is wrong with a domain that cannot be served', () => {
     expect(() => setup.vm('auto', asDomId(99))).toThrow(
       expect.objectContaining({ code: 'HYPERVISOR', message: expect.stringContaining('99') }),

@@ -1,4 +1,4 @@
-import type { DeviceDescription, DeviceSink } from '../device-source.ts';
+import type { DeviceDescription, DeviceSink, DeviceSite } from '../device-source.ts';
 
 /** A device on its way up, which the test decides about. */
 export interface Adding {
@@ -12,6 +12,10 @@ export interface Adding {
 export class RecordingSink implements DeviceSink {
   /** Every device that was announced, in that order. */
   readonly added: DeviceDescription[] = [];
+  /** Every window that was claimed without a device, in that order. */
+  readonly claimed: DeviceSite[] = [];
+  /** Guests that somebody else serves devices of. */
+  readonly shared = new Set<number>();
   /** Keys of every device that was withdrawn, in that order. */
   readonly removed: string[] = [];
   /** Devices that are coming up, by key; none while `auto`. */
@@ -30,6 +34,12 @@ export class RecordingSink implements DeviceSink {
     return new Promise((resolve, reject) => {
       this.adding.set(device.key, { device, place: onPlaced, succeed: resolve, fail: reject });
     });
+  }
+
+  claim(site: DeviceSite): boolean {
+    if (this.shared.has(site.guest)) return false;
+    this.claimed.push(site);
+    return true;
   }
 
   async remove(key: string): Promise<void> {

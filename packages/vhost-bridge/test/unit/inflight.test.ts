@@ -3,6 +3,7 @@ import {
   VIRTIO_CONFIG_S_NEEDS_RESET,
   VIRTIO_ID_BLOCK,
   VIRTIO_ID_GPIO,
+  VIRTIO_ID_SCMI,
 } from '@node-vmm/virtio-bindings';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -182,5 +183,25 @@ describe('A back-end of a device with state', { timeout: TIMEOUT }, () => {
     await until(() => bench.bridge.status().devices[0]?.queues?.[0]?.started === true);
     expect(await guest.ask('load', 10, ROUND)).toMatchObject({ done: ROUND });
     expect(bench.errors).toEqual([]);
+  });
+});
+
+describe('A back-end of type scmi', { timeout: TIMEOUT }, () => {
+  it('may return commands in any order: one that lost them makes the device ask for a reset', async () => {
+    const bench = new Bench('scmi');
+    try {
+      const daemon = bench.daemon(true);
+      const guest = await bench.start(daemon, VIRTIO_ID_SCMI);
+      await guest.ask('load', 0, 10);
+      await guest.ask('hold', 10);
+      await bench.replace(daemon, bench.daemon(true));
+      await until(() => bench.errors.length > 0);
+      expect(bench.book.lines.map(({ context }) => context)).toContainEqual(
+        expect.objectContaining({ err: expect.objectContaining({ code: 'UNKNOWN_ORDER' }) }),
+      );
+      expect(Number(await guest.ask('status')) & VIRTIO_CONFIG_S_NEEDS_RESET).not.toBe(0);
+    } finally {
+      await bench.close();
+    }
   });
 });

@@ -1,0 +1,90 @@
+import type { GuestRange } from '@node-vmm/vm-memory';
+import type { Logger } from '@node-vmm/vmm-sys-util';
+import type { BridgedVm } from './bridged-vm.ts';
+import type { DeviceSite } from './device-source.ts';
+import { DeviceWindow } from './device-window.ts';
+import type { GuestStatus } from './status.ts';
+
+/** How guests are attached to. */
+export interface GuestsComponents {
+  readonly attachVm: (guest: number, memory?: readonly GuestRange[]) => BridgedVm;
+  readonly logger: Logger;
+  /** How long accesses to a window wait for its device, milliseconds. */
+  readonly holdMs: number;
+}
+
+interface Guest {
+  readonly attached: BridgedVm;
+  windows: number;
+}
+
+type Site = DeviceSite & { readonly memory?: readonly GuestRange[] };
+
+/** The guests that a bridge is attached to: each while one of its windows is claimed. */
+export class Guests {
+  readonly #components: GuestsComponents;
+  readonly #guests = new Map<number, Guest>();
+
+  constructor(components: GuestsComponents) {
+    this.#components = components;
+  }
+
+  get ids(): number[] {
+    return [...this.#guests.keys()];
+  }
+
+  /** As plain data. */
+  status(): GuestStatus[] {
+    return [...this.#guests].map(([guest, { attached, windows }]) => ({
+      guest,
+      vm: attached.vm.name,
+      devices: windows,
+      counters: attached.counters?.() ?? {},
+    }));
+  }
+
+  /**
+   * Claims a window; its guest is attached to as long as it has one.
+   *
+   * @param wanted - else it is not claimed; default: it is
+   * @returns undefined when it was not wanted
+   * @throws {VmError} when the VM refuses the window; what attaching throws
+   */
+  openWindow(site: Site): DeviceWindow;
+  openWindow(site: Site, wanted: (attached: BridgedVm) => boolean): DeviceWindow | undefined;
+  openWindow(
+    { guest, base, memory }: Site,
+    wanted: (attached: BridgedVm) => boolean = () => true,
+  ): DeviceWindow | undefined {
+    const attached = this.#attach(guest, memory);
+    let window: DeviceWindow | undefined;
+    try {
+      if (wanted(attached)) {
+        const { holdMs } = this.#components;
+        window = new DeviceWindow(attached, base, holdMs, () => this.#detach(guest));
+      }
+      return window;
+    } finally {
+      if (window === undefined) this.#detach(guest);
+    }
+  }
+
+  #attach(guest: number, memory: readonly GuestRange[] | undefined): BridgedVm {
+    const known = this.#guests.get(guest);
+    if (known !== undefined) {
+      known.windows++;
+      return known.attached;
+    }
+    const attached = this.#components.attachVm(guest, memory);
+    this.#guests.set(guest, { attached, windows: 1 });
+    return attached;
+  }
+
+  #detach(guest: number): void {
+    const known = this.#guests.get(guest);
+    if (known === undefined || --known.windows > 0) return;
+    this.#guests.delete(guest);
+    known.attached.vm.close();
+    this.#components.logger.info({ vm: known.attached.vm.name }, 'guest detached');
+  }
+}
