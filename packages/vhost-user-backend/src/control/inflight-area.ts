@@ -90,6 +90,11 @@ export class InflightArea implements Disposable {
     return { hostAddress: this.#start + ring * length, length, queueSize: this.#queueSize };
   }
 
+  /** Bytes, from its start, that so many queues of a device have. */
+  bytesOf(queues: number): number {
+    return this.#length * Math.min(queues, this.#queues);
+  }
+
   /** Unmaps: no ring uses it any more. Idempotent. */
   close(): void {
     this.#memory[Symbol.dispose]();
