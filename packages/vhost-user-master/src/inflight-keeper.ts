@@ -40,7 +40,7 @@ export class InflightKeeper implements Disposable {
    *
    * @param frontend - negotiated with {@link INFLIGHT_PROTOCOL_FEATURE} admitted
    * @throws {VhostUserMasterError} STATE_LOST when the device has state that did not outlive its last
-   * back-end: the driver must reset the device; WRONG_REPLY, and as every request
+   * back-end, or that this one does not have: the driver must reset the device; WRONG_REPLY, and as every request
    */
   async handOver(frontend: VhostUserFrontend, options: RequestOptions = {}): Promise<void> {
     if (this.#given === frontend) return;
@@ -51,8 +51,10 @@ export class InflightKeeper implements Disposable {
     if (!offered) this.#forgetAll();
     if (stateful && this.#begun && this.#record === undefined) throw stateLost(offered);
     if (offered) {
+      const kept = this.#record;
       this.#record ??= await askFor(frontend, { queues, queueSize }, options);
-      if (this.#record !== undefined) await frontend.setInflight(this.#record, options);
+      if (this.#record !== undefined)
+        await give(frontend, this.#record, kept !== undefined, options);
     }
     this.#begun = true;
     this.#given = frontend;
@@ -94,6 +96,27 @@ async function askFor(
   } catch (error) {
     if (VhostUserMasterError.is(error, 'NO_INFLIGHT_AREA')) return undefined;
     throw error;
+  }
+}
+
+/** @param begun - by a back-end before this one, which may not be able to go on with it */
+async function give(
+  frontend: VhostUserFrontend,
+  record: InflightFile,
+  begun: boolean,
+  options: RequestOptions,
+): Promise<void> {
+  try {
+    await frontend.setInflight(record, options);
+  } catch (cause) {
+    if (!begun || !VhostUserMasterError.is(cause, 'REQUEST_FAILED')) throw cause;
+    throw new VhostUserMasterError(
+      'STATE_LOST',
+      'Cannot go on with the device: the back-end does not have the state that its record of requests in ' +
+        'flight is of (VHOST_USER_SET_INFLIGHT_FD was refused); the driver must reset the device',
+      {},
+      { cause },
+    );
   }
 }
 

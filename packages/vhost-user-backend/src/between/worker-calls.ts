@@ -38,6 +38,8 @@ export interface DeviceDescription {
   readonly configSize: number;
   /** Its state ends with the process: nobody can go on with its requests. */
   readonly losesState: boolean;
+  /** It has a state file, and found nothing of its own in it. */
+  readonly freshState: boolean;
   /** Memory that the device's instances share, when the first of them offers some. */
   readonly shared: SharedArrayBuffer | undefined;
 }

@@ -5,6 +5,7 @@ import { FrontEndConnection } from './front-end-connection.ts';
 import type { FrontEndSource } from './front-end-source.ts';
 import type { GuestFiles } from './guest-files.ts';
 import type { RegionMapper } from './region-mapper.ts';
+import { StateBeginning } from './state-beginning.ts';
 
 /** How long to leave a listener alone that cannot accept (no descriptors left), milliseconds. */
 const ACCEPT_PAUSE_MS = 100;
@@ -38,6 +39,7 @@ export class FrontEndListener {
   #watch: Watch | undefined;
   #connection: FrontEndConnection | undefined;
   #pause: NodeJS.Timeout | undefined;
+  readonly #state: StateBeginning;
   #generation = 0;
   #connections = 0;
   #hostile = false;
@@ -46,6 +48,7 @@ export class FrontEndListener {
 
   constructor(options: FrontEndListenerOptions) {
     this.#options = options;
+    this.#state = new StateBeginning(options.description.freshState);
     this.#listen();
   }
 
@@ -122,6 +125,7 @@ export class FrontEndListener {
         mapper,
         memSlots,
         files,
+        state: this.#state,
         nextGeneration: () => ++this.#generation,
       });
       this.#connections++;

@@ -22,9 +22,11 @@ import { FrontEndMemory } from './front-end-memory.ts';
 import { FrontEndRings } from './front-end-rings.ts';
 import type { FileHolder, GuestFiles } from './guest-files.ts';
 import { InflightArea } from './inflight-area.ts';
+import { isBegun } from './inflight-begun.ts';
 import { MAX_MEM_SLOTS } from './memory-table.ts';
 import { takeEventFd } from './received-fd.ts';
 import type { RegionMapper } from './region-mapper.ts';
+import type { StateBeginning } from './state-beginning.ts';
 
 export type FrontendRequest = Request<typeof FRONTEND_REQUESTS>;
 
@@ -42,6 +44,8 @@ export interface FrontEndOptions {
   readonly memSlots: boolean;
   /** Of all guests of the daemon. */
   readonly files: GuestFiles;
+  /** Of the device, whoever is connected. */
+  readonly state: StateBeginning;
   readonly nextGeneration: () => number;
 }
 
@@ -159,14 +163,7 @@ export class FrontEndRequests {
         return made.area;
       }
       case 'VHOST_USER_SET_INFLIGHT_FD':
-        return this.#rings.setInflight(
-          InflightArea.map(
-            request.payload,
-            this.#rings.features,
-            fds[0] as Fd,
-            this.#options.files.guard,
-          ),
-        );
+        return this.#setInflight(request.payload, fds[0] as Fd);
       case 'VHOST_USER_GET_STATUS':
         return this.#status;
       case 'VHOST_USER_SET_STATUS':
@@ -193,6 +190,25 @@ export class FrontEndRequests {
       logger.warn({ err: error }, `no area for requests in flight: ${error.message}`);
       return { area: { ...wanted, mmapSize: 0n, mmapOffset: 0n } };
     }
+  }
+
+  /**
+   * @throws {VhostUserBackendError} INVALID_STATE for a record that the device's state is not of: the
+   * front-end must have the device reset, and begin another
+   */
+  async #setInflight(wanted: AreaDescription, fd: Fd): Promise<void> {
+    const { description, files, state } = this.#options;
+    const area = InflightArea.map(wanted, this.#rings.features, fd, files.guard);
+    const bytes = area.bytesOf(description.queueMaxSizes.length);
+    if (state.fresh && isBegun(fd, wanted.mmapOffset, bytes)) {
+      area.close();
+      throw new VhostUserBackendError(
+        'INVALID_STATE',
+        'Cannot go on with the requests in flight: the state that the device had then is not in its ' +
+          'state file, which is new or was removed; the driver must reset the device',
+      );
+    }
+    await this.#rings.setInflight(area);
   }
 
   /** The device changed its configuration space. */
@@ -240,6 +256,7 @@ export class FrontEndRequests {
     const fd = fds.shift();
     const event = fd === undefined ? undefined : takeEventFd(fd, kind);
     await this.#rings.setFd(index, kind, event);
+    if (kind === 'kick') this.#options.state.used();
   }
 
   async #getConfig({ offset, flags, data }: ConfigWindow): Promise<ConfigWindow> {

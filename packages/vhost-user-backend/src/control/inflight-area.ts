@@ -92,6 +92,11 @@ export class InflightArea implements Disposable {
     return { hostAddress, length, queueSize: this.#queueSize, fault };
   }
 
+  /** Bytes, from its start, that so many queues of a device have. */
+  bytesOf(queues: number): number {
+    return this.#length * Math.min(queues, this.#queues);
+  }
+
   /** Unmaps: no ring uses it any more. Idempotent. */
   close(): void {
     this.#memory[Symbol.dispose]();

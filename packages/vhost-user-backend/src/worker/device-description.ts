@@ -27,7 +27,10 @@ const OPTIONAL_FUNCTIONS = [
  * @param device - what `createDevice` returned
  * @throws {VhostUserBackendError} INVALID_DEVICE
  */
-export function describeDevice(name: string, device: VhostUserDevice): DeviceDescription {
+export function describeDevice(
+  name: string,
+  device: VhostUserDevice,
+): Omit<DeviceDescription, 'freshState'> {
   if (typeof device !== 'object' || device === null) {
     const parts = 'features, queueMaxSizes, process and [Symbol.dispose]';
     const expected = `to return an object with ${parts}`;

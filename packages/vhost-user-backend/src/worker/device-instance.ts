@@ -105,7 +105,8 @@ export class DeviceInstance implements VringOwner, Disposable {
       const made = code.run('createDevice', () => create(options, context));
       device = made;
       // Its fields may be code, too.
-      this.description = code.run('createDevice', () => describeDevice(name, made));
+      const described = code.run('createDevice', () => describeDevice(name, made));
+      this.description = { ...described, freshState: state.fresh };
     } catch (error) {
       device?.[Symbol.dispose]?.();
       code.close();

@@ -24,6 +24,11 @@ export class InstanceState {
     this.#file = file;
   }
 
+  /** True where there was nothing of the device's in its file. */
+  get fresh(): boolean {
+    return this.#state?.fresh === true;
+  }
+
   /** As `DeviceContext.state`. */
   get(layout: string, size: number): DeviceState | undefined {
     if (!/^[\x21-\x7e]{1,64}$/.test(layout)) {

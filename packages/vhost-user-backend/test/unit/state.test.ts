@@ -10,14 +10,16 @@ import {
   symlinkSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { geteuid } from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { closeFds } from '@node-vmm/vmm-sys-util';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DeviceSpec, ServedDevice } from '../../src/index.ts';
-import { Sockets } from '../../src/testing/index.ts';
+import { negotiate, Sockets } from '../../src/testing/index.ts';
 import { useBench } from '../bench.ts';
 
 const COMMANDS = new URL('../fixtures/commands-device.mjs', import.meta.url);
@@ -86,6 +88,43 @@ describe('The state of a device', () => {
     const options = { size: 1024 * 1024 };
     await count(options);
     expect(await count(options)).toEqual({ fresh: false, count: 2, size: 1024 * 1024 });
+  });
+
+  it('that is new refuses a record of requests in flight which another process began', async () => {
+    const wish = { mmapSize: 0n, mmapOffset: 0n, numQueues: 1, queueSize: 64 };
+    const device = await add();
+    /** @returns the answer to an area with that as its first byte */
+    const give = async (first: number, uses = false): Promise<number> => {
+      const frontEnd = bench().connect(device);
+      await negotiate(frontEnd, bench().guest);
+      const { payload, fds } = await frontEnd.askForFds('VHOST_USER_GET_INFLIGHT_FD', wish);
+      writeSync(fds[0] as number, Uint8Array.of(first), 0, 1, 8);
+      const answer = await frontEnd.tell('VHOST_USER_SET_INFLIGHT_FD', payload, fds);
+      closeFds(fds);
+      if (uses) {
+        const ring = bench().ring();
+        ring.setUp(frontEnd);
+        expect(await ring.enable(frontEnd)).toBe(0);
+      }
+      frontEnd.close();
+      return answer;
+    };
+    expect(await give(1)).toBe(1);
+    expect(bench().logger.saying('state file, which is new or was removed')).toHaveLength(1);
+    // One that is of no process yet.
+    expect(await give(0)).toBe(0);
+    expect(await give(1)).toBe(1);
+    expect(await give(0, true)).toBe(0);
+    expect(await give(1)).toBe(0);
+    await device.close();
+    // The next process has what this one had.
+    const next = await add();
+    const frontEnd = bench().connect(next);
+    await negotiate(frontEnd, bench().guest);
+    const { payload, fds } = await frontEnd.askForFds('VHOST_USER_GET_INFLIGHT_FD', wish);
+    writeSync(fds[0] as number, Uint8Array.of(1), 0, 1, 8);
+    expect(await frontEnd.tell('VHOST_USER_SET_INFLIGHT_FD', payload, fds)).toBe(0);
+    closeFds(fds);
   });
 
   it.each([

@@ -247,4 +247,16 @@ describe('Requests in flight', () => {
     };
     await expect(keeper.handOver(front)).rejects.toEqual(code('REQUEST_FAILED'));
   });
+
+  it('are of state that is lost where the next back-end refuses the file', async () => {
+    using keeper = new InflightKeeper({ ...SHAPE, stateful: true });
+    const [first] = await connect();
+    await keeper.handOver(first);
+    const [second, back] = await connect();
+    back.script['VHOST_USER_SET_INFLIGHT_FD'] = () => {
+      back.connection.sendReply('VHOST_USER_SET_INFLIGHT_FD' as never, 1n as never);
+      return 'handled';
+    };
+    await expect(keeper.handOver(second)).rejects.toEqual(code('STATE_LOST'));
+  });
 });
