@@ -5,7 +5,8 @@ import type {
   HoldGuest,
 } from '@node-vmm/vhost-bridge';
 import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
-import type { XenStore } from '@node-vmm/xen-store';
+import { type XenStore, XenStoreError } from '@node-vmm/xen-store';
+import { AnnouncedDevices } from './announced-devices.ts';
 import {
   type BackendNode,
   backendState,
@@ -15,17 +16,7 @@ import {
 } from './backend-node.ts';
 import { Rescan } from './rescan.ts';
 
-/** More devices than any guest has; what a directory could otherwise make us walk through. */
-const MAX_DEVICES = 4096;
-
 type Known = 'adding' | 'up' | 'failed' | 'removing';
-
-/** What is announced now. */
-interface Announced {
-  readonly nodes: Map<string, BackendNode>;
-  /** Guests whose directory could not be read: of them nothing is known. */
-  readonly unread: Set<number>;
-}
 
 /**
  * Devices as the toolstack announces them in the xenstore, and our half of the handshake: a back-end's
@@ -33,7 +24,7 @@ interface Announced {
  * waits for the first of `virtio_disk` devices, but not of `virtio` ones (4.20); tools may watch it.
  *
  * Every change makes it compare what there is with what it knows, so that no sequence of events can
- * be missed.
+ * be missed. What the xenstore refuses for a moment is done again a little later.
  */
 export class XenbusSource implements DeviceSource {
   readonly #store: XenStore;
@@ -42,12 +33,14 @@ export class XenbusSource implements DeviceSource {
   readonly #protocol: XenbusProtocol;
   // Relative to our own domain's directory: dom0's, or a driver domain's.
   readonly #root: string;
-  readonly #entries: readonly string[];
+  readonly #announced: AnnouncedDevices;
   readonly #known = new Map<string, Known>();
   /** Devices of other servers, by key. */
   readonly #foreign = new Set<string>();
   // Guests that stand still until their new devices are in place, by device.
   readonly #held = new Map<string, (() => void) | undefined>();
+  /** States that the toolstack could not be told, by device. */
+  readonly #owed = new Map<string, number>();
   readonly #rescan = new Rescan(() => this.#scan());
   #sink: DeviceSink | undefined;
   #watch: Disposable | undefined;
@@ -67,7 +60,9 @@ export class XenbusSource implements DeviceSource {
     this.#hold = components.hold;
     this.#protocol = components.protocol;
     this.#root = `backend/${components.protocol.kind}`;
-    this.#entries = [...new Set([...components.protocol.entries, 'state', 'online'])];
+    const { kind } = components.protocol;
+    const entries = [...new Set([...components.protocol.entries, 'state', 'online'])];
+    this.#announced = new AnnouncedDevices({ ...components, kind, entries });
   }
 
   async start(sink: DeviceSink): Promise<void> {
@@ -88,10 +83,15 @@ export class XenbusSource implements DeviceSource {
   }
 
   #onEvent(path: string): void {
-    const [, kind, domid, devid] = /^backend\/([a-z_]+)\/(\d+)\/(\d+)(?=\/|$)/.exec(path) ?? [];
-    // At once, before anything is read: the guest may be about to run.
-    if (this.#protocol.exclusive && isNumber(domid) && isNumber(devid)) {
-      this.#holdFor(`${kind}/${domid}/${devid}`, Number(domid));
+    const device = this.#announced.changed(path);
+    // At once, before anything is read: the guest may be about to run. One that is known to be there
+    // already changes or goes, and its guest runs on.
+    if (
+      this.#protocol.exclusive &&
+      device !== undefined &&
+      !this.#announced.nodes.has(device.key)
+    ) {
+      this.#holdFor(device.key, device.domid);
     }
     void this.#rescan.changed();
   }
@@ -106,20 +106,23 @@ export class XenbusSource implements DeviceSource {
   }
 
   async #scan(): Promise<boolean> {
+    // A device comes as a burst of events.
+    await new Promise(setImmediate);
     const held = [...this.#held.keys()];
     try {
-      const { nodes, unread } = await this.#list();
+      let complete = await this.#announced.refresh();
       if (this.#rescan.closed) return true;
+      const { nodes } = this.#announced;
       for (const [key, state] of this.#known) {
         const node = nodes.get(key);
-        if (node === undefined && unread.has(guestOf(key))) continue;
         if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
       }
       for (const key of this.#foreign) if (!nodes.has(key)) this.#foreign.delete(key);
       for (const node of nodes.values()) {
-        if (!this.#known.has(node.key) && !isClosing(node)) await this.#consider(node);
+        if (this.#known.has(node.key) || isClosing(node)) continue;
+        if (!(await this.#consider(node))) complete = false;
       }
-      return unread.size === 0;
+      return (await this.#tellOwed()) && complete;
     } catch (error) {
       this.#logger.error({ err: error }, 'cannot read the devices');
       return !this.#store.live;
@@ -128,12 +131,12 @@ export class XenbusSource implements DeviceSource {
     }
   }
 
-  /** Takes a device that is new, if it is ours. */
-  async #consider(node: BackendNode): Promise<void> {
+  /** Takes a device that is new, if it is ours. @returns false when the xenstore did not say whether it is */
+  async #consider(node: BackendNode): Promise<boolean> {
     const { key, domid } = node;
     try {
       const description = await this.#protocol.describe(node);
-      if (this.#rescan.closed) return;
+      if (this.#rescan.closed) return true;
       if (description !== undefined) {
         // One that had a server has a guest that runs; it need not wait.
         if (backendState(node) <= XenbusState.Initialising) this.#holdFor(key, domid);
@@ -144,10 +147,15 @@ export class XenbusSource implements DeviceSource {
       }
     } catch (error) {
       if (!this.#store.live) throw error;
+      if (XenStoreError.is(error)) {
+        this.#logger.warn({ device: key, err: error }, 'cannot read of a device, trying again');
+        return false;
+      }
       this.#known.set(key, 'failed');
       this.#letGo(key);
       this.#logger.error({ device: key, err: error }, 'device cannot be served');
     }
+    return true;
   }
 
   async #add(node: BackendNode, description: DeviceDescription): Promise<void> {
@@ -163,12 +171,11 @@ export class XenbusSource implements DeviceSource {
       await this.#sink?.add(description, () => this.#placed(key));
       if (this.#known.get(key) !== 'adding') return;
       this.#known.set(key, 'up');
-      await this.#setState(key, XenbusState.InitWait);
+      await this.#tell(key, XenbusState.InitWait);
     } catch (error) {
-      const state = this.#known.get(key);
-      if (state !== 'adding' && state !== 'up') return;
+      if (this.#known.get(key) !== 'adding') return;
       // The state stays Initialising: that is all that the protocol has to say it with.
-      if (state === 'adding') this.#known.set(key, 'failed');
+      this.#known.set(key, 'failed');
       this.#logger.error({ device: key, err: error }, 'device cannot be served');
     } finally {
       this.#letGo(key);
@@ -178,17 +185,34 @@ export class XenbusSource implements DeviceSource {
   /** The guest may touch the device's window from now on. */
   #placed(key: string): void {
     this.#letGo(key);
-    if (!this.#protocol.awaited) return;
-    this.#setState(key, XenbusState.InitWait).catch((error: unknown) => {
+    if (this.#protocol.awaited) void this.#tell(key, XenbusState.InitWait);
+  }
+
+  /** Tells the toolstack, later if not now. Rejects never. */
+  async #tell(key: string, state: number): Promise<void> {
+    try {
+      this.#owed.delete(key);
+      await this.#setState(key, state);
+    } catch (error) {
       this.#logger.error({ device: key, err: error }, 'the toolstack could not be told');
-    });
+      // What came in the meantime is newer.
+      if (this.#owed.has(key)) return;
+      this.#owed.set(key, state);
+      this.#rescan.later();
+    }
+  }
+
+  /** @returns false when there is still something to be told */
+  async #tellOwed(): Promise<boolean> {
+    for (const [key, state] of [...this.#owed]) await this.#tell(key, state);
+    return this.#owed.size === 0;
   }
 
   async #remove(key: string): Promise<void> {
     this.#known.set(key, 'removing');
     try {
       await this.#sink?.remove(key);
-      await this.#setState(key, XenbusState.Closed);
+      await this.#tell(key, XenbusState.Closed);
     } catch (error) {
       this.#logger.error({ device: key, err: error }, 'device did not close cleanly');
     } finally {
@@ -211,56 +235,4 @@ export class XenbusSource implements DeviceSource {
       if (errorCode(error) !== 'ENOENT') throw error;
     }
   }
-
-  async #list(): Promise<Announced> {
-    const announced: Announced = { nodes: new Map(), unread: new Set() };
-    for (const domid of await this.#numbers(this.#root)) {
-      try {
-        await this.#listGuest(domid, announced.nodes);
-      } catch (error) {
-        if (!this.#store.live) throw error;
-        announced.unread.add(domid);
-        this.#logger.warn({ domid, err: error }, "cannot read a guest's devices");
-      }
-    }
-    return announced;
-  }
-
-  async #listGuest(domid: number, nodes: Map<string, BackendNode>): Promise<void> {
-    for (const devid of await this.#numbers(`${this.#root}/${domid}`)) {
-      if (nodes.size >= MAX_DEVICES) return;
-      const key = `${this.#protocol.kind}/${domid}/${devid}`;
-      const texts = await Promise.all(
-        this.#entries.map((name) => this.#store.tryRead(`backend/${key}/${name}`)),
-      );
-      const entries = new Map<string, string>();
-      texts.forEach((text, i) => {
-        if (text !== undefined) entries.set(this.#entries[i] as string, text);
-      });
-      // libxl writes a device in one transaction; without a state it is being removed.
-      if (entries.has('state')) nodes.set(key, { key, domid, entries });
-    }
-  }
-
-  async #numbers(path: string): Promise<number[]> {
-    return (await this.#directory(path)).filter(isNumber).map(Number);
-  }
-
-  async #directory(path: string): Promise<readonly string[]> {
-    try {
-      return await this.#store.directory(path);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return [];
-      throw error;
-    }
-  }
-}
-
-/** Numbers as the toolstack writes them: `01` would be a second name of `1`. */
-function isNumber(text: string | undefined): boolean {
-  return text !== undefined && /^(0|[1-9]\d{0,9})$/.test(text);
-}
-
-function guestOf(key: string): number {
-  return Number(key.split('/')[1]);
 }
