@@ -42,6 +42,13 @@ export class Rescan {
     return this.#running;
   }
 
+  /** Something else is to be tried again, after a while. */
+  later(): void {
+    if (this.#closed || this.#running !== undefined) return;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.changed(), RETRY_MS);
+  }
+
   /** Runs no more; ends when nothing runs. */
   async close(): Promise<void> {
     this.#closed = true;

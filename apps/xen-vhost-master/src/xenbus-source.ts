@@ -6,7 +6,8 @@ import type {
   HoldGuest,
 } from '@node-vmm/vhost-bridge';
 import { errorCode, type Logger } from '@node-vmm/vmm-sys-util';
-import type { XenStore } from '@node-vmm/xen-store';
+import { type XenStore, XenStoreError } from '@node-vmm/xen-store';
+import { AnnouncedDevices } from './announced-devices.ts';
 import {
   type BackendNode,
   backendState,
@@ -18,17 +19,7 @@ import {
 import { announcementOf, Failures } from './failures.ts';
 import { Rescan } from './rescan.ts';
 
-/** More devices than any guest has; what a directory could otherwise make us walk through. */
-const MAX_DEVICES = 4096;
-
 type Known = 'adding' | 'up' | 'failed' | 'removing';
-
-/** What is announced now. */
-interface Announced {
-  readonly nodes: Map<string, BackendNode>;
-  /** Guests whose directory could not be read: of them nothing is known. */
-  readonly unread: Set<number>;
-}
 
 /**
  * Devices as the toolstack announces them in the xenstore, and our half of the handshake: a back-end's
@@ -36,7 +27,7 @@ interface Announced {
  * waits for the first of `virtio_disk` devices, but not of `virtio` ones (4.20); tools may watch it.
  *
  * Every change makes it compare what there is with what it knows, so that no sequence of events can
- * be missed.
+ * be missed. What the xenstore refuses for a moment is done again a little later.
  */
 export class XenbusSource implements DeviceSource {
   readonly #store: XenStore;
@@ -45,13 +36,15 @@ export class XenbusSource implements DeviceSource {
   readonly #protocol: XenbusProtocol;
   // Relative to our own domain's directory: dom0's, or a driver domain's.
   readonly #root: string;
-  readonly #entries: readonly string[];
+  readonly #announced: AnnouncedDevices;
   readonly #known = new Map<string, Known>();
   readonly #failures: Failures;
   /** Devices of other servers, by key, and what was announced where that may yet make them ours. */
   readonly #foreign = new Map<string, string | undefined>();
   // Guests that stand still until their new devices are in place, by device.
   readonly #held = new Map<string, (() => void) | undefined>();
+  /** States that the toolstack could not be told, by device. */
+  readonly #owed = new Map<string, number>();
   readonly #rescan = new Rescan(() => this.#scan());
   #sink: DeviceSink | undefined;
   #watch: Disposable | undefined;
@@ -71,7 +64,9 @@ export class XenbusSource implements DeviceSource {
     this.#hold = components.hold;
     this.#protocol = components.protocol;
     this.#root = `backend/${components.protocol.kind}`;
-    this.#entries = [...new Set([...components.protocol.entries, 'state', 'online'])];
+    const { kind } = components.protocol;
+    const entries = [...new Set([...components.protocol.entries, 'state', 'online'])];
+    this.#announced = new AnnouncedDevices({ ...components, kind, entries });
     this.#failures = new Failures(components.logger, () => void this.#rescan.changed());
   }
 
@@ -94,11 +89,15 @@ export class XenbusSource implements DeviceSource {
   }
 
   #onEvent(path: string): void {
-    const [, kind, domid, devid] = /^backend\/([a-z_]+)\/(\d+)\/(\d+)(?=\/|$)/.exec(path) ?? [];
-    // At once, before anything is read: the guest may be about to run.
-    if (this.#protocol.exclusive && isNumber(domid) && isNumber(devid)) {
-      const key = `${kind}/${domid}/${devid}`;
-      if (!this.#known.has(key) && !this.#foreign.has(key)) this.#holdFor(key, Number(domid));
+    const device = this.#announced.changed(path);
+    // At once, before anything is read: the guest may be about to run. One that is known to be there
+    // already changes or goes, and its guest runs on.
+    if (
+      this.#protocol.exclusive &&
+      device !== undefined &&
+      !this.#announced.nodes.has(device.key)
+    ) {
+      this.#holdFor(device.key, device.domid);
     }
     void this.#rescan.changed();
   }
@@ -113,20 +112,23 @@ export class XenbusSource implements DeviceSource {
   }
 
   async #scan(): Promise<boolean> {
+    // A device comes as a burst of events.
+    await new Promise(setImmediate);
     const held = [...this.#held.keys()];
     try {
-      const { nodes, unread } = await this.#list();
+      let complete = await this.#announced.refresh();
       if (this.#rescan.closed) return true;
+      const { nodes } = this.#announced;
       for (const [key, state] of this.#known) {
         const node = nodes.get(key);
-        if (node === undefined && unread.has(guestOf(key))) continue;
         if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
       }
       for (const key of this.#foreign.keys()) if (!nodes.has(key)) this.#foreign.delete(key);
       for (const node of nodes.values()) {
-        if (!isClosing(node) && this.#isOpen(node)) await this.#consider(node);
+        if (isClosing(node) || !this.#isOpen(node)) continue;
+        if (!(await this.#consider(node))) complete = false;
       }
-      return unread.size === 0;
+      return (await this.#tellOwed()) && complete;
     } catch (error) {
       this.#logger.error({ err: error }, 'cannot read the devices');
       return !this.#store.live;
@@ -144,17 +146,21 @@ export class XenbusSource implements DeviceSource {
     return state === undefined && (left === undefined || left !== announcementOf(node));
   }
 
-  /** Takes a device that is new or failed, if it is ours. */
-  async #consider(node: BackendNode): Promise<void> {
+  /**
+   * Takes a device that is new or failed, if it is ours.
+   *
+   * @returns false when the xenstore did not say whether it is
+   */
+  async #consider(node: BackendNode): Promise<boolean> {
     const { key, domid } = node;
     try {
       const description = await this.#protocol.describe(node);
-      if (this.#rescan.closed) return;
+      if (this.#rescan.closed) return true;
       if (description === undefined) {
-        if (this.#foreign.has(key)) return;
+        if (this.#foreign.has(key)) return true;
         this.#foreign.set(key, undefined);
         this.#logger.debug({ device: key }, "device is another server's");
-        return;
+        return true;
       }
       // One that had a server has a guest that runs; it need not wait, nor need one for what is tried again.
       const isNew = backendState(node) <= XenbusState.Initialising;
@@ -162,8 +168,13 @@ export class XenbusSource implements DeviceSource {
       void this.#add(node, description);
     } catch (error) {
       if (!this.#store.live) throw error;
+      if (XenStoreError.is(error)) {
+        this.#logger.warn({ device: key, err: error }, 'cannot read of a device, trying again');
+        return false;
+      }
       this.#fail(node, error);
     }
+    return true;
   }
 
   async #add(node: BackendNode, description: DeviceDescription): Promise<void> {
@@ -182,13 +193,9 @@ export class XenbusSource implements DeviceSource {
       this.#known.set(key, 'up');
       this.#foreign.delete(key);
       this.#failures.forget(key);
-      await this.#setState(key, XenbusState.InitWait);
+      await this.#tell(key, XenbusState.InitWait);
     } catch (error) {
-      const state = this.#known.get(key);
-      if (state === 'adding') this.#fail(node, error);
-      else if (state === 'up') {
-        this.#logger.error({ device: key, err: error }, 'the toolstack could not be told');
-      }
+      if (this.#known.get(key) === 'adding') this.#fail(node, error);
     } finally {
       this.#letGo(key);
     }
@@ -233,10 +240,27 @@ export class XenbusSource implements DeviceSource {
   /** The guest may touch the device's window from now on. */
   #placed(key: string): void {
     this.#letGo(key);
-    if (!this.#protocol.awaited) return;
-    this.#setState(key, XenbusState.InitWait).catch((error: unknown) => {
+    if (this.#protocol.awaited) void this.#tell(key, XenbusState.InitWait);
+  }
+
+  /** Tells the toolstack, later if not now. Rejects never. */
+  async #tell(key: string, state: number): Promise<void> {
+    try {
+      this.#owed.delete(key);
+      await this.#setState(key, state);
+    } catch (error) {
       this.#logger.error({ device: key, err: error }, 'the toolstack could not be told');
-    });
+      // What came in the meantime is newer.
+      if (this.#owed.has(key)) return;
+      this.#owed.set(key, state);
+      this.#rescan.later();
+    }
+  }
+
+  /** @returns false when there is still something to be told */
+  async #tellOwed(): Promise<boolean> {
+    for (const [key, state] of [...this.#owed]) await this.#tell(key, state);
+    return this.#owed.size === 0;
   }
 
   async #remove(key: string): Promise<void> {
@@ -247,7 +271,7 @@ export class XenbusSource implements DeviceSource {
     this.#failures.forget(key);
     try {
       await this.#sink?.remove(key);
-      if (ours) await this.#setState(key, XenbusState.Closed);
+      if (ours) await this.#tell(key, XenbusState.Closed);
     } catch (error) {
       this.#logger.error({ device: key, err: error }, 'device did not close cleanly');
     } finally {
@@ -271,56 +295,4 @@ export class XenbusSource implements DeviceSource {
       if (errorCode(error) !== 'ENOENT') throw error;
     }
   }
-
-  async #list(): Promise<Announced> {
-    const announced: Announced = { nodes: new Map(), unread: new Set() };
-    for (const domid of await this.#numbers(this.#root)) {
-      try {
-        await this.#listGuest(domid, announced.nodes);
-      } catch (error) {
-        if (!this.#store.live) throw error;
-        announced.unread.add(domid);
-        this.#logger.warn({ domid, err: error }, "cannot read a guest's devices");
-      }
-    }
-    return announced;
-  }
-
-  async #listGuest(domid: number, nodes: Map<string, BackendNode>): Promise<void> {
-    for (const devid of await this.#numbers(`${this.#root}/${domid}`)) {
-      if (nodes.size >= MAX_DEVICES) return;
-      const key = `${this.#protocol.kind}/${domid}/${devid}`;
-      const texts = await Promise.all(
-        this.#entries.map((name) => this.#store.tryRead(`backend/${key}/${name}`)),
-      );
-      const entries = new Map<string, string>();
-      texts.forEach((text, i) => {
-        if (text !== undefined) entries.set(this.#entries[i] as string, text);
-      });
-      // libxl writes a device in one transaction; without a state it is being removed.
-      if (entries.has('state')) nodes.set(key, { key, domid, entries });
-    }
-  }
-
-  async #numbers(path: string): Promise<number[]> {
-    return (await this.#directory(path)).filter(isNumber).map(Number);
-  }
-
-  async #directory(path: string): Promise<readonly string[]> {
-    try {
-      return await this.#store.directory(path);
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return [];
-      throw error;
-    }
-  }
-}
-
-/** Numbers as the toolstack writes them: `01` would be a second name of `1`. */
-function isNumber(text: string | undefined): boolean {
-  return text !== undefined && /^(0|[1-9]\d{0,9})$/.test(text);
-}
-
-function guestOf(key: string): number {
-  return Number(key.split('/')[1]);
 }

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, MainPoller, type Poller, silentLogger } from '@node-vmm/vmm-sys-util';
 import {
   XS_GET_DOMAIN_PATH,
@@ -27,6 +28,8 @@ export const XENBUS_DEVICES: readonly string[] = ['/dev/xen/xenbus', '/proc/xen/
 
 /** Times that a transaction which others got in the way of is tried. */
 const TRANSACTION_ATTEMPTS = 32;
+/** Longest wait before a transaction is tried again, milliseconds. */
+const MAX_BACKOFF_MS = 256;
 
 /** Options of a client. */
 export interface XenStoreOptions {
@@ -166,7 +169,7 @@ export class XenStore extends StoreOperations implements Disposable {
 
   /**
    * Runs operations that take effect all at once. When others changed what it used, everything is
-   * done again: the callback must be fit to run several times.
+   * done again, after a wait that grows: the callback must be fit to run several times.
    *
    * @returns what the callback returned in the run that took effect
    * @throws what the callback throws, after nothing took effect
@@ -193,6 +196,7 @@ export class XenStore extends StoreOperations implements Disposable {
       } catch (error) {
         const again = XenStoreError.is(error, 'EAGAIN') && attempt < attempts;
         if (!again) throw error;
+        await backOff(attempt, options.signal);
       }
     }
   }
@@ -260,4 +264,19 @@ function openTransport(poller: Poller, options: XenStoreOpenOptions): Transport 
     'NOT_RUNNING',
     `Cannot find xenstore: there is no ${[...XENSTORED_SOCKETS, ...XENBUS_DEVICES].join(', ')} (start xenstored, set XENSTORED_PATH to its socket, or run in a Xen domain)`,
   );
+}
+
+/**
+ * Those that got in each other's way would do so again at the same pace: each waits for a time of its own.
+ *
+ * @throws the signal's reason
+ */
+async function backOff(attempt: number, signal: AbortSignal | undefined): Promise<void> {
+  const limit = Math.min(2 ** attempt, MAX_BACKOFF_MS);
+  try {
+    await delay(Math.random() * limit, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
 }

@@ -15,6 +15,8 @@ export const SCALE = {
   rounds: soak ? 6 : 3,
   /** Kills of a serving process. */
   kills: soak ? 100 : 10,
+  /** SIGKILLs of a bridge whose guests are under load, each with a guest of its own. */
+  bridgeKills: soak ? 20 : 2,
 } as const;
 
 const ready: readonly Bed[] = boxStatus()

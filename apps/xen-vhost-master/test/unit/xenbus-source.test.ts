@@ -16,6 +16,8 @@ import { Toolstack } from '../toolstack.ts';
 
 // xen/include/public/io/xs_wire.h
 const XS_DIRECTORY = 1;
+const XS_READ = 2;
+const XS_TRANSACTION_START = 6;
 
 let poller: MainPoller;
 let stored: FakeXenStored;
@@ -215,15 +217,53 @@ describe('XenbusSource', () => {
   });
 
   it('goes on after an error of the xenstore, without a guest left standing', async () => {
-    await source.start(sink);
-    await settle();
     stored.failNext(XS_DIRECTORY, 'EIO');
-    toolstack.announce(['virtio/1/0']);
+    await source.start(sink);
     await until(() => book.saying('cannot read the devices').length === 1);
     await settle();
+    stored.failNext(XS_READ, 'EIO');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => book.saying("cannot read a guest's devices").length === 1);
+    await settle();
     expect(holds.released).toEqual(holds.held);
-    toolstack.announce(['virtio/2/0']);
-    await until(() => state('virtio/1/0') === '2' && state('virtio/2/0') === '2');
+    // Without any further event.
+    await until(() => state('virtio/1/0') === '2');
+  });
+
+  it('tells the toolstack later what the xenstore would not take at once', async () => {
+    await source.start(sink);
+    stored.failNext(XS_TRANSACTION_START, 'ENOSPC');
+    toolstack.announce(['virtio/1/0']);
+    await until(() => book.saying('the toolstack could not be told').length === 1);
+    await until(() => state('virtio/1/0') === '2');
+    stored.failNext(XS_TRANSACTION_START, 'ENOSPC');
+    toolstack.askToClose('virtio/1/0');
+    await until(() => state('virtio/1/0') === '6');
+    expect(book.saying('the toolstack could not be told')).toHaveLength(2);
+    expect([sink.added.length, sink.removed.length]).toEqual([1, 1]);
+  });
+
+  it('makes as many requests for a device however many there are', async () => {
+    const requests: number[] = [];
+    await source.start(sink);
+    for (let i = 0; i < 64; i++) {
+      await settle();
+      const before = stored.requests;
+      const key = `virtio/${1 + (i >> 2)}/${i & 3}`;
+      toolstack.announce([key]);
+      await until(() => state(key) === '2');
+      await settle();
+      requests.push(stored.requests - before);
+    }
+    // Its entries, the handshake in a transaction, and the entry that it wrote.
+    expect(Math.max(...requests)).toBeLessThanOrEqual(7 + 9 + 4 + 1);
+    // What nobody asked for costs nothing, and an entry one read.
+    const before = stored.requests;
+    stored.write('/local/domain/0/backend/virtio/1/0/noise', 'x');
+    stored.write('/local/domain/0/backend/virtio/1/0/state', '4');
+    await until(() => stored.requests > before);
+    await settle();
+    expect(stored.requests - before).toBe(1);
   });
 
   it('ends when the xenstore has gone away', async () => {
@@ -234,7 +274,7 @@ describe('XenbusSource', () => {
     await store.ended;
     await source.close();
     expect(sink.removed).toEqual(['virtio/1/0']);
-    expect(book.saying('did not close cleanly')).toHaveLength(1);
+    expect(book.saying('the toolstack could not be told')).toHaveLength(1);
   });
 
   it('survives a storm of events and ends in the state that is there', async () => {
@@ -347,6 +387,26 @@ describe('XenbusSource holds a guest', () => {
     sink.adding.get('virtio/7/0')?.place();
     sink.adding.get('virtio/8/0')?.place();
     expect(holds.released.sort()).toEqual([7, 7, 8]);
+  });
+
+  it('not, when one of its devices changes or goes', async () => {
+    await source.start(sink);
+    const keys = Array.from({ length: 16 }, (_, i) => `virtio/${1 + (i >> 2)}/${i & 3}`);
+    toolstack.announce(keys);
+    await until(() => keys.every((key) => state(key) === '2'));
+    holds.held.length = 0;
+    stored.write('/local/domain/0/backend/virtio/1/0/state', '4');
+    toolstack.askToClose('virtio/1/0');
+    await until(() => state('virtio/1/0') === '6');
+    await settle();
+    toolstack.remove('virtio/1/0');
+    await until(() => !toolstack.has('virtio/1/0'));
+    await settle();
+    expect(holds.held).toEqual([]);
+    // One that is new at the same place does.
+    toolstack.announce(['virtio/1/0']);
+    await until(() => state('virtio/1/0') === '2');
+    expect(holds.held).toEqual([1]);
   });
 
   it('not, where that is not possible', async () => {

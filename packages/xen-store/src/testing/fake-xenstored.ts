@@ -32,6 +32,8 @@ export class FakeXenStored implements AsyncDisposable {
   /** Domains that are introduced. */
   readonly introduced = new Set<number>([0]);
   readonly clients = new Set<FakeClient>();
+  /** Requests that came, of all clients. */
+  requests = 0;
   readonly #domid: number;
   readonly #directory: string | undefined;
   readonly #server: Server;
@@ -155,6 +157,7 @@ export class FakeXenStored implements AsyncDisposable {
 
   /** For the clients. */
   gate(run: () => void): void {
+    this.requests++;
     if (this.#holding) this.#held.push(run);
     else run();
   }

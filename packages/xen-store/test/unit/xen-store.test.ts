@@ -291,6 +291,31 @@ describe('XenStore', () => {
       expect(runs).toBe(3);
     });
 
+    it("get out of each other's way: forty at once on one node", async () => {
+      fake.write('/count', '0');
+      const add = (): Promise<void> =>
+        store.transaction(async (t) => {
+          await t.write('/count', String(Number(await t.read('/count')) + 1));
+        });
+      const all = await Promise.allSettled(Array.from({ length: 40 }, add));
+      expect(all.filter(({ status }) => status === 'rejected')).toEqual([]);
+      expect(await store.read('/count')).toBe('40');
+    });
+
+    it('are not tried again once they are given up', async () => {
+      fake.failNext(XS_TRANSACTION_END, 'EAGAIN', 1_000_000);
+      const giveUp = new AbortController();
+      let runs = 0;
+      const attempt = store.transaction(
+        async () => {
+          if (++runs === 5) giveUp.abort(new Error('enough'));
+        },
+        { signal: giveUp.signal },
+      );
+      await expect(attempt).rejects.toThrow('enough');
+      expect(runs).toBe(5);
+    });
+
     it('refuses use after its end', async () => {
       const transaction = await store.transaction(async (t) => t);
       expect(await code(transaction.write('/a', '1'))).toBe('CLOSED');
