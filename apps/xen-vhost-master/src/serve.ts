@@ -23,6 +23,9 @@ import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
 import { VirtioProtocol } from './virtio-protocol.ts';
 import { XenbusSource } from './xenbus-source.ts';
 
+/** How long a xenstored that ended has to be there again. */
+const XENSTORE_RETURN_MS = 60_000;
+
 function socketProvider(run: Arguments): SocketProvider {
   const fixed = new FixedSockets(run.sockets);
   if (run.directory === undefined) return fixed;
@@ -69,6 +72,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   using store = XenStore.open({
     poller,
     logger,
+    reconnect: XENSTORE_RETURN_MS,
     ...(run.xenstore === undefined ? {} : { path: run.xenstore }),
   });
   const { major, minor } = xen.version();

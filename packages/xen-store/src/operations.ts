@@ -18,7 +18,7 @@ import { formatPermission, type Permission, parsePermission } from './permission
  * the reason of `signal`.
  */
 export abstract class StoreOperations {
-  protected readonly connection: Connection;
+  protected connection: Connection;
   protected readonly transactionId: number;
 
   protected constructor(connection: Connection, transactionId: number) {

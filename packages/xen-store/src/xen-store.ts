@@ -7,11 +7,12 @@ import {
   XS_UNWATCH,
   XS_WATCH,
 } from './abi/xs-wire.ts';
-import { Connection, type RequestOptions } from './connection.ts';
+import { Connection, type ConnectionHandler, type RequestOptions } from './connection.ts';
 import { XenStoreError } from './errors.ts';
 import { decodeString, encodeStrings } from './message.ts';
 import { StoreOperations } from './operations.ts';
 import { checkPath } from './path.ts';
+import { Reconnection } from './reconnection.ts';
 import { SocketTransport } from './socket-transport.ts';
 import { Subscription, type SubscriptionOptions } from './subscription.ts';
 import { Transaction } from './transaction.ts';
@@ -38,6 +39,12 @@ export interface XenStoreOptions {
   /** Milliseconds that a reply may take, 0 for ever; default 30,000. */
   readonly timeout?: number;
   readonly logger?: Logger;
+  /**
+   * Milliseconds that a lost xenstored has to come back: watches are set again, which then report a change,
+   * and requests fail with DISCONNECTED meanwhile. Default 0: a lost connection is the end. Only for a client
+   * that was opened by {@link XenStore.open}.
+   */
+  readonly reconnect?: number;
 }
 
 /** Where to find xenstored. */
@@ -67,14 +74,21 @@ export class XenStore extends StoreOperations implements Disposable {
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #logger: Logger;
   readonly #lost: (error: XenStoreError | undefined) => void;
+  readonly #handler: ConnectionHandler;
+  readonly #options: XenStoreOptions;
+  readonly #reopen: (() => Transport) | undefined;
+  #reconnection: Reconnection | undefined;
   #nextToken = 1;
 
-  /** Resolves when the connection is lost, with the error, or closed, without. Never rejects. */
+  /** Resolves when the connection is lost for good, with the error, or closed, without. Never rejects. */
   readonly ended: Promise<XenStoreError | undefined>;
 
-  /** @param transport - becomes this object's */
-  constructor(transport: Transport, options: XenStoreOptions = {}) {
-    const handler = {
+  /**
+   * @param transport - becomes this object's
+   * @param reopen - makes another one after that is lost; only with `reconnect`
+   */
+  constructor(transport: Transport, options: XenStoreOptions = {}, reopen?: () => Transport) {
+    const handler: ConnectionHandler = {
       watchEvent: (path: string, token: string): void => {
         // A token that is unknown belongs to a watch just ended.
         this.#subscriptions.get(token)?.push(path);
@@ -82,6 +96,9 @@ export class XenStore extends StoreOperations implements Disposable {
       lost: (error: XenStoreError): void => this.#onLost(error),
     };
     super(new Connection(transport, handler, options.timeout), 0);
+    this.#handler = handler;
+    this.#options = options;
+    this.#reopen = reopen;
     this.#logger = options.logger ?? silentLogger;
     let end: (error: XenStoreError | undefined) => void = () => undefined;
     this.ended = new Promise((resolve) => {
@@ -97,7 +114,8 @@ export class XenStore extends StoreOperations implements Disposable {
    */
   static open(options: XenStoreOpenOptions = {}): XenStore {
     const poller = options.poller ?? new MainPoller();
-    return new XenStore(openTransport(poller, options), options);
+    const reopen = (): Transport => openTransport(poller, options);
+    return new XenStore(reopen(), options, reopen);
   }
 
   /** The socket or device in use. */
@@ -105,8 +123,9 @@ export class XenStore extends StoreOperations implements Disposable {
     return this.connection.name;
   }
 
+  /** False once the connection is lost for good, or closed; true while it may come back. */
   get live(): boolean {
-    return this.connection.ended === undefined;
+    return this.connection.ended === undefined || this.#reconnection !== undefined;
   }
 
   /** Subscriptions that are open. */
@@ -229,6 +248,33 @@ export class XenStore extends StoreOperations implements Disposable {
   }
 
   #onLost(error: XenStoreError): void {
+    const { reconnect: limit = 0 } = this.#options;
+    // One that is lost while it is being restored is still that reconnection's.
+    if (this.#reconnection !== undefined) return;
+    if (limit === 0 || this.#reopen === undefined) {
+      this.#end(error);
+      return;
+    }
+    this.#logger.warn({ err: error, limit }, 'xenstore is gone, waiting for it to come back');
+    const restore = (transport: Transport): Promise<void> => this.#restore(transport);
+    this.#reconnection = new Reconnection({ open: this.#reopen, restore, limit }, (restored) => {
+      this.#reconnection = undefined;
+      if (!restored || this.connection.ended !== undefined) this.#end(error);
+      else this.#logger.info({ watches: this.watches }, 'xenstore is back');
+    });
+  }
+
+  /** Goes on with another connection: sets every watch again, whose first event then says that all may differ. */
+  async #restore(transport: Transport): Promise<void> {
+    this.connection = new Connection(transport, this.#handler, this.#options.timeout);
+    for (const [token, { path }] of [...this.#subscriptions]) {
+      if (!this.#subscriptions.has(token)) continue;
+      const payload = encodeStrings(path, token);
+      await this.connection.request({ type: XS_WATCH, payload, action: `watch ${path}`, path });
+    }
+  }
+
+  #end(error: XenStoreError): void {
     const all = [...this.#subscriptions.values()];
     this.#subscriptions.clear();
     for (const subscription of all) subscription.fail(error);
@@ -237,6 +283,8 @@ export class XenStore extends StoreOperations implements Disposable {
 
   /** Ends every subscription and rejects what is pending with CLOSED. Idempotent. */
   close(): void {
+    this.#reconnection?.close();
+    this.#reconnection = undefined;
     this.connection.close();
     for (const subscription of [...this.#subscriptions.values()]) subscription.close();
     this.#subscriptions.clear();

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   type Adding,
   Holds,
@@ -275,6 +278,37 @@ describe('XenbusSource', () => {
     await source.close();
     expect(sink.removed).toEqual(['virtio/1/0']);
     expect(book.saying('the toolstack could not be told')).toHaveLength(1);
+  });
+
+  it('goes on when xenstored is started again and knows of the devices', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'xenbus-source-'));
+    const path = join(directory, 'socket');
+    const first = await FakeXenStored.start({ path });
+    const returning = XenStore.open({ path, poller, reconnect: 60_000 });
+    const logger = book;
+    const protocol = new VirtioProtocol();
+    const other = new XenbusSource({ store: returning, logger, hold: holds.hold, protocol });
+    let second: FakeXenStored | undefined;
+    try {
+      await other.start(sink);
+      const before = new Toolstack(first);
+      before.announce(['virtio/1/0']);
+      await until(() => before.entry('virtio/1/0', 'state') === '2');
+      await first.close();
+      second = await FakeXenStored.start({ path });
+      const after = new Toolstack(second);
+      after.announce(['virtio/1/0'], { state: '2' });
+      after.announce(['virtio/2/0']);
+      await until(() => after.entry('virtio/2/0', 'state') === '2');
+      await settle();
+      expect(sink.added.map(({ key }) => key)).toEqual(['virtio/1/0', 'virtio/2/0']);
+      expect(sink.removed).toEqual([]);
+    } finally {
+      await other.close();
+      returning.close();
+      await second?.close();
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('survives a storm of events and ends in the state that is there', async () => {

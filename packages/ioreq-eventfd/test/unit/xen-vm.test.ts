@@ -6,7 +6,7 @@ import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EINVAL, EPERM, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen, type FakeXenOptions } from '@node-vmm/xen-sys/testing';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { runVmCompliance, type VmUnderTest } from '../vm-suite.ts';
 
 const DOMID = asDomId(7);
@@ -172,6 +172,34 @@ describe('XenVm', () => {
     expect(() => vm.ioeventfd(NOTIFY, eventfd)).toThrow(refused);
     const source = vm.connectIrq(line(33));
     expect(() => source.irqfd(eventfd)).toThrow(refused);
+    vm.close();
+  });
+
+  it.each([
+    // The port is read, unmasked, and read until nothing is pending.
+    ['kernel', { read: 2, write: 1, ioctl: 0 }, 0],
+    // Its request is answered, too, and the vCPU told.
+    ['user', { read: 2, write: 1, ioctl: 1 }, 1],
+  ] as const)('makes system calls for a notification with mode %s: %o', async (mode, calls, requests) => {
+    const vm = setup.vm(mode);
+    vm.map(RANGE, NOTHING);
+    using eventfd = EventFd.create();
+    vm.ioeventfd(NOTIFY, eventfd);
+    const notify = async (): Promise<void> => {
+      await setup.access(NOTIFY.guestAddr, 4, 0n);
+      await expect.poll(() => eventfd.drain()).toBe(true);
+      // The loop turns until the port has been seen to.
+      for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    };
+    // The event that a port has when it is bound.
+    await notify();
+    const [device] = setup.fake.eventDevices;
+    const spies = (['read', 'write', 'ioctl'] as const).map((name) => vi.spyOn(device as FakeEvtchn, name));
+    const before = vm.counters.requests;
+    await notify();
+    const [read, write, ioctl] = spies.map((spy) => spy.mock.calls.length);
+    expect({ read, write, ioctl }).toEqual(calls);
+    expect(vm.counters.requests - before).toBe(requests);
     vm.close();
   });
 

@@ -324,6 +324,61 @@ describe('XenStore', () => {
   });
 });
 
+describe('a xenstored that is started again', () => {
+  let directory: string;
+  let path: string;
+  let fake: FakeXenStored;
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'xen-store-'));
+    path = join(directory, 'socket');
+    fake = await FakeXenStored.start({ path });
+  });
+  afterEach(async () => {
+    await fake.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('has its clients back, with their watches', async () => {
+    using store = XenStore.open({ path, reconnect: 60_000 });
+    const seen: string[] = [];
+    await store.watch('/a', { onEvent: (event) => seen.push(event.path) });
+    await expect.poll(() => seen).toEqual(['/a']);
+    await fake.close();
+    await expect.poll(() => code(store.read('/a'))).toBe('DISCONNECTED');
+    expect(store.live).toBe(true);
+    fake = await FakeXenStored.start({ path });
+    await expect.poll(() => fake.watches, { timeout: 15_000 }).toBe(1);
+    await expect.poll(() => seen).toEqual(['/a', '/a']);
+    fake.write('/a/b', '1');
+    await expect.poll(() => seen).toEqual(['/a', '/a', '/a/b']);
+    expect(await store.read('/a/b')).toBe('1');
+    // And once more.
+    fake.dropConnections();
+    await expect.poll(() => seen.length, { timeout: 15_000 }).toBe(4);
+  });
+
+  it('is given up when it does not come back, and at once where nobody asked to wait', async () => {
+    using patient = XenStore.open({ path, reconnect: 100 });
+    using hasty = XenStore.open({ path });
+    await fake.close();
+    expect((await hasty.ended)?.code).toBe('DISCONNECTED');
+    expect((await patient.ended)?.code).toBe('DISCONNECTED');
+    expect([patient.live, hasty.live]).toEqual([false, false]);
+  });
+
+  it('is not waited for by a client that is closed', async () => {
+    const store = XenStore.open({ path, reconnect: 60_000 });
+    await fake.close();
+    await expect.poll(() => code(store.read('/a'))).toBe('DISCONNECTED');
+    store.close();
+    expect(await store.ended).toBeUndefined();
+    fake = await FakeXenStored.start({ path });
+    expect(store.live).toBe(false);
+    expect(await code(store.read('/a'))).not.toBe('no error');
+    expect(fake.clients.size).toBe(0);
+  });
+});
+
 describe('opening', () => {
   it('says what to do when nobody listens', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'xen-store-'));
