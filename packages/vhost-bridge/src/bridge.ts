@@ -7,9 +7,11 @@ import {
   ThreadInterrupt,
 } from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
-import type { BridgedVm } from './bridged-vm.ts';
+import type { BridgedVm, GuestKeeper } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
 import { VhostBridgeError } from './errors.ts';
+import type { KeptDevice } from './kept-device.ts';
+import { KeptPlaces } from './kept-places.ts';
 import { SocketLeases, type SocketProvider } from './socket-provider.ts';
 import type { BridgeStatus, DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
@@ -32,6 +34,14 @@ export interface BridgeComponents {
   readonly logger: Logger;
 }
 
+/** What ends a device. */
+interface Ends {
+  /** Takes it from its guest. */
+  close(): Promise<void>;
+  /** Leaves it to another bridge. */
+  keep(): Promise<KeptDevice>;
+}
+
 interface Guest {
   readonly attached: BridgedVm;
   devices: number;
@@ -41,7 +51,7 @@ interface DeviceEntry {
   readonly description: DeviceDescription;
   readonly abort: AbortController;
   /** Ends when the device is up or has failed and left nothing behind. */
-  readonly up: Promise<() => Promise<void>>;
+  readonly up: Promise<Ends>;
   readonly progress: Progress;
   /** Ends when it is gone; there is one once somebody wants that. */
   down?: Promise<void>;
@@ -51,6 +61,8 @@ interface DeviceEntry {
 interface Progress {
   socket?: string;
   device?: BridgedDevice;
+  /** What another bridge left of it. */
+  kept?: KeptDevice;
 }
 
 /**
@@ -65,9 +77,15 @@ export class Bridge implements DeviceSink {
   readonly #guard = new InterruptTimer(ThreadInterrupt.install());
   // Of sockets that devices name themselves.
   readonly #ownSockets = new SocketLeases();
+  readonly #places: KeptPlaces;
 
   constructor(components: BridgeComponents) {
     this.#components = components;
+    const { holdMs = HOLD_MS, logger } = components;
+    this.#places = new KeptPlaces(holdMs, ({ description: { key, guest } }, reason) => {
+      logger.warn({ device: key, reason }, 'a device that was kept is given up');
+      this.#detach(guest);
+    });
   }
 
   /** Keys of the devices that are up, coming up or going down. */
@@ -89,6 +107,94 @@ export class Bridge implements DeviceSink {
       counters: attached.counters?.() ?? {},
     }));
     return { guests, devices: [...this.#devices.values()].map(deviceStatus) };
+  }
+
+  /**
+   * Attaches to a guest that another bridge left by {@link keep}, and holds its devices' places until
+   * they are added: its accesses wait meanwhile. One that is not added in time is given up.
+   *
+   * @param devices - all of the guest's
+   * @throws what attaching throws, and {VmError}: then nothing of the guest is held
+   */
+  takeUp(guest: number, devices: readonly KeptDevice[]): void {
+    const memory = devices.find(({ description }) => description.memory)?.description.memory;
+    const { attached } = this.#attach({ guest, ...(memory === undefined ? {} : { memory }) });
+    const taken: DeviceDescription[] = [];
+    try {
+      // In one turn of the event loop: only then can the guest reach any.
+      for (const device of devices) {
+        this.#places.add(device, attached);
+        this.#attach({ guest });
+        taken.push(device.description);
+      }
+    } catch (error) {
+      for (const description of taken)
+        this.#places.giveUp(description.key, 'its guest cannot be taken up');
+      throw error;
+    } finally {
+      this.#detach(guest);
+    }
+  }
+
+  /** True for a device that another bridge left and that {@link add} goes on with. */
+  isKept(description: DeviceDescription): boolean {
+    return this.#places.has(description);
+  }
+
+  /**
+   * As {@link close}, but leaves the devices of guests that can be left (`BridgedVm.keeper`) to another
+   * bridge: their drivers notice nothing but that answers take longer. Nothing is announced any more.
+   *
+   * @param save - is told of each such guest; what it throws costs that guest its devices
+   */
+  async keep(save: (guest: number, devices: readonly KeptDevice[]) => void): Promise<void> {
+    const going = [...this.#devices.values()].map(({ down }) => down);
+    await Promise.allSettled(going);
+    await Promise.all(
+      [...this.#guests].map(async ([guest, { attached }]) => {
+        if (attached.keeper !== undefined) await this.#keepGuest(guest, attached.keeper, save);
+      }),
+    );
+    await this.close();
+  }
+
+  async #keepGuest(
+    guest: number,
+    keeper: GuestKeeper,
+    save: (guest: number, devices: readonly KeptDevice[]) => void,
+  ): Promise<void> {
+    const { logger } = this.#components;
+    const attached = this.#attach({ guest });
+    try {
+      await keeper.keep();
+      const devices = await Promise.all(
+        [...this.#devices]
+          .filter(([, { description }]) => description.guest === guest)
+          .map(([key, entry]) => this.#keepDevice(key, entry)),
+      );
+      const unclaimed = this.#places.leave(guest);
+      for (const _ of unclaimed) this.#detach(guest);
+      save(guest, [...devices, ...unclaimed]);
+      logger.info({ vm: attached.attached.vm.name, devices: devices.length }, 'guest kept');
+    } catch (error) {
+      logger.error({ guest, err: error }, 'guest cannot be kept, it loses its devices');
+      keeper.unkeep();
+    } finally {
+      this.#detach(guest);
+    }
+  }
+
+  async #keepDevice(key: string, entry: DeviceEntry): Promise<KeptDevice> {
+    entry.abort.abort();
+    try {
+      const ends = await entry.up;
+      return await ends.keep();
+    } catch {
+      // Its window is claimed before it waits for anything.
+      return entry.progress.kept ?? { description: entry.description };
+    } finally {
+      this.#devices.delete(key);
+    }
   }
 
   /**
@@ -130,8 +236,8 @@ export class Bridge implements DeviceSink {
   async #takeDown(key: string, entry: DeviceEntry): Promise<void> {
     entry.abort.abort();
     try {
-      const takeDown = await entry.up.catch(() => undefined);
-      await takeDown?.();
+      const ends = await entry.up.catch(() => undefined);
+      await ends?.close();
     } finally {
       if (this.#devices.get(key) === entry) this.#devices.delete(key);
     }
@@ -140,16 +246,16 @@ export class Bridge implements DeviceSink {
   /** Takes every device down. */
   async close(): Promise<void> {
     await Promise.all(this.devices.map((key) => this.remove(key)));
+    this.#places.close('the bridge ends');
     this.#guard.close();
   }
 
-  /** @returns what takes the device down again */
   async #bringUp(
     description: DeviceDescription,
     onPlaced: () => void,
     signal: AbortSignal,
     progress: Progress,
-  ): Promise<() => Promise<void>> {
+  ): Promise<Ends> {
     const { sockets, poller, holdMs = HOLD_MS } = this.#components;
     const { key, guest, socket } = description;
     const type = deviceById(description.deviceId);
@@ -158,24 +264,42 @@ export class Bridge implements DeviceSink {
       socket === undefined ? sockets.lease(type, key) : this.#ownSockets.lease(socket, type, key);
     progress.socket = lease.path;
     const undo: (() => void)[] = [() => lease.release()];
+    const place = this.#places.claim(description);
+    // Its own share of the guest.
+    if (place !== undefined) undo.push(() => this.#detach(guest));
+    if (place !== undefined) progress.kept = place.kept;
     const letGo = (): void => {
       for (const step of undo.reverse()) step();
     };
     try {
-      const attached = this.#attach(description);
+      const { attached } = this.#attach(description);
       undo.push(() => this.#detach(guest));
       const guard = this.#guard;
       const components = { guest: attached, poller, logger, guard, holdMs, onPlaced };
-      const device = await BridgedDevice.create(components, description, type, lease, signal);
+      const device = await BridgedDevice.create(
+        components,
+        description,
+        type,
+        lease,
+        signal,
+        place,
+      );
       progress.device = device;
       logger.info({ socket: lease.path, base: hex(description.base) }, 'device up');
-      return async () => {
-        try {
-          await device.close();
-        } finally {
+      return {
+        close: async () => {
+          try {
+            await device.close();
+          } finally {
+            letGo();
+          }
+          logger.info({}, 'device down');
+        },
+        keep: async () => {
+          const state = await device.keep();
           letGo();
-        }
-        logger.info({}, 'device down');
+          return { description, state };
+        },
       };
     } catch (error) {
       letGo();
@@ -183,15 +307,16 @@ export class Bridge implements DeviceSink {
     }
   }
 
-  #attach({ guest, memory }: DeviceDescription): BridgedVm {
+  #attach({ guest, memory }: Pick<DeviceDescription, 'guest' | 'memory'>): Guest {
     const known = this.#guests.get(guest);
     if (known !== undefined) {
       known.devices++;
-      return known.attached;
+      return known;
     }
     const attached = this.#components.attachVm(guest, memory);
-    this.#guests.set(guest, { attached, devices: 1 });
-    return attached;
+    const made = { attached, devices: 1 };
+    this.#guests.set(guest, made);
+    return made;
   }
 
   #detach(guest: number): void {

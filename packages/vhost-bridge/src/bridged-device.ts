@@ -16,6 +16,8 @@ import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
+import type { KeptDeviceState, KeptQueues } from './kept-device.ts';
+import type { KeptPlace } from './kept-places.ts';
 import { MmioGate } from './mmio-gate.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
@@ -62,6 +64,8 @@ export class BridgedDevice implements VirtioDevice {
   readonly #serial = new Serial();
   #window: Wiring | undefined;
   #session: QueueSession | undefined;
+  /** Of the queues that the driver had when another bridge left them, until they are activated. */
+  #kept: KeptQueues | undefined;
   #configWrites = 0;
   #closing = false;
 
@@ -100,6 +104,7 @@ export class BridgedDevice implements VirtioDevice {
    * Claims the device's window, then waits for the back-end; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
+   * @param place - where another bridge left the device: becomes this one's, whatever happens
    * @throws {VmError} when the VM refuses the window or the interrupt
    * @throws {VhostUserMasterError} what the back-end cannot do
    */
@@ -109,17 +114,19 @@ export class BridgedDevice implements VirtioDevice {
     type: SupportedDevice,
     { path, graceMs }: SocketLease,
     signal: AbortSignal,
+    place?: KeptPlace,
   ): Promise<BridgedDevice> {
     const { guest, poller, logger } = components;
-    const gate = new MmioGate(components.holdMs);
+    const gate = place?.gate ?? new MmioGate(components.holdMs);
     const range = { base: description.base, length: VIRTIO_MMIO_WINDOW_SIZE };
     const { trigger } = description;
     const line = { kind: 'line', irq: description.irq } as const;
-    const irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
-    let window: Wiring | undefined;
+    let irq: IrqSource | undefined;
+    let window = place?.window;
     let link: BackendLink | undefined;
     try {
-      window = guest.vm.map({ space: 'memory', ...range }, gate);
+      irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
+      window ??= guest.vm.map({ space: 'memory', ...range }, gate);
       components.onPlaced();
       const { configSize } = type;
       const memory = await guest.memory;
@@ -139,13 +146,14 @@ export class BridgedDevice implements VirtioDevice {
       if (frontend === undefined)
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
       const device = new BridgedDevice(components, description, type, link, frontend, window, irq);
+      if (place?.kept.state !== undefined) device.#takeUp(place.kept.state);
       gate.open(device.transport);
       return device;
     } catch (error) {
       gate.close();
       window?.close();
       link?.close();
-      irq.close();
+      irq?.close();
       throw error;
     }
   }
@@ -199,6 +207,7 @@ export class BridgedDevice implements VirtioDevice {
       guard: this.#guard,
       inOrder: this.#type.inOrder,
       inflight: this.#inflight,
+      kept: this.#kept,
       logger: this.#logger,
     };
     this.#session = new QueueSession(components, features);
@@ -241,6 +250,32 @@ export class BridgedDevice implements VirtioDevice {
       this.#link.close();
       this.#place.irq.close();
     }
+  }
+
+  /**
+   * As {@link close}, for another bridge that goes on with the device: its driver notices nothing. The
+   * guest's accesses wait from before this is called (`GuestKeeper.keep`). Rejects never.
+   */
+  async keep(): Promise<KeptDeviceState> {
+    this.#closing = true;
+    const queues = await this.#serial.run(async () => {
+      const session = this.#session;
+      this.#session = undefined;
+      return (await session?.keep()) ?? { rings: [] };
+    });
+    this.#window?.close();
+    this.#window = undefined;
+    this.#link.close();
+    this.#place.irq.close();
+    return { registers: this.transport.state, queues };
+  }
+
+  #takeUp({ registers, queues }: KeptDeviceState): void {
+    this.#kept = queues;
+    const problem = this.transport.restore(registers);
+    this.#kept = undefined;
+    if (problem === undefined) this.#logger.info({ status: registers.status }, 'device taken up');
+    else this.#logger.warn({ problem }, 'cannot go on with the device, its driver must reset it');
   }
 
   #startQueues(): void {

@@ -33,6 +33,8 @@ export interface DeviceSink {
    * on, and waits where it must
    */
   add(device: DeviceDescription, onPlaced: () => void): Promise<void>;
+  /** True for a device that an earlier bridge left, and that `add` goes on with: its driver notices nothing. */
+  isKept?(device: DeviceDescription): boolean;
   /** Takes a device down, wherever it is; nothing of it remains when the promise ends. */
   remove(key: string): Promise<void>;
 }
@@ -49,4 +51,9 @@ export interface DeviceSource {
    * the devices are closed, where it listens.
    */
   close(): Promise<void>;
+  /**
+   * Announces nothing more and lets every guest go; its devices stay as they are for another bridge, and
+   * nobody is told anything.
+   */
+  leave?(): Promise<void>;
 }

@@ -1,0 +1,24 @@
+import type { KeptRecord, KeptRing } from '@node-vmm/vhost-user-master';
+import type { MmioTransportState } from '@node-vmm/virtio-device';
+import type { DeviceDescription } from './device-source.ts';
+
+/** Queues of a device whose driver is ready. */
+export interface KeptQueues {
+  /** Those that a back-end had. */
+  readonly rings: readonly (KeptRing & { readonly index: number })[];
+  /** Of devices whose back-ends record their requests. */
+  readonly inflight?: KeptRecord;
+}
+
+/** A device as its driver knows it. */
+export interface KeptDeviceState {
+  readonly registers: MmioTransportState;
+  readonly queues: KeptQueues;
+}
+
+/** A device that one bridge leaves to the next (`Bridge.keep`, `Bridge.takeUp`), as plain data. */
+export interface KeptDevice {
+  readonly description: DeviceDescription;
+  /** Undefined for a device that has no back-end yet: its window is all that there is of it. */
+  readonly state?: KeptDeviceState;
+}
