@@ -45,6 +45,12 @@ export class Domains {
     return this.#orDenied(path, () => this.#store.read(path));
   }
 
+  /** A domain's path below `/vm`, which has its UUID; undefined where there is none. */
+  vmOf(domid: number): Promise<string | undefined> {
+    const path = `${DOMAINS}/${domid}/vm`;
+    return this.#orDenied(path, () => this.#store.read(path));
+  }
+
   /**
    * Undefined when there is no such domain, or nothing of it that we may know. A toolstack removes the
    * nodes of a domain before it destroys it.

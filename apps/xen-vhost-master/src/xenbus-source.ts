@@ -87,6 +87,17 @@ export class XenbusSource implements DeviceSource {
     await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
   }
 
+  async leave(): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
+    await this.#rescan.close();
+    for (const key of [...this.#held.keys()]) this.#letGo(key);
+    // What the toolstack wants gone goes; the rest is somebody else's from now on.
+    const going = [...this.#known].filter(([, state]) => state === 'removing');
+    this.#known.clear();
+    await Promise.all(going.map(([key]) => this.#remove(key)));
+  }
+
   #onEvent(path: string): void {
     const [, kind, domid, devid] = /^backend\/([a-z_]+)\/(\d+)\/(\d+)(?=\/|$)/.exec(path) ?? [];
     // At once, before anything is read: the guest may be about to run.
@@ -154,7 +165,8 @@ export class XenbusSource implements DeviceSource {
     const { key } = node;
     this.#known.set(key, 'adding');
     try {
-      if (backendState(node) > XenbusState.Initialising) {
+      const kept = this.#sink?.isKept?.(description) === true;
+      if (backendState(node) > XenbusState.Initialising && !kept) {
         this.#logger.warn(
           { device: key },
           'taking over a device that another bridge served: its guest must reset it',
