@@ -18,7 +18,11 @@ const number = (least: number, most: number) =>
 const u8 = number(0, 0xff);
 const u16 = number(0, 0xffff);
 const u32 = number(0, 0xffff_ffff);
-const u64 = v.pipe(v.string(), v.regex(/^0x[0-9a-f]{1,16}$/), v.transform((text) => BigInt(text)));
+const u64 = v.pipe(
+  v.string(),
+  v.regex(/^0x[0-9a-f]{1,16}$/),
+  v.transform((text) => BigInt(text)),
+);
 const text = v.pipe(v.string(), v.maxLength(MAX_TEXT));
 const bytes = v.pipe(
   v.string(),
@@ -33,7 +37,10 @@ const WINDOW = v.strictObject({
 });
 
 const RAM = v.strictObject({
-  guestAddr: v.pipe(u64, v.transform((address) => guestAddress(address))),
+  guestAddr: v.pipe(
+    u64,
+    v.transform((address) => guestAddress(address)),
+  ),
   length: number(1, Number.MAX_SAFE_INTEGER),
 });
 
