@@ -45,10 +45,17 @@ export class Domains {
     return this.#orDenied(path, () => this.#store.read(path));
   }
 
-  /** A domain's path below `/vm`, which has its UUID; undefined where there is none. */
-  vmOf(domid: number): Promise<string | undefined> {
-    const path = `${DOMAINS}/${domid}/vm`;
-    return this.#orDenied(path, () => this.#store.read(path));
+  /**
+   * What tells a domain from others of its number: its path below `/vm`, which has its UUID, and where the
+   * toolstack says so when it was started. Undefined where there is nothing, or nothing for us.
+   */
+  async identityOf(domid: number): Promise<string | undefined> {
+    const read = (path: string): Promise<string | undefined> =>
+      this.#orDenied(path, () => this.#store.read(path));
+    const vm = await read(`${DOMAINS}/${domid}/vm`);
+    if (vm === undefined || !/^\/vm\/[-\w]{1,64}$/.test(vm)) return undefined;
+    const started = await read(`${vm}/start_time`);
+    return started === undefined ? vm : `${vm} ${started}`;
   }
 
   /**

@@ -8,7 +8,7 @@ import { BridgeError } from './errors.ts';
 import type { KeptGuest } from './kept-guest.ts';
 import type { StateDir } from './state-dir.ts';
 
-/** Of the domain that the bridge runs in. Another after each of its boots. */
+/** Of the domain that the bridge runs in: another after each of its boots. A sandbox may hide it. */
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 /** Guests on their way from one bridge to the next, and how they are known again. */
@@ -20,7 +20,7 @@ export class GuestKeeping {
   /** What the bridge before left, until it is attached to. */
   readonly #left = new Map<number, KeptGuest>();
   readonly #attached = new Map<number, AttachedXenGuest>();
-  /** Paths below `/vm`, asked for while somebody answers. */
+  /** Asked for while somebody answers. */
   readonly #identities = new Map<number, Promise<string | undefined>>();
 
   constructor(components: {
@@ -33,16 +33,16 @@ export class GuestKeeping {
     this.#dir = components.dir;
     this.#domains = components.domains;
     this.#logger = components.logger;
-    this.#bootId = components.bootId ?? readFileSync(BOOT_ID, 'utf8').trim();
+    this.#bootId = components.bootId ?? readBootId();
   }
 
   /** Finds what the bridge before left of guests that are there still. Those that are gone are forgotten. */
   async find(): Promise<void> {
     for (const guest of this.#dir.take()) {
-      const { domid, vm, bootId } = guest;
-      const same = bootId === this.#bootId && (await this.#domains.vmOf(domid)) === vm;
+      const { domid, identity, bootId } = guest;
+      const same = bootId === this.#bootId && (await this.#domains.identityOf(domid)) === identity;
       if (same) this.#left.set(domid, guest);
-      else this.#logger.info({ domid, vm }, 'a guest that was kept is gone');
+      else this.#logger.info({ domid, identity }, 'a guest that was kept is gone');
     }
   }
 
@@ -70,7 +70,7 @@ export class GuestKeeping {
   /** A guest is attached to, and may be kept one day. */
   attached(domid: number, guest: AttachedXenGuest): void {
     this.#attached.set(domid, guest);
-    const identity = this.#domains.vmOf(domid);
+    const identity = this.#domains.identityOf(domid);
     // Whoever keeps the guest hears of it.
     identity.catch(() => undefined);
     this.#identities.set(domid, identity);
@@ -85,14 +85,22 @@ export class GuestKeeping {
     await bridge.keep((domid, devices) => this.#save(domid, identities.get(domid), devices));
   }
 
-  #save(domid: number, vm: string | undefined, devices: readonly KeptDevice[]): void {
+  #save(domid: number, identity: string | undefined, devices: readonly KeptDevice[]): void {
     const xen = this.#attached.get(domid)?.kept();
-    if (vm === undefined || xen === undefined) {
+    if (identity === undefined || xen === undefined) {
       throw new BridgeError(
         'NOT_READY',
         `Cannot keep domain ${domid}: its entry "vm" in the xenstore cannot be read, so that it could not be told from another of its number`,
       );
     }
-    this.#dir.write({ bootId: this.#bootId, domid, vm, xen, devices });
+    this.#dir.write({ bootId: this.#bootId, domid, identity, xen, devices });
+  }
+}
+
+function readBootId(): string {
+  try {
+    return readFileSync(BOOT_ID, 'utf8').trim();
+  } catch {
+    return '';
   }
 }

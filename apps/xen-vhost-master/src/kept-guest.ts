@@ -91,6 +91,7 @@ const INFLIGHT = v.strictObject({
 
 const DEVICE = v.strictObject({
   description: DESCRIPTION,
+  socket: v.exactOptional(text),
   state: v.exactOptional(
     v.strictObject({
       registers: REGISTERS,
@@ -107,8 +108,8 @@ const GUEST = v.strictObject({
   /** Of the domain that the bridge runs in: what it kept did not outlive that. */
   bootId: text,
   domid: number(1, 0x7fef),
-  /** The domain's path below `/vm` in the xenstore: a number is used again, this is not. */
-  vm: v.pipe(text, v.nonEmpty()),
+  /** What the xenstore tells a domain by: a number is used again, this is not. */
+  identity: v.pipe(text, v.nonEmpty()),
   xen: v.strictObject({
     server: u16,
     vcpus: number(1, 128),
@@ -121,7 +122,7 @@ const GUEST = v.strictObject({
 export interface KeptGuest {
   readonly bootId: string;
   readonly domid: number;
-  readonly vm: string;
+  readonly identity: string;
   readonly xen: KeptXenVm;
   readonly devices: readonly KeptDevice[];
 }

@@ -30,7 +30,10 @@ function socketProvider(run: Arguments): SocketProvider {
   if (run.directory === undefined) return fixed;
   const directory = new SocketDirectory(run.directory);
   return {
-    lease: (device, key) => (run.sockets.has(device.name) ? fixed : directory).lease(device, key),
+    lease: (device, key, wanted) =>
+      run.sockets.has(device.name)
+        ? fixed.lease(device, key)
+        : directory.lease(device, key, wanted),
   };
 }
 
@@ -133,7 +136,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
         ...(memory === undefined ? {} : { memory }),
         ...(takeUp === undefined ? {} : { takeUp }),
       });
-      keeping?.attached(guest, attached);
+      if (run.keep === true) keeping?.attached(guest, attached);
       return attached;
     },
     sockets,

@@ -1,5 +1,6 @@
 import type { GuestRange } from '@node-vmm/vm-memory';
 import {
+  errorMessage,
   hex,
   InterruptTimer,
   type Logger,
@@ -12,7 +13,7 @@ import type { DeviceDescription, DeviceSink } from './device-source.ts';
 import { VhostBridgeError } from './errors.ts';
 import type { KeptDevice } from './kept-device.ts';
 import { KeptPlaces } from './kept-places.ts';
-import { SocketLeases, type SocketProvider } from './socket-provider.ts';
+import { type SocketLease, SocketLeases, type SocketProvider } from './socket-provider.ts';
 import type { BridgeStatus, DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
 
@@ -119,21 +120,43 @@ export class Bridge implements DeviceSink {
   takeUp(guest: number, devices: readonly KeptDevice[]): void {
     const memory = devices.find(({ description }) => description.memory)?.description.memory;
     const { attached } = this.#attach({ guest, ...(memory === undefined ? {} : { memory }) });
-    const taken: DeviceDescription[] = [];
     try {
       // In one turn of the event loop: only then can the guest reach any.
-      for (const device of devices) {
-        this.#places.add(device, attached);
-        this.#attach({ guest });
-        taken.push(device.description);
-      }
+      for (const device of devices) this.#takeUpDevice(device, attached);
     } catch (error) {
-      for (const description of taken)
-        this.#places.giveUp(description.key, 'its guest cannot be taken up');
+      for (const _ of this.#places.leave(guest)) this.#detach(guest);
       throw error;
     } finally {
       this.#detach(guest);
     }
+  }
+
+  #takeUpDevice(device: KeptDevice, attached: BridgedVm): void {
+    const { description, socket } = device;
+    const { key, guest } = description;
+    let lost: unknown;
+    let lease: SocketLease = { path: '', release: () => undefined };
+    try {
+      lease = this.#lease(description, socket);
+    } catch (error) {
+      lost = error;
+    }
+    const { path, graceMs } = lease;
+    if (socket !== undefined && path !== socket && graceMs === undefined && lost === undefined) {
+      const text = 'a device that was kept goes on with another socket';
+      this.#components.logger.warn({ device: key, socket: path, before: socket }, text);
+    }
+    this.#places.add(device, attached, lease);
+    this.#attach({ guest });
+    // Not before: only what is mapped can be taken from the guest.
+    if (lost !== undefined) this.#places.giveUp(key, errorMessage(lost));
+  }
+
+  #lease(description: DeviceDescription, wanted?: string): SocketLease {
+    const { key, socket, deviceId } = description;
+    const type = deviceById(deviceId);
+    if (socket !== undefined) return this.#ownSockets.lease(socket, type, key);
+    return this.#components.sockets.lease(type, key, wanted);
   }
 
   /** True for a device that another bridge left and that {@link add} goes on with. */
@@ -191,7 +214,10 @@ export class Bridge implements DeviceSink {
       return await ends.keep();
     } catch {
       // Its window is claimed before it waits for anything.
-      return entry.progress.kept ?? { description: entry.description };
+      const { kept, socket } = entry.progress;
+      if (kept !== undefined) return kept;
+      const { description } = entry;
+      return socket === undefined ? { description } : { description, socket };
     } finally {
       this.#devices.delete(key);
     }
@@ -256,15 +282,14 @@ export class Bridge implements DeviceSink {
     signal: AbortSignal,
     progress: Progress,
   ): Promise<Ends> {
-    const { sockets, poller, holdMs = HOLD_MS } = this.#components;
-    const { key, guest, socket } = description;
+    const { poller, holdMs = HOLD_MS } = this.#components;
+    const { key, guest } = description;
     const type = deviceById(description.deviceId);
     const logger = this.#components.logger.child({ device: key, type: type.name });
-    const lease =
-      socket === undefined ? sockets.lease(type, key) : this.#ownSockets.lease(socket, type, key);
+    const place = this.#places.claim(description);
+    const lease = place?.lease ?? this.#lease(description);
     progress.socket = lease.path;
     const undo: (() => void)[] = [() => lease.release()];
-    const place = this.#places.claim(description);
     // Its own share of the guest.
     if (place !== undefined) undo.push(() => this.#detach(guest));
     if (place !== undefined) progress.kept = place.kept;
@@ -298,7 +323,7 @@ export class Bridge implements DeviceSink {
         keep: async () => {
           const state = await device.keep();
           letGo();
-          return { description, state };
+          return { description, socket: lease.path, state };
         },
       };
     } catch (error) {

@@ -19,6 +19,8 @@ export interface KeptDeviceState {
 /** A device that one bridge leaves to the next (`Bridge.keep`, `Bridge.takeUp`), as plain data. */
 export interface KeptDevice {
   readonly description: DeviceDescription;
+  /** Its back-end's: with another one it would be another device. */
+  readonly socket?: string;
   /** Undefined for a device that has no back-end yet: its window is all that there is of it. */
   readonly state?: KeptDeviceState;
 }

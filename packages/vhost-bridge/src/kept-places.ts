@@ -4,12 +4,15 @@ import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription } from './device-source.ts';
 import type { KeptDevice } from './kept-device.ts';
 import { MmioGate } from './mmio-gate.ts';
+import type { SocketLease } from './socket-provider.ts';
 
 /** Where a device is that another bridge left; its guest's accesses wait. */
 export interface KeptPlace {
   readonly kept: KeptDevice;
   readonly gate: MmioGate;
   readonly window: Wiring;
+  /** Its back-end's socket, kept for it. */
+  readonly lease: SocketLease;
 }
 
 interface TimedPlace extends KeptPlace {
@@ -34,8 +37,11 @@ export class KeptPlaces {
     this.#onGivenUp = onGivenUp;
   }
 
-  /** @throws {VmError} when the VM refuses the window */
-  add(kept: KeptDevice, { vm }: BridgedVm): void {
+  /**
+   * @param lease - becomes the place's, whatever happens
+   * @throws {VmError} when the VM refuses the window
+   */
+  add(kept: KeptDevice, { vm }: BridgedVm, lease: SocketLease): void {
     const { key, base } = kept.description;
     const gate = new MmioGate(this.#holdMs);
     try {
@@ -43,9 +49,10 @@ export class KeptPlaces {
       const giveUp = (): void => this.giveUp(key, 'nobody announces it any more');
       const timer = setTimeout(giveUp, this.#holdMs);
       timer.unref();
-      this.#places.set(key, { kept, gate, window, timer });
+      this.#places.set(key, { kept, gate, window, lease, timer });
     } catch (error) {
       gate.close();
+      lease.release();
       throw error;
     }
   }
@@ -100,11 +107,12 @@ export class KeptPlaces {
     this.#onGivenUp(place.kept, reason);
   }
 
-  #close(key: string, { timer, gate, window }: TimedPlace): void {
+  #close(key: string, { timer, gate, window, lease }: TimedPlace): void {
     this.#places.delete(key);
     clearTimeout(timer);
     gate.close();
     window.close();
+    lease.release();
   }
 }
 

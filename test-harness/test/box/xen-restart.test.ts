@@ -14,7 +14,7 @@ import { SCALE } from './scale.ts';
 /** Runs until it is told to stop, and counts; `lost` are transfers that failed or were answered with something else. */
 const LOAD =
   '(n=0; lost=0; while [ ! -e /tmp/stop ]; do i2cget -y 0 0x50 CELL | grep -q VALUE || lost=$((lost+1)); ' +
-  'n=$((n+1)); echo $n >/tmp/count; done; echo "lost $lost" >/tmp/result) >/dev/null 2>&1 &';
+  'n=$((n+1)); echo $n >/tmp/count; sleep 0.1; done; echo "lost $lost" >/tmp/result) >/dev/null 2>&1 &';
 
 onEveryBed('a bridge that is started again under its guests', ['guest-devices'], (bed) => {
   const names = ['kept-1', 'kept-2'] as const;
@@ -59,9 +59,8 @@ onEveryBed('a bridge that is started again under its guests', ['guest-devices'],
     start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`);
     let bridge = await startBridge();
     const guests: XenDomain[] = [];
-    for (const [index, name] of names.entries()) {
-      const guest = await box.createDomain({ name, devices: ['i2c'] });
-      guests.push(guest);
+    for (const name of names) guests.push(await box.createDomain({ name, devices: ['i2c'] }));
+    for (const [index, guest] of guests.entries()) {
       await guest.sh(`i2cset -y 0 0x50 ${index + 1} 0x4${index}`);
       await guest.sh(LOAD.replace('CELL', `${index + 1}`).replace('VALUE', `0x4${index}`));
     }

@@ -41,6 +41,7 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
     fake = new FakeXen({ poller });
     domain = fake.addDomain(7);
     stored.write('/local/domain/7/vm', '/vm/first');
+    stored.write('/vm/first/start_time', '1.00');
     book = new MemoryLogger();
     listener = UnixListener.bind(dir.join('i2c.sock0'));
     poller.watch(listener.fd, { readable: true }, () => {
@@ -134,6 +135,7 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
 
   it.each([
     ['has another path in /vm', () => stored.write('/local/domain/7/vm', '/vm/second'), undefined],
+    ['was started again', () => stored.write('/vm/first/start_time', '2.00'), undefined],
     ['is not there', () => stored.rm('/local/domain/7'), undefined],
     ['was there before this machine started', () => undefined, 'another boot'],
   ])(

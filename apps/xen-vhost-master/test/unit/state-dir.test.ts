@@ -18,7 +18,7 @@ import { TempDir } from '../support.ts';
 const GUEST: KeptGuest = {
   bootId: '4f3c',
   domid: 7,
-  vm: '/vm/7c6f',
+  identity: '/vm/7c6f 1700000000.01',
   xen: {
     server: 1,
     vcpus: 4,
@@ -36,6 +36,7 @@ const GUEST: KeptGuest = {
         memory: [{ guestAddr: guestAddress(0x4000_0000n), length: 2 ** 40 }],
         socket: '/run/own.sock0',
       },
+      socket: '/run/own.sock0',
       state: {
         registers: {
           status: 15,
@@ -86,7 +87,7 @@ describe('what is kept of a guest', () => {
     ['"version":1', '"version":2', 'version'],
     ['"domid":7', '"domid":0', 'domid'],
     ['"domid":7', '"domid":"7"', 'domid'],
-    ['"vm":"/vm/7c6f"', '"vm":""', 'vm'],
+    ['"identity":"/vm/7c6f 1700000000.01"', '"identity":""', 'identity'],
     ['"vcpus":4', '"vcpus":129', 'xen.vcpus'],
     ['"server":1', '"server":1e99', 'xen.server'],
     ['0xfffffffffffff000', '0x1fffffffffffff000', 'xen.windows.0.base'],
@@ -136,7 +137,7 @@ describe('StateDir', () => {
   it('keeps guests until they are taken, for nobody else to read', () => {
     using states = StateDir.open(path, book);
     expect(states.take()).toEqual([]);
-    states.write({ ...GUEST, vm: '/vm/before' });
+    states.write({ ...GUEST, identity: '/vm/before' });
     states.write(GUEST);
     states.write({ ...GUEST, domid: 8, devices: [] });
     expect(readdirSync(path).sort()).toEqual(['7.json', '8.json']);

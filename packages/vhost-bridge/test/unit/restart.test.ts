@@ -190,6 +190,27 @@ describe('A bridge that is started again', { timeout: TIMEOUT }, () => {
     expect(await guest.ask('pairs', 0, 5)).toEqual({ done: 5, repeated: 0 });
   });
 
+  it('keeps each device its socket, whoever is announced first', async () => {
+    const devices = [i2cDevice(0, 1), i2cDevice(0, 2)];
+    // Nobody listens: they are in place and wait.
+    const adding = devices.map((device) => bench.bridge.add(device).catch(() => 'aborted'));
+    await until(() => bench.bridge.status().devices.length === 2);
+    const socketOf = (guest: number): string | undefined =>
+      bench.bridge.status().devices.find((device) => device.guest === guest)?.socket;
+    const before = [socketOf(1), socketOf(2)];
+    const kept = await bench.leave();
+    expect(await Promise.all(adding)).toEqual(['aborted', 'aborted']);
+    bench.next(kept);
+    const again = [i2cDevice(1, 3), ...devices.reverse()].map((device) =>
+      bench.bridge.add(device).catch(() => 'aborted'),
+    );
+    await until(() => bench.bridge.status().devices.length === 3);
+    expect([socketOf(1), socketOf(2)]).toEqual(before);
+    expect(socketOf(3)).toBe(bench.dir.join('i2c.sock2'));
+    await bench.bridge.close();
+    await Promise.all(again);
+  });
+
   it('makes a device anew whose kept registers cannot be', async () => {
     bench.start(new Daemon(bench.dir.join('i2c.sock0')));
     await bench.bridge.add(i2cDevice());
