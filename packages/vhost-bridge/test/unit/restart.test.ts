@@ -107,7 +107,7 @@ describe('A bridge that is started again', { timeout: TIMEOUT }, () => {
     }
     const before = openFds();
     const troubles = bench.troubles.length;
-    const PAIRS = 60;
+    const PAIRS = 30;
     for (let restart = 0; restart < RESTARTS; restart++) {
       const load = guests.map((guest) => guest.ask('pairs', restart, PAIRS));
       // Somewhere in the middle of it.
