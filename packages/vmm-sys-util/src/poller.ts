@@ -48,6 +48,7 @@ class MainWatch implements Watch {
   readonly #fd: Fd;
   readonly #handle: PollHandle;
   readonly #callback: (ready: Readiness) => void;
+  readonly #assertPollable: () => void;
   #event: Readiness | undefined;
   #interest: Interest;
   #closed = false;
@@ -57,7 +58,9 @@ class MainWatch implements Watch {
     fd: Fd,
     interest: Interest,
     callback: (ready: Readiness) => void,
+    assertPollable: () => void,
   ) {
+    this.#assertPollable = assertPollable;
     this.#owner = owner;
     this.#fd = fd;
     this.#interest = interest;
@@ -98,7 +101,7 @@ class MainWatch implements Watch {
   // is drained), and until then it is told again, as epoll does.
   #goOn(): void {
     try {
-      assertPollable(this.#fd, false);
+      this.#assertPollable();
     } catch {
       // The descriptor was closed before its watch: libuv aborts the process over that.
       return;
@@ -154,8 +157,9 @@ export class MainPoller implements Poller, Disposable {
    * @throws {SysError} EPERM when the descriptor cannot be polled, EBADF, EEXIST when it is watched
    */
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
-    this.#assertPollable(fd);
-    return new MainWatch(this.#watches, fd, interest, callback);
+    this.#assertPollable(fd, this.#watches.has(fd));
+    const again = (): void => this.#assertPollable(fd, false);
+    return new MainWatch(this.#watches, fd, interest, callback, again);
   }
 
   /** How many watches are open. */
@@ -173,12 +177,13 @@ export class MainPoller implements Poller, Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+
   /** koffi aborts the process when a descriptor cannot be polled: somebody else is asked first. */
-  #assertPollable(fd: Fd): void {
+  #assertPollable(fd: Fd, watched: boolean): void {
     this.#probe ??= new Epoll(1);
     this.#probe.add(fd, EPOLLIN, 0);
     try {
-      if (this.#watches.has(fd)) this.#probe.add(fd, EPOLLIN, 0);
+      if (watched) this.#probe.add(fd, EPOLLIN, 0);
     } finally {
       this.#probe.remove(fd);
     }
