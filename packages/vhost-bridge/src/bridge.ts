@@ -8,7 +8,7 @@ import {
   ThreadInterrupt,
 } from '@node-vmm/vmm-sys-util';
 import { BridgedDevice } from './bridged-device.ts';
-import type { BridgedVm, GuestKeeper } from './bridged-vm.ts';
+import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceDescription, DeviceSink } from './device-source.ts';
 import { VhostBridgeError } from './errors.ts';
 import type { KeptDevice } from './kept-device.ts';
@@ -173,21 +173,22 @@ export class Bridge implements DeviceSink {
   async keep(save: (guest: number, devices: readonly KeptDevice[]) => void): Promise<void> {
     const going = [...this.#devices.values()].map(({ down }) => down);
     await Promise.allSettled(going);
-    await Promise.all(
-      [...this.#guests].map(async ([guest, { attached }]) => {
-        if (attached.keeper !== undefined) await this.#keepGuest(guest, attached.keeper, save);
-      }),
-    );
+    const guests = [...this.#guests.keys()];
+    // Letting go of a guest's memory takes this thread seconds, and others' back-ends are waited for.
+    for (const guest of guests) this.#attach({ guest });
+    await Promise.all(guests.map((guest) => this.#keepGuest(guest, save)));
+    for (const guest of guests) this.#detach(guest);
     await this.close();
   }
 
   async #keepGuest(
     guest: number,
-    keeper: GuestKeeper,
     save: (guest: number, devices: readonly KeptDevice[]) => void,
   ): Promise<void> {
     const { logger } = this.#components;
-    const attached = this.#attach({ guest });
+    const attached = this.#guests.get(guest)?.attached;
+    const keeper = attached?.keeper;
+    if (keeper === undefined) return;
     try {
       await keeper.keep();
       const devices = await Promise.all(
@@ -198,12 +199,10 @@ export class Bridge implements DeviceSink {
       const unclaimed = this.#places.leave(guest);
       for (const _ of unclaimed) this.#detach(guest);
       save(guest, [...devices, ...unclaimed]);
-      logger.info({ vm: attached.attached.vm.name, devices: devices.length }, 'guest kept');
+      logger.info({ vm: attached?.vm.name, devices: devices.length }, 'guest kept');
     } catch (error) {
       logger.error({ guest, err: error }, 'guest cannot be kept, it loses its devices');
       keeper.unkeep();
-    } finally {
-      this.#detach(guest);
     }
   }
 

@@ -3,6 +3,7 @@ import { VIRTIO_CONFIG_S_NEEDS_RESET, VIRTIO_ID_BLOCK } from '@node-vmm/virtio-b
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Bridge } from '../../src/bridge.ts';
+import type { BridgedVm } from '../../src/bridged-vm.ts';
 import type { DeviceDescription } from '../../src/device-source.ts';
 import type { KeptDevice } from '../../src/kept-device.ts';
 import { SocketDirectory } from '../../src/socket-provider.ts';
@@ -31,11 +32,17 @@ class Bench {
   readonly machines = new Machines(this.poller);
   readonly #daemons: Daemon[] = [];
   readonly #guests: GuestProcess[] = [];
+  /** What the bridge is attached to, by guest. */
+  readonly attached = new Map<number, BridgedVm>();
   bridge = this.#make();
 
   #make(holdMs = 20_000): Bridge {
     return new Bridge({
-      attachVm: (guest) => attachLasting(this.machines.get(guest)),
+      attachVm: (guest) => {
+        const attached = attachLasting(this.machines.get(guest));
+        this.attached.set(guest, attached);
+        return attached;
+      },
       sockets: new SocketDirectory(this.dir.path),
       holdMs,
       poller: this.poller,
@@ -209,6 +216,36 @@ describe('A bridge that is started again', { timeout: TIMEOUT }, () => {
     expect(socketOf(3)).toBe(bench.dir.join('i2c.sock2'));
     await bench.bridge.close();
     await Promise.all(again);
+  });
+
+  it('lets go of no guest before all are kept, since that takes long', async () => {
+    const adding = [1, 2].map((guest) => bench.bridge.add(i2cDevice(0, guest)).catch(() => 'end'));
+    await until(() => bench.attached.size === 2);
+    const vms = [...bench.attached.values()].map(({ vm }) => vm as { live: boolean } & typeof vm);
+    const live: boolean[][] = [];
+    await bench.bridge.keep(() => live.push(vms.map((vm) => vm.live)));
+    expect(live).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+    expect(vms.map((vm) => vm.live)).toEqual([false, false]);
+    expect(await Promise.all(adding)).toEqual(['end', 'end']);
+  });
+
+  it('costs a guest its devices when it cannot be saved, and no other', async () => {
+    const adding = [1, 2].map((guest) => bench.bridge.add(i2cDevice(0, guest)).catch(() => 'end'));
+    await until(() => bench.attached.size === 2);
+    const saved: number[] = [];
+    await bench.bridge.keep((guest) => {
+      if (guest === 1) throw new Error('no room');
+      saved.push(guest);
+    });
+    expect(saved).toEqual([2]);
+    expect(bench.troubles).toEqual(['guest cannot be kept, it loses its devices']);
+    // Its machine serves it, without a device: nobody waits.
+    const guest = bench.own(new GuestProcess(bench.machines.get(1), i2cDevice()));
+    expect(await guest.ask('id')).toBe(0xffff_ffff);
+    await Promise.all(adding);
   });
 
   it('makes a device anew whose kept registers cannot be', async () => {

@@ -245,20 +245,23 @@ describe('reset', () => {
     ['another number of queues', { queues: [] }],
     ['a ready queue that cannot be', { size: 3 }],
     ['a ready queue at address 0', { descTable: 0n }],
-  ])('does not go on with %s', (_, change: { queues?: never[]; size?: number; descTable?: bigint }) => {
-    const b = new Bench();
-    b.start();
-    b.transport.queueInterrupt();
-    const { queues, ...rest } = b.transport.state;
-    const spoilt = queues.map((queue) => ({ ...queue, ...change }));
-    const next = new Bench();
-    const fresh = next.transport.state;
-    const state = { ...rest, queues: change.queues ?? spoilt };
-    expect(next.transport.restore(state)).toEqual(expect.any(String));
-    expect(next.transport.state).toEqual(fresh);
-    expect(next.device.calls).toEqual([]);
-    expect(next.interrupts).toBe(0);
-  });
+  ])(
+    'does not go on with %s',
+    (_, change: { queues?: never[]; size?: number; descTable?: bigint }) => {
+      const b = new Bench();
+      b.start();
+      b.transport.queueInterrupt();
+      const { queues, ...rest } = b.transport.state;
+      const spoilt = queues.map((queue) => ({ ...queue, ...change }));
+      const next = new Bench();
+      const fresh = next.transport.state;
+      const state = { ...rest, queues: change.queues ?? spoilt };
+      expect(next.transport.restore(state)).toEqual(expect.any(String));
+      expect(next.transport.state).toEqual(fresh);
+      expect(next.device.calls).toEqual([]);
+      expect(next.interrupts).toBe(0);
+    },
+  );
 
   it('§2.4 a device that was told nothing is not asked to reset', () => {
     const b = new Bench();
