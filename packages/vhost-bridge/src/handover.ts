@@ -1,5 +1,5 @@
 import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
-import type { GuestKeeper } from './bridged-vm.ts';
+import type { BridgedVm, GuestKeeper } from './bridged-vm.ts';
 import type { DeviceEntry } from './device-entry.ts';
 import type { DeviceWindow } from './device-window.ts';
 import type { Guests } from './guests.ts';
@@ -79,24 +79,28 @@ export class Handover {
   async leave(save: SaveKept): Promise<void> {
     const { devices, guests } = this.#components;
     await Promise.allSettled([...devices.values()].map(({ down }) => down));
-    await Promise.all(guests.ids.map((guest) => this.#leaveGuest(guest, save)));
+    // Letting go of a guest's memory takes this thread seconds, and others' back-ends are waited for.
+    const held = guests.ids.map((guest) => ({ guest, ...guests.hold(guest) }));
+    await Promise.all(held.map(({ guest, attached }) => this.#leaveGuest(guest, attached, save)));
+    for (const { release } of held) release();
   }
 
-  async #leaveGuest(guest: number, save: SaveKept): Promise<void> {
-    const { guests, logger } = this.#components;
-    const { attached, release } = guests.hold(guest);
+  async #leaveGuest(guest: number, { vm, keeper }: BridgedVm, save: SaveKept): Promise<void> {
+    if (keeper === undefined) return;
+    const { logger } = this.#components;
     try {
-      if (attached.keeper !== undefined) await this.#keepGuest(guest, attached.keeper, save);
+      const kept = await this.#keepGuest(guest, keeper);
+      save(guest, kept);
+      const counts = { devices: kept.devices.length, failed: kept.vacancies.length };
+      logger.info({ vm: vm.name, ...counts }, 'guest kept');
     } catch (error) {
       logger.error({ guest, err: error }, 'guest cannot be kept, it loses its devices');
-      attached.keeper?.unkeep();
-    } finally {
-      release();
+      keeper.unkeep();
     }
   }
 
-  async #keepGuest(guest: number, keeper: GuestKeeper, save: SaveKept): Promise<void> {
-    const { devices, logger, places, vacant } = this.#components;
+  async #keepGuest(guest: number, keeper: GuestKeeper): Promise<KeptDevices> {
+    const { devices, places, vacant } = this.#components;
     // First: whoever closes a window after that answers nobody, and takes it from no guest.
     await keeper.keep();
     const kept = await Promise.all(
@@ -108,11 +112,10 @@ export class Handover {
     // One that was on its way up has failed by now, and is tried by the next.
     const tried = new Set(kept.map(({ description }) => description.key));
     const vacancies = vacant.leave(guest).filter(({ site }) => !tried.has(site.key));
-    save(guest, {
+    return {
       devices: [...kept, ...unclaimed.devices],
       vacancies: [...vacancies, ...unclaimed.vacancies],
-    });
-    logger.info({ guest, devices: kept.length, failed: vacancies.length }, 'guest kept');
+    };
   }
 
   async #keepDevice(key: string, entry: DeviceEntry): Promise<KeptDevice> {

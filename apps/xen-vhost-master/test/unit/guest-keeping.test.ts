@@ -3,7 +3,7 @@ import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import { Bridge, SocketDirectory } from '@node-vmm/vhost-bridge';
 import { MemoryLogger } from '@node-vmm/vhost-bridge/testing';
 import { FakeBackend } from '@node-vmm/vhost-user-master/testing';
-import { VIRTIO_MMIO_STATUS } from '@node-vmm/virtio-bindings';
+import { VIRTIO_MMIO_DEVICE_ID, VIRTIO_MMIO_STATUS } from '@node-vmm/virtio-bindings';
 import { GuestMemoryMmap, guestAddress } from '@node-vmm/vm-memory';
 import { MainPoller, UnixListener } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
@@ -20,6 +20,8 @@ import { TempDir } from '../support.ts';
 const DEVICE = { key: 'told/7/0', guest: 7, deviceId: 34, base: 0x200_0000n, irq: 33 };
 const STATUS = DEVICE.base + BigInt(VIRTIO_MMIO_STATUS);
 const SERVER = asIoServId(0);
+/** No guest of Arm has it as a line. */
+const NO_IRQ = 5;
 
 describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
   let dir: TempDir;
@@ -80,7 +82,7 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
   };
 
   /** The bridge as `serve` starts it, with the one device. @returns what leaves its guests */
-  async function start(bootId = 'this boot'): Promise<() => Promise<void>> {
+  async function start(bootId = 'this boot', irq = DEVICE.irq): Promise<() => Promise<void>> {
     const states = StateDir.open(dir.join('state'), book);
     const keeping = new GuestKeeping({
       dir: states,
@@ -104,7 +106,9 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
       states.close();
     });
     keeping.takeUp(bridge);
-    await bridge.add(DEVICE);
+    const added = bridge.add({ ...DEVICE, irq });
+    if (irq === DEVICE.irq) await added;
+    else await expect(added).rejects.toThrow(String(irq));
     return async () => {
       await keeping.keep(bridge);
       states.close();
@@ -113,6 +117,9 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
   const files = (): string[] => readdirSync(dir.join('state'));
   const status = async (): Promise<bigint> =>
     await domain.access({ address: STATUS, size: 4 }).completed;
+  const deviceId = async (): Promise<bigint> =>
+    await domain.access({ address: DEVICE.base + BigInt(VIRTIO_MMIO_DEVICE_ID), size: 4 })
+      .completed;
   const setStatus = async (value: bigint): Promise<void> => {
     await domain.access({ address: STATUS, size: 4, value }).completed;
   };
@@ -152,6 +159,23 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
       expect([...domain.servers.keys()]).toEqual([SERVER, asIoServId(1)]);
     },
   );
+
+  it('have the window of a device that failed, where they find none, until it is served', async () => {
+    let leave = await start('this boot', NO_IRQ);
+    expect(await deviceId()).toBe(0n);
+    for (let round = 0; round < 3; round++) {
+      await leave();
+      expect(domain.servers.get(SERVER)).toMatchObject({ enabled: true, ranges: { length: 1 } });
+      expect(files()).toEqual(['7.json']);
+      const waiting = deviceId();
+      leave = await start('this boot', NO_IRQ);
+      expect(await waiting).toBe(0n);
+      expect([...domain.servers.keys()]).toEqual([SERVER]);
+    }
+    await leave();
+    await start();
+    expect(await deviceId()).toBe(34n);
+  });
 
   it('is made anew when its server is gone', async () => {
     await setUpAndLeave();

@@ -69,7 +69,7 @@ const GUEST: KeptGuest = {
     },
     { description: { key: 'virtio/7/1', guest: 7, deviceId: 4, base: 0x200_0200n, irq: 34 } },
   ],
-  vacancies: [{ site: { key: 'virtio/7/1', guest: 7, base: 0x200_0200n }, ours: false }],
+  vacancies: [{ site: { key: 'virtio/7/2', guest: 7, base: 0x200_0400n }, ours: false }],
 };
 
 describe('what is kept of a guest', () => {
@@ -120,6 +120,9 @@ describe('what is kept of a guest', () => {
     const description = { ...device.description, guest: 8 };
     const text = formatKeptGuest({ ...GUEST, devices: [{ description }] });
     expect(parseKeptGuest(text)).toBe('it has devices of another guest');
+    const vacancies = [{ site: { key: 'virtio/8/1', guest: 8, base: 0x200_0000n }, ours: true }];
+    const window = formatKeptGuest({ ...GUEST, vacancies });
+    expect(parseKeptGuest(window)).toBe('it has devices of another guest');
   });
 });
 

@@ -95,6 +95,29 @@ describe('A guest of Xen that one process leaves to another', () => {
     expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
   });
 
+  it('closes without an answer to what was asked before that and not taken, which the next gives', async () => {
+    const vm = open();
+    vm.map(RANGE, answering(1n));
+    const kept = await vm.keep();
+    const waiting = read(BASE);
+    vm.close();
+    await new Promise(setImmediate);
+    expect(waiting.done).toBe(false);
+    expect(vm.counters.requests).toBe(0);
+    expect(domain.servers.get(asIoServId(0))).toMatchObject({ enabled: true });
+    const next = open(kept);
+    next.map(RANGE, answering(2n));
+    expect(await waiting.completed).toBe(2n);
+  });
+
+  it('is answered at the close of who leaves it to nobody', async () => {
+    const vm = open();
+    vm.map(RANGE, answering(1n));
+    const waiting = read(BASE);
+    vm.close();
+    expect(await waiting.completed).toBe(1n);
+  });
+
   it('finds an access unanswered that waited for its device, and carries it out once', async () => {
     const vm = open();
     const first: bigint[] = [];
@@ -177,6 +200,15 @@ describe('A dispatcher that pauses', () => {
     await b.dispatcher.pause();
     b.dispatcher.resume();
     expect(b.answer()).toBe(BigInt.asUintN(32, b.value));
+  });
+
+  it('leaves what nobody has taken when it closes', async () => {
+    const b = new Bench();
+    await b.dispatcher.pause();
+    b.post({ isRead: true });
+    b.dispatcher.close();
+    expect(b.answer()).toBeUndefined();
+    expect(b.dispatcher.counters.requests).toBe(0);
   });
 
   it('closes all the same, and pauses no more', async () => {
