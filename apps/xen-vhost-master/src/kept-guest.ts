@@ -4,7 +4,7 @@ import { guestAddress } from '@node-vmm/vm-memory';
 import * as v from 'valibot';
 
 /** Ours: of what is written. Another is not read. */
-export const KEPT_VERSION = 1;
+const KEPT_VERSION = 1;
 
 const MAX_DEVICES = 4096;
 /** VIRTIO 1.3 §2.7: entries of a split queue. */

@@ -9,7 +9,7 @@ import type { GuestAddress } from '@node-vmm/vm-memory';
 import { VhostUserMasterError } from './errors.ts';
 import type { InflightFile } from './inflight-file.ts';
 
-export type { RingMemory, RingProgress } from '@node-vmm/virtio-queue';
+export type { RingIndices, RingMemory, RingProgress } from '@node-vmm/virtio-queue';
 
 /** Where a ring is, see `VringConfig`. */
 export interface RingPlace {
