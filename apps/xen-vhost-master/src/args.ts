@@ -22,6 +22,9 @@ export interface RawOptions {
   readonly notification?: NotificationMode;
   readonly hold?: string;
   readonly xenstore?: string;
+  readonly keep?: boolean;
+  readonly release?: boolean;
+  readonly stateDir?: string;
   readonly logLevel?: LogLevel;
   readonly config?: string;
   readonly printConfig?: boolean;
@@ -68,6 +71,12 @@ function createCommand(): Command {
     )
     .option('-f, --foreign-mapping', 'map guest memory by foreign mapping (always done)')
     .option('--xenstore <path>', 'socket or device of the xenstore')
+    .option('--keep', "at the end leave the guests' devices to the next start of the bridge")
+    .option('--release', 'at the end take the devices from their guests (default)')
+    .option(
+      '--state-dir <directory>',
+      'where they are kept until then, one for each bridge\n(default: /run/xen-vhost-master for root, else in\n$XDG_RUNTIME_DIR)',
+    )
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
         LOG_LEVELS,

@@ -1,5 +1,5 @@
-import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
-import type { BridgedVm } from '@node-vmm/vhost-bridge';
+import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
+import type { BridgedVm, GuestKeeper } from '@node-vmm/vhost-bridge';
 import type { NotificationMode } from '@node-vmm/vm-device';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
@@ -31,6 +31,15 @@ export interface AttachOptions {
   readonly holdMs: number;
   /** Where the guest may have RAM; default: where the toolstack puts it on this architecture. */
   readonly memory?: readonly GuestRange[];
+  /** What another bridge left of the guest. */
+  readonly takeUp?: KeptXenVm;
+}
+
+/** A guest that can be left to another bridge. */
+export interface AttachedXenGuest extends BridgedVm {
+  readonly keeper: GuestKeeper;
+  /** What is left once `keeper.keep` has ended. */
+  kept(): KeptXenVm | undefined;
 }
 
 /** RAM has no hole so large; a guest that ballooned down has pages left in any part of its RAM. */
@@ -46,7 +55,7 @@ export function attachXenGuest(
   components: AttachComponents,
   guest: number,
   options: AttachOptions,
-): BridgedVm {
+): AttachedXenGuest {
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
   let mapped: GuestMemoryXen | undefined;
@@ -60,9 +69,15 @@ export function attachXenGuest(
         throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not mapped yet`);
       },
     },
-    { domid, answerLimit: options.holdMs + ANSWER_MARGIN_MS, notification: options.notification },
+    {
+      domid,
+      answerLimit: options.holdMs + ANSWER_MARGIN_MS,
+      notification: options.notification,
+      ...(options.takeUp === undefined ? {} : { takeUp: options.takeUp }),
+    },
   );
-  logger.info({ vm: vm.name, vcpus: vm.vcpus }, 'guest attached');
+  const takenUp = options.takeUp === undefined ? {} : { takenUp: true };
+  logger.info({ vm: vm.name, vcpus: vm.vcpus, ...takenUp }, 'guest attached');
   if (process.arch === 'x64') warnOfX86Guest(xen, domid, logger);
   const map = async (): Promise<GuestMemoryXen> => {
     mapped = await mapMemory(xen, domid, options.memory, logger);
@@ -80,6 +95,13 @@ export function attachXenGuest(
     });
     return begun;
   };
+  let kept: KeptXenVm | undefined;
+  const keeper: GuestKeeper = {
+    keep: async () => {
+      kept = await vm.keep();
+    },
+    unkeep: () => vm.unkeep(),
+  };
   return {
     vm,
     get memory() {
@@ -88,6 +110,8 @@ export function attachXenGuest(
     },
     counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
     shared: () => vm.shared,
+    keeper,
+    kept: () => kept,
   };
 }
 

@@ -82,6 +82,8 @@ export function readConfig(file: string): ConfigFile {
     notification: output.notification,
     hold: output.hold,
     xenstore: output.xenstore,
+    keep: output.keep,
+    stateDir: output['state-dir'],
     logLevel: output['log-level'],
     virtioDisks,
     devices,
@@ -92,6 +94,7 @@ export function readConfig(file: string): ConfigFile {
 /** Writes a configuration as {@link readConfig} reads it. */
 export function formatConfig(settings: Arguments): string {
   const { directory, sockets, spawn, notification, hold, xenstore, logLevel } = settings;
+  const { keep, stateDir } = settings;
   const { virtioDisks, devices } = settings;
   const document = new Document({
     ...(directory === undefined ? {} : { 'socket-directory': directory }),
@@ -100,6 +103,8 @@ export function formatConfig(settings: Arguments): string {
     notification,
     hold,
     ...(xenstore === undefined ? {} : { xenstore }),
+    ...(keep === undefined ? {} : { keep }),
+    ...(stateDir === undefined ? {} : { 'state-dir': stateDir }),
     'log-level': logLevel,
     ...(virtioDisks.length === 0 ? {} : { 'virtio-disk': virtioDisks.map(formatVirtioDiskRule) }),
     ...(devices.length === 0 ? {} : { devices: devices.map(plainDevice) }),

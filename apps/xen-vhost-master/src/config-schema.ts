@@ -95,6 +95,8 @@ export const CONFIG_SCHEMA = table({
   hold: v.optional(readBy(parseHold)),
   'foreign-mapping': v.optional(v.literal(true, 'expected true: guest memory is always mapped so')),
   xenstore: v.optional(path),
+  keep: v.optional(v.boolean('expected true or false')),
+  'state-dir': v.optional(path),
   'log-level': v.optional(choice(LOG_LEVELS)),
   'virtio-disk': v.optional(listOf(readBy(parseVirtioDiskRule))),
   devices: v.optional(listOf(DEVICE)),

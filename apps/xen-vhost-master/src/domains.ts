@@ -46,6 +46,19 @@ export class Domains {
   }
 
   /**
+   * What tells a domain from others of its number: its path below `/vm`, which has its UUID, and where the
+   * toolstack says so when it was started. Undefined where there is nothing, or nothing for us.
+   */
+  async identityOf(domid: number): Promise<string | undefined> {
+    const read = (path: string): Promise<string | undefined> =>
+      this.#orDenied(path, () => this.#store.read(path));
+    const vm = await read(`${DOMAINS}/${domid}/vm`);
+    if (vm === undefined || !/^\/vm\/[-\w]{1,64}$/.test(vm)) return undefined;
+    const started = await read(`${vm}/start_time`);
+    return started === undefined ? vm : `${vm} ${started}`;
+  }
+
+  /**
    * Undefined when there is no such domain, or nothing of it that we may know. A toolstack removes the
    * nodes of a domain before it destroys it.
    */

@@ -6,12 +6,19 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `ABORTED`: the guest was detached from while its memory was being mapped.
  * - `NOT_READY`: asked for too early.
  * - `BAD_DEVICE`: what the toolstack or the user says of the device cannot be served.
+ * - `STATE_DIR`: the directory in which guests are kept cannot be used.
  */
-export type BridgeErrorCode = 'USAGE' | 'BAD_CONFIG' | 'ABORTED' | 'NOT_READY' | 'BAD_DEVICE';
+export type BridgeErrorCode =
+  | 'USAGE'
+  | 'BAD_CONFIG'
+  | 'ABORTED'
+  | 'NOT_READY'
+  | 'BAD_DEVICE'
+  | 'STATE_DIR';
 
 /** What an error of this program is about. */
 export interface BridgeErrorContext {
-  /** File that cannot be used. */
+  /** File or directory that cannot be used. */
   readonly path?: string;
 }
 

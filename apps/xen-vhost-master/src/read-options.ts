@@ -20,6 +20,7 @@ function fail(message: string): never {
 export function readOptions(options: RawOptions): Settings {
   const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
   const { notification, hold, xenstore, logLevel } = options;
+  if (options.stateDir === '') fail('--state-dir expects a directory, got nothing');
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
@@ -30,10 +31,17 @@ export function readOptions(options: RawOptions): Settings {
     notification,
     hold: hold === undefined ? undefined : parseOne('--hold', hold, parseHold),
     xenstore,
+    keep: readKeep(options),
+    stateDir: options.stateDir,
     logLevel,
     virtioDisks: parseEach('--virtio-disk', virtioDisk, parseVirtioDiskRule, ruleSubject),
     devices: parseEach('--device', device, parseToldDevice, placeOf),
   };
+}
+
+function readKeep({ keep, release }: RawOptions): boolean | undefined {
+  if (keep === true && release === true) fail('--keep and --release exclude each other; give one');
+  return release === true ? false : keep;
 }
 
 function parseOne<T>(option: string, text: string, parse: (text: string) => T): T {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import {
   Bridge,
   CombinedSource,
@@ -9,15 +10,18 @@ import {
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
 import type { Program } from '@node-vmm/vhost-device-cli';
-import { type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
 import { candidateTypes } from './candidates.ts';
 import { Domains } from './domains.ts';
+import { BridgeError } from './errors.ts';
+import { GuestKeeping } from './guest-keeping.ts';
 import { guestHolder } from './hold-guest.ts';
 import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
+import { defaultStateDir, StateDir } from './state-dir.ts';
 import { ToldSource } from './told-source.ts';
 import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
 import { VirtioProtocol } from './virtio-protocol.ts';
@@ -31,17 +35,50 @@ function socketProvider(run: Arguments): SocketProvider {
   if (run.directory === undefined) return fixed;
   const directory = new SocketDirectory(run.directory);
   return {
-    lease: (device, key) => (run.sockets.has(device.name) ? fixed : directory).lease(device, key),
+    lease: (device, key, wanted) =>
+      run.sockets.has(device.name)
+        ? fixed.lease(device, key)
+        : directory.lease(device, key, wanted),
   };
+}
+
+/**
+ * Where guests are kept. What an earlier bridge left is taken up whether or not this one leaves any.
+ *
+ * @throws {BridgeError} STATE_DIR where the user wants it and it cannot be
+ */
+function openStateDir(run: Arguments, logger: Logger): StateDir | undefined {
+  const path = run.stateDir ?? defaultStateDir();
+  const wanted = run.keep === true || run.stateDir !== undefined;
+  if (path === undefined) {
+    if (!wanted) return undefined;
+    throw new BridgeError(
+      'STATE_DIR',
+      'Cannot keep guests: there is no XDG_RUNTIME_DIR; say where by --state-dir',
+    );
+  }
+  if (!wanted && !existsSync(path)) return undefined;
+  try {
+    return StateDir.open(path, logger);
+  } catch (error) {
+    if (wanted) throw error;
+    // Another bridge has it, which is no matter to one that keeps nothing.
+    logger.debug({ path, reason: errorMessage(error) }, 'no guests are taken up');
+    return undefined;
+  }
 }
 
 /** Every way in which devices are announced here. */
 function deviceSource(
   run: Arguments,
-  components: { readonly store: XenStore; readonly logger: Logger; readonly hold: HoldGuest },
+  components: {
+    readonly store: XenStore;
+    readonly logger: Logger;
+    readonly hold: HoldGuest;
+    readonly domains: Domains;
+  },
 ): DeviceSource {
-  const { store, logger } = components;
-  const domains = new Domains(store, logger);
+  const { logger, domains } = components;
   const sources: DeviceSource[] = [
     new XenbusSource({ ...components, protocol: new VirtioProtocol(() => candidateTypes(run)) }),
   ];
@@ -51,7 +88,7 @@ function deviceSource(
     const protocol = new VirtioDiskProtocol({ rules, blk, domains });
     sources.push(new XenbusSource({ ...components, protocol }));
   }
-  if (devices.length > 0) sources.push(new ToldSource({ ...components, domains, devices }));
+  if (devices.length > 0) sources.push(new ToldSource({ ...components, devices }));
   return new CombinedSource(sources, logger);
 }
 
@@ -78,25 +115,40 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   const { major, minor } = xen.version();
   logger.info({ xen: `${major}.${minor}` }, 'starting');
   sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
+  const domains = new Domains(store, logger);
+  using dir = openStateDir(run, logger);
+  const keeping = dir && new GuestKeeping({ dir, domains, logger });
+  await keeping?.find();
   bridge = new Bridge({
-    attachVm: (guest, memory) =>
-      attachXenGuest({ xen, poller, logger }, guest, {
+    attachVm: (guest, memory) => {
+      const takeUp = keeping?.claim(guest);
+      const attached = attachXenGuest({ xen, poller, logger }, guest, {
         notification: run.notification,
         holdMs: run.hold * 1000,
         ...(memory === undefined ? {} : { memory }),
-      }),
+        ...(takeUp === undefined ? {} : { takeUp }),
+      });
+      if (run.keep === true) keeping?.attached(guest, attached);
+      return attached;
+    },
     sockets,
     holdMs: run.hold * 1000,
     poller,
     logger,
   });
   const hold = guestHolder(new DomainPauser(xen.privcmd), logger);
-  const source = deviceSource(run, { store, logger, hold });
+  const source = deviceSource(run, { store, logger, hold, domains });
   try {
+    keeping?.takeUp(bridge);
     return await serveDevices({ bridge, source, gone: store.ended }, program, logger);
   } finally {
-    await source.close();
-    await bridge.close();
+    if (run.keep === true && keeping !== undefined) {
+      await source.leave?.();
+      await keeping.keep(bridge);
+    } else {
+      await source.close();
+      await bridge.close();
+    }
     sockets.close();
   }
 }

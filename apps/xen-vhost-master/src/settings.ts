@@ -19,6 +19,10 @@ export interface Settings {
   /** How long a guest's first accesses wait for a back-end, seconds. */
   readonly hold: number | undefined;
   readonly xenstore: string | undefined;
+  /** Whether guests keep their devices when the bridge ends. */
+  readonly keep: boolean | undefined;
+  /** Where they are kept from one bridge to the next. */
+  readonly stateDir: string | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly virtioDisks: readonly VirtioDiskRule[];
   readonly devices: readonly ToldDevice[];
@@ -43,6 +47,8 @@ export function mergeSettings(file: Settings, commandLine: Settings): Settings {
     notification: commandLine.notification ?? file.notification,
     hold: commandLine.hold ?? file.hold,
     xenstore: commandLine.xenstore ?? file.xenstore,
+    keep: commandLine.keep ?? file.keep,
+    stateDir: commandLine.stateDir ?? file.stateDir,
     logLevel: commandLine.logLevel ?? file.logLevel,
     virtioDisks: override(file.virtioDisks, commandLine.virtioDisks, ruleSubject),
     devices: override(file.devices, commandLine.devices, placeOf),

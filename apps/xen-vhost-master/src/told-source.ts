@@ -64,6 +64,18 @@ export class ToldSource implements DeviceSource {
     await unwatched;
   }
 
+  async leave(): Promise<void> {
+    const unwatched = this.#unwatch?.();
+    await this.#rescan.close();
+    this.#retries.close();
+    for (const guest of this.#guests.values()) {
+      guest.left ??= Promise.resolve();
+      guest.letGo();
+      await guest.left;
+    }
+    await unwatched;
+  }
+
   async #scan(): Promise<boolean> {
     try {
       const found = await this.#find();
@@ -94,7 +106,9 @@ export class ToldSource implements DeviceSource {
   #serve(guest: ToldGuest, { devices, name }: Found): void {
     guest.served = true;
     const { domid } = guest;
-    if (this.#first) {
+    const keeps = (told: ToldDevice): boolean =>
+      this.#sink?.isKept?.(describeTold(told, domid, told.memory)) === true;
+    if (this.#first && !devices.every(keeps)) {
       this.#logger.warn(
         { domid, name },
         'guest is there already: if it has looked for its devices before, it must do so again (reboot it, or bind the driver)',

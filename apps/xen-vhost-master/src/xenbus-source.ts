@@ -39,6 +39,8 @@ export class XenbusSource implements DeviceSource {
   readonly #announced: AnnouncedDevices;
   readonly #known = new Map<string, Known>();
   readonly #failures: Failures;
+  /** Devices on their way down. */
+  readonly #going = new Map<string, Promise<void>>();
   /** Devices of other servers, by key, and what was announced where that may yet make them ours. */
   readonly #foreign = new Map<string, string | undefined>();
   // Guests that stand still until their new devices are in place, by device.
@@ -86,6 +88,17 @@ export class XenbusSource implements DeviceSource {
     // A guest that is left standing stands for ever.
     for (const key of [...this.#held.keys()]) this.#letGo(key);
     await Promise.all([...this.#known.keys()].map((key) => this.#remove(key)));
+  }
+
+  async leave(): Promise<void> {
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
+    await this.#rescan.close();
+    this.#failures.close();
+    for (const key of [...this.#held.keys()]) this.#letGo(key);
+    // What the toolstack wants gone goes; the rest is somebody else's from now on, also what has failed.
+    this.#known.clear();
+    await Promise.all(this.#going.values());
   }
 
   #onEvent(path: string): void {
@@ -182,7 +195,8 @@ export class XenbusSource implements DeviceSource {
     const isFirst = !this.#known.has(key);
     this.#known.set(key, 'adding');
     try {
-      if (isFirst && backendState(node) > XenbusState.Initialising) {
+      const kept = this.#sink?.isKept?.(description) === true;
+      if (isFirst && backendState(node) > XenbusState.Initialising && !kept) {
         this.#logger.warn(
           { device: key },
           'taking over a device that another bridge served: its guest must reset it',
@@ -263,7 +277,16 @@ export class XenbusSource implements DeviceSource {
     return this.#owed.size === 0;
   }
 
-  async #remove(key: string): Promise<void> {
+  #remove(key: string): Promise<void> {
+    let going = this.#going.get(key);
+    if (going === undefined) {
+      going = this.#takeDown(key).finally(() => this.#going.delete(key));
+      this.#going.set(key, going);
+    }
+    return going;
+  }
+
+  async #takeDown(key: string): Promise<void> {
     // Closed means that nobody serves it: of one that failed that is ours to say only if nobody else may.
     const inDoubt = this.#known.get(key) === 'failed' && this.#protocol.exclusive;
     const ours = !inDoubt || this.#claim(this.#failures.siteOf(key)) === true;

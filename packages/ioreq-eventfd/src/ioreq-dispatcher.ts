@@ -48,6 +48,14 @@ export interface IoreqDispatcherOptions {
   readonly answerLimit?: number;
 }
 
+/** An answer under way. */
+interface HeldAnswer {
+  /** @param inTime - false when the limit passed, or the dispatcher closes */
+  end(inTime: boolean): void;
+  /** Nothing has been done about the request: gives it back as it was. Undefined once something was. */
+  putBack: (() => void) | undefined;
+}
+
 /**
  * Serves the requests of an ioreq page. Whatever happens, a request that was taken is answered
  * exactly once: a vCPU waits for every answer, and a guest with a vCPU that waits for ever is lost.
@@ -70,10 +78,12 @@ export class IoreqDispatcher implements Disposable {
   readonly #limit: number;
   readonly #logger: Logger;
   readonly #request: IoreqRequest = emptyRequest();
-  // Answers under way, by vCPU; calling one ends it.
-  readonly #held = new Map<number, (inTime: boolean) => void>();
+  // By vCPU.
+  readonly #held = new Map<number, HeldAnswer>();
   readonly #logged = new Set<keyof IoreqCounters>();
   #live = true;
+  /** Set while nothing more is taken: called when nothing is held any more. */
+  #paused: (() => void) | undefined;
 
   constructor(components: IoreqDispatcherComponents, options: IoreqDispatcherOptions = {}) {
     this.#components = components;
@@ -94,7 +104,7 @@ export class IoreqDispatcher implements Disposable {
    * @returns true when there was one
    */
   service(vcpu: number): boolean {
-    if (!this.#live) return false;
+    if (!this.#serving) return false;
     if (this.#page.take(vcpu, this.#request)) {
       this.#serve(vcpu);
       return true;
@@ -103,8 +113,32 @@ export class IoreqDispatcher implements Disposable {
     return false;
   }
 
+  /**
+   * Takes nothing more until {@link resume}, so that somebody else can serve the page: vCPUs wait for
+   * whoever that is. What waits for its device is given back as it was; ends when all else that was
+   * taken is answered.
+   */
+  async pause(): Promise<void> {
+    if (!this.#serving) return;
+    for (const { putBack } of [...this.#held.values()]) putBack?.();
+    await new Promise<void>((resolve) => {
+      this.#paused = resolve;
+      if (this.#held.size === 0) resolve();
+    });
+  }
+
+  /** Serves again, and first what was asked for meanwhile. */
+  resume(): void {
+    this.#paused = undefined;
+    this.serviceAll();
+  }
+
+  get #serving(): boolean {
+    return this.#live && this.#paused === undefined;
+  }
+
   #recheck(vcpu: number, left: number): void {
-    if (!this.#live || this.#held.has(vcpu)) return;
+    if (!this.#serving || this.#held.has(vcpu)) return;
     if (this.#page.state(vcpu) !== STATE_IOREQ_INPROCESS) {
       if (left < MAX_RECHECKS && this.#page.take(vcpu, this.#request)) this.#serve(vcpu);
       return;
@@ -121,10 +155,11 @@ export class IoreqDispatcher implements Disposable {
       return;
     }
     const kept = { ...request };
-    this.#hold(vcpu, ready, (inTime) => {
+    const then = (inTime: boolean): void => {
       if (inTime) this.#carryOut(vcpu, kept);
       else this.#refuse(vcpu, kept);
-    });
+    };
+    this.#hold(vcpu, ready, then, () => this.#page.putBack(vcpu));
   }
 
   #carryOut(vcpu: number, request: IoreqRequest): void {
@@ -162,22 +197,39 @@ export class IoreqDispatcher implements Disposable {
     return undefined;
   }
 
-  /** @param then - goes on, with false when the limit passed or the dispatcher closes */
-  #hold(vcpu: number, held: Promise<unknown>, then: (inTime: boolean) => void): void {
+  /**
+   * @param then - goes on, with false when the limit passed or the dispatcher closes
+   * @param putBack - gives the request back, where nothing has been done about it
+   */
+  #hold(
+    vcpu: number,
+    held: Promise<unknown>,
+    then: (inTime: boolean) => void,
+    putBack?: () => void,
+  ): void {
     this.counters.deferred++;
-    const end = (inTime: boolean): void => {
-      if (this.#held.get(vcpu) !== end) return;
+    const over = (): boolean => {
+      if (this.#held.get(vcpu) !== answer) return false;
       this.#held.delete(vcpu);
       clearTimeout(timer);
+      return true;
+    };
+    const end = (inTime: boolean): void => {
+      if (!over()) return;
       then(inTime);
+      if (this.#held.size === 0) this.#paused?.();
     };
     const timer = setTimeout(() => {
-      if (this.#held.get(vcpu) !== end) return;
+      if (this.#held.get(vcpu) !== answer) return;
       this.#count('timeouts', { vcpu, limit: this.#limit });
       end(false);
     }, this.#limit);
     timer.unref();
-    this.#held.set(vcpu, end);
+    const giveBack = (): void => {
+      if (over()) putBack?.();
+    };
+    const answer = { end, putBack: putBack === undefined ? undefined : giveBack };
+    this.#held.set(vcpu, answer);
     held.then(
       () => end(true),
       (error: unknown) => {
@@ -205,7 +257,8 @@ export class IoreqDispatcher implements Disposable {
 
   /**
    * Answers what is under way and what nobody has looked at yet, and takes nothing more: whoever closes
-   * it has seen to it that nothing more is posted. The page is not touched afterwards.
+   * it has seen to it that nothing more is posted. After {@link pause} what nobody has looked at is left to
+   * whoever serves the page next. The page is not touched afterwards.
    */
   close(): void {
     if (!this.#live) return;
@@ -217,7 +270,7 @@ export class IoreqDispatcher implements Disposable {
   }
 
   #endHeld(): void {
-    for (const end of [...this.#held.values()]) end(false);
+    for (const { end } of [...this.#held.values()]) end(false);
   }
 
   [Symbol.dispose](): void {

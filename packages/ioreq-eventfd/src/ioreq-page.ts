@@ -128,6 +128,17 @@ export class IoreqPage {
     this.#setState(vcpu, STATE_IORESP_READY);
   }
 
+  /**
+   * Device model: nobody serves the vCPU's request any more, so whoever comes next is to take it. Nothing
+   * happens where none was being served.
+   */
+  putBack(vcpu: number): void {
+    const at = vcpu * IOREQ_WORDS + BITS_WORD;
+    const bits = Atomics.load(this.#words, at);
+    if (((bits >>> STATE_SHIFT) & STATE_MASK) !== STATE_IOREQ_INPROCESS) return;
+    Atomics.compareExchange(this.#words, at, bits, withState(bits, STATE_IOREQ_READY));
+  }
+
   /** Guest side: posts an access of type COPY. */
   submit(vcpu: number, request: IoreqRequest): void {
     const words = this.#words;

@@ -132,6 +132,22 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     });
   }
 
+  /**
+   * Takes no more accesses, so that its devices can be taken away and others put in their place: vCPUs
+   * wait. Ends when everything that was taken is answered, or given back as it was.
+   *
+   * @throws {VmError} CLOSED
+   */
+  async keep(): Promise<void> {
+    this.checkLive('stop taking accesses');
+    await this.#dispatcher.pause();
+  }
+
+  /** Serves again, after {@link SimulatedVm.keep}. */
+  takeUp(): void {
+    this.#dispatcher.resume();
+  }
+
   /** What the ioreq path counted. */
   get counters(): Readonly<IoreqCounters> {
     return this.#dispatcher.counters;

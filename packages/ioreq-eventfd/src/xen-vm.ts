@@ -20,6 +20,7 @@ import {
   silentLogger,
 } from '@node-vmm/vmm-sys-util';
 import {
+  asIoServId,
   type DeviceModelOps,
   type DomId,
   GUEST_LAYOUTS,
@@ -49,6 +50,15 @@ export interface XenVmComponents<M extends GuestMemory> {
   readonly invalidate?: () => void;
 }
 
+/** What one process left of a guest for the next to take up, as plain data. */
+export interface KeptXenVm {
+  /** Of the IOREQ server that is there still. */
+  readonly server: number;
+  readonly vcpus: number;
+  /** Windows that it has. */
+  readonly windows: readonly AddressRange[];
+}
+
 /** How a guest is served. */
 export interface XenVmOptions {
   readonly domid: DomId;
@@ -61,6 +71,11 @@ export interface XenVmOptions {
   readonly irqs?: IrqKind;
   /** Milliseconds that a deferred answer may take. */
   readonly answerLimit?: number;
+  /**
+   * Takes up what {@link XenVm.keep} of another process left: its windows are to be mapped again, in one
+   * turn of the event loop, and what vCPUs asked for meanwhile is answered after that.
+   */
+  readonly takeUp?: KeptXenVm;
 }
 
 /**
@@ -78,31 +93,41 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   readonly #dispatcher: IoreqDispatcher;
   readonly #assist: KernelAssist;
   readonly #irqs: IrqKind;
+  /** Windows that the server has. */
+  readonly #windows = new Set<AddressRange>();
+  /** Windows that it had before and that nobody has mapped again. */
+  readonly #left: AddressRange[];
   #ports: VcpuPorts | undefined;
+  #keeping = false;
 
   /**
    * Creates the IOREQ server, disabled: the guest does not notice before the first window is mapped.
+   * One that is taken up is not created, and where that fails nothing is done to it.
    *
    * @throws {VmError} HYPERVISOR: no such domain, no permission, a hypervisor without IOREQ
-   * servers, more than 128 vCPUs; `cause` says which. NOT_SUPPORTED for notification `kernel` on x86
+   * servers, more than 128 vCPUs, nothing that could be taken up; `cause` says which. NOT_SUPPORTED
+   * for notification `kernel` on x86
    */
   static create<M extends GuestMemory>(
     components: XenVmComponents<M>,
     options: XenVmOptions,
   ): XenVm<M> {
-    const { domid } = options;
+    const { domid, takeUp } = options;
     const { xen } = components;
     return hypervisor(`serve domain ${domid}`, domid, () => {
       const model = xen.deviceModel(domid);
       const vcpus = model.nrVcpus();
-      const server = model.createIoreqServer();
+      if (takeUp !== undefined && takeUp.vcpus !== vcpus) {
+        throw new RangeError(`it has ${vcpus} vCPUs, and had ${takeUp.vcpus}`);
+      }
+      const server = takeUp === undefined ? model.createIoreqServer() : asIoServId(takeUp.server);
       let mapping: Mapping | undefined;
       try {
         mapping = xen.mapIoreqPage(domid, server, vcpus);
         return new XenVm(components, options, { model, vcpus, server, mapping });
       } catch (error) {
         mapping?.close();
-        model.destroyIoreqServer(server);
+        if (takeUp === undefined) model.destroyIoreqServer(server);
         throw error;
       }
     });
@@ -133,6 +158,11 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#mapping = parts.mapping;
     this.#page = new IoreqPage(parts.mapping.buffer(), parts.vcpus);
     this.#irqs = irqs;
+    this.#left = [...(options.takeUp?.windows ?? [])];
+    if (options.takeUp !== undefined) {
+      // Whoever took a request and is gone answers it no more.
+      for (let vcpu = 0; vcpu < parts.vcpus; vcpu++) this.#page.putBack(vcpu);
+    }
     this.#dispatcher = new IoreqDispatcher(
       {
         page: this.#page,
@@ -214,7 +244,20 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     const { space, base, length } = range;
     const type = space === 'port' ? 'port' : 'memory';
     const io: IoRange = { type, start: base, end: base + BigInt(length) - 1n };
+    const left = this.#left.findIndex((window) => sameRange(window, range));
+    const withdraw = (): void => {
+      this.#windows.delete(range);
+      if (this.#keeping) return;
+      this.#quietly('unmap a window', () =>
+        this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
+      );
+    };
     hypervisor(`map ${describeRange(range)} of ${this.name}`, this.domid, () => {
+      if (left >= 0) {
+        this.#enable();
+        this.#left.splice(left, 1);
+        return;
+      }
       this.#check(range);
       this.#model.mapIoRangeToIoreqServer(this.#server, io);
       try {
@@ -224,10 +267,29 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
         throw error;
       }
     });
-    return () =>
-      this.#quietly('unmap a window', () =>
-        this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
-      );
+    this.#windows.add(range);
+    return withdraw;
+  }
+
+  /**
+   * Leaves the guest as it is to another process, which takes it up by what this returns: accesses are not
+   * taken any more, so that vCPUs wait, and `close` gives back what this process has and leaves the
+   * IOREQ server and its windows. Ends when everything that was taken is answered, or given back as it was.
+   *
+   * @throws {VmError} CLOSED
+   */
+  async keep(): Promise<KeptXenVm> {
+    this.checkLive('leave the guest to another process');
+    const windows = [...this.#windows, ...this.#left].map((range) => ({ ...range }));
+    this.#keeping = true;
+    await this.#dispatcher.pause();
+    return { server: this.#server, vcpus: this.vcpus, windows };
+  }
+
+  /** Goes on serving after all; `close` gives everything back. */
+  unkeep(): void {
+    this.#keeping = false;
+    this.#dispatcher.resume();
   }
 
   #check(range: AddressRange): void {
@@ -254,7 +316,9 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       this.#model.setIoreqServerState(this.#server, false);
       throw error;
     }
-    this.#dispatcher.serviceAll();
+    if (this.#left.length === 0) this.#dispatcher.serviceAll();
+    // The other windows are being mapped.
+    else setImmediate(() => this.#dispatcher.serviceAll());
   }
 
   /**
@@ -262,6 +326,8 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
    * server while the domain is paused: what was posted until then is all that there will be.
    */
   protected override quiesce(): void {
+    // Of a guest that is left to another process nothing is taken, nor answered that nobody took.
+    if (this.#keeping) return;
     this.#quietly('disable the IOREQ server', () => {
       if (this.#ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
     });
@@ -275,6 +341,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#ports = undefined;
     this.#quietly('close event channels', () => ports?.close());
     this.#quietly('unmap the ioreq page', () => this.#mapping.close());
+    if (this.#keeping) return;
     this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));
   }
 
@@ -286,6 +353,10 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       this.logger.debug({ error: errorMessage(error) }, `could not ${action}, going on`);
     }
   }
+}
+
+function sameRange(a: AddressRange, b: AddressRange): boolean {
+  return a.space === b.space && a.base === b.base && a.length === b.length;
 }
 
 function hypervisor<T>(action: string, domid: DomId, run: () => T): T {

@@ -13,8 +13,12 @@ import type { DeviceDescription, DeviceSink, DeviceSite } from './device-source.
 import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
 import { Guests } from './guests.ts';
+import { Handover, type SaveKept } from './handover.ts';
+import type { KeptDevices } from './kept-device.ts';
+import { type KeptPlace, KeptPlaces } from './kept-places.ts';
 import { Leases } from './leases.ts';
-import type { SocketLease, SocketProvider } from './socket-provider.ts';
+import { ServedDevice } from './served-device.ts';
+import type { SocketProvider } from './socket-provider.ts';
 import type { BridgeStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
 import { VacantWindows } from './vacant-windows.ts';
@@ -50,6 +54,8 @@ export class Bridge implements DeviceSink {
   // Of the thread that makes the bridge, on which everything here runs.
   readonly #guard = new InterruptTimer(ThreadInterrupt.install());
   readonly #leases: Leases;
+  readonly #places: KeptPlaces;
+  readonly #handover: Handover;
 
   constructor(components: BridgeComponents) {
     this.#components = components;
@@ -58,6 +64,17 @@ export class Bridge implements DeviceSink {
     this.#leases = new Leases(components.sockets, () =>
       [...this.#devices.values()].flatMap(({ down }) => down ?? []),
     );
+    this.#places = new KeptPlaces(holdMs, ({ key }, reason) => {
+      logger.warn({ device: key, reason }, 'a device that was kept is given up');
+    });
+    this.#handover = new Handover({
+      guests: this.#guests,
+      devices: this.#devices,
+      vacant: this.#vacant,
+      places: this.#places,
+      leases: this.#leases,
+      logger,
+    });
   }
 
   /** Keys of the devices that are up, coming up or going down. */
@@ -74,6 +91,33 @@ export class Bridge implements DeviceSink {
   status(): BridgeStatus {
     const devices = [...this.#devices.values()].map(deviceStatus);
     return { guests: this.#guests.status(), devices: [...devices, ...this.#vacant.status()] };
+  }
+
+  /**
+   * Attaches to a guest that another bridge left by {@link keep}, and holds its devices' places until
+   * they are added: its accesses wait meanwhile. Where one had failed the guest finds none. What is
+   * neither added nor claimed in time is given up.
+   *
+   * @param kept - all that was left of the guest
+   * @throws what attaching throws, and {VmError}: then nothing of the guest is held
+   */
+  takeUp(guest: number, kept: KeptDevices): void {
+    this.#handover.takeUp(guest, kept);
+  }
+
+  isKept(description: DeviceDescription): boolean {
+    return this.#places.has(description);
+  }
+
+  /**
+   * As {@link close}, but leaves the devices of guests that can be left (`BridgedVm.keeper`) to another
+   * bridge: their drivers notice nothing but that answers take longer. Nothing is announced any more.
+   *
+   * @param save - is told of each such guest
+   */
+  async keep(save: SaveKept): Promise<void> {
+    await this.#handover.leave(save);
+    await this.close();
   }
 
   /**
@@ -108,6 +152,8 @@ export class Bridge implements DeviceSink {
   claim(site: DeviceSite): boolean {
     const { key, guest, base } = site;
     if (this.#devices.has(key)) return true;
+    const place = this.#places.vacate(site);
+    if (place !== undefined) this.#vacant.add({ ...place, site, reason: undefined });
     const vacant = this.#vacant.get(key);
     if (vacant?.site.guest === guest && vacant.site.base === base) {
       if (vacant.ours || vacant.window.guest.shared?.() !== true) return true;
@@ -130,6 +176,7 @@ export class Bridge implements DeviceSink {
     const entry = this.#devices.get(key);
     if (entry === undefined) {
       this.#vacant.remove(key);
+      this.#places.giveUp(key, 'it is announced no more');
       return;
     }
     entry.down ??= this.#takeDown(key, entry);
@@ -139,8 +186,8 @@ export class Bridge implements DeviceSink {
   async #takeDown(key: string, entry: DeviceEntry): Promise<void> {
     entry.abort.abort();
     try {
-      const takeDown = await entry.up.catch(() => undefined);
-      await takeDown?.();
+      const device = await entry.up.catch(() => undefined);
+      await device?.close();
     } finally {
       if (this.#devices.get(key) === entry) this.#devices.delete(key);
       this.#vacant.remove(key);
@@ -151,57 +198,50 @@ export class Bridge implements DeviceSink {
   async close(): Promise<void> {
     const vacant = this.#vacant.sites.map(({ key }) => key);
     await Promise.all([...this.devices, ...vacant].map((key) => this.remove(key)));
+    this.#places.close('the bridge ends');
     this.#guard.close();
   }
 
-  /** @returns what takes the device down again */
   async #bringUp(
     description: DeviceDescription,
     onPlaced: () => void,
     signal: AbortSignal,
     progress: Progress,
-  ): Promise<() => Promise<void>> {
+  ): Promise<ServedDevice> {
     const { poller } = this.#components;
     const { key, base } = description;
     const type = deviceById(description.deviceId);
     const logger = this.#components.logger.child({ device: key, type: type.name });
-    let window = this.#vacant.take(description);
-    let lease: SocketLease | undefined;
+    const found: Partial<KeptPlace> =
+      this.#places.claim(description) ?? this.#vacant.take(description) ?? {};
+    const { kept } = found;
+    let { window, lease } = found;
+    if (kept !== undefined) progress.kept = kept;
     try {
       // Before the window: without a back-end for it here the device may be another server's.
-      lease = this.#leases.try(type, description);
+      lease ??= this.#leases.try(type, description, kept?.socket);
       window ??= this.#guests.openWindow(description);
       onPlaced();
       lease ??= await this.#leases.wait(type, description, signal);
       progress.socket = lease.path;
       const guard = this.#guard;
       const components = { window, poller, logger, guard };
-      const device = await BridgedDevice.create(components, description, type, lease, signal);
+      const device = await BridgedDevice.create(
+        components,
+        description,
+        type,
+        lease,
+        signal,
+        kept?.state,
+      );
       progress.device = device;
       logger.info({ socket: lease.path, base: hex(base) }, 'device up');
-      return this.#ending(device, window, lease, logger);
+      return new ServedDevice({ description, device, window, lease, logger });
     } catch (error) {
       lease?.release();
-      this.#failed(description, window, lease !== undefined, error);
+      this.#failed(description, window, found.ours === true || lease !== undefined, error);
       throw error;
     }
-  }
-
-  #ending(
-    device: BridgedDevice,
-    window: DeviceWindow,
-    lease: SocketLease,
-    logger: Logger,
-  ): () => Promise<void> {
-    return async () => {
-      try {
-        await device.close();
-      } finally {
-        window.close();
-        lease.release();
-      }
-      logger.info({}, 'device down');
-    };
   }
 
   /** A device that failed leaves a window behind at which its guest finds none. */
@@ -224,7 +264,7 @@ export class Bridge implements DeviceSink {
   /** Whether there is something else of ours at a place. */
   #isTaken({ key, guest, base }: DeviceSite): boolean {
     const sites = [...this.#devices.values()].map(({ description }) => description);
-    return [...sites, ...this.#vacant.sites].some(
+    return [...sites, ...this.#vacant.sites, ...this.#places.sites].some(
       (other) => other.key !== key && other.guest === guest && other.base === base,
     );
   }

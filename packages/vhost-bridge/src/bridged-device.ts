@@ -11,6 +11,7 @@ import type { DeviceDescription } from './device-source.ts';
 import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
+import type { KeptDeviceState, KeptQueues } from './kept-device.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
@@ -53,6 +54,8 @@ export class BridgedDevice implements VirtioDevice {
   readonly #serial = new Serial();
   readonly #window: DeviceWindow;
   #session: QueueSession | undefined;
+  /** Of the queues that the driver had when another bridge left them, until they are activated. */
+  #kept: KeptQueues | undefined;
   #configWrites = 0;
   #closing = false;
 
@@ -90,6 +93,7 @@ export class BridgedDevice implements VirtioDevice {
    * Waits for the back-end, then opens the device's window; the guest's accesses wait meanwhile.
    *
    * @param signal - gives up waiting
+   * @param kept - as another bridge left the device
    * @throws {VmError} when the VM refuses the interrupt
    * @throws {VhostUserMasterError} what the back-end cannot do
    */
@@ -99,6 +103,7 @@ export class BridgedDevice implements VirtioDevice {
     type: SupportedDevice,
     { path, graceMs }: SocketLease,
     signal: AbortSignal,
+    kept?: KeptDeviceState,
   ): Promise<BridgedDevice> {
     const { window, poller, logger } = components;
     const { guest } = window;
@@ -125,6 +130,7 @@ export class BridgedDevice implements VirtioDevice {
       if (frontend === undefined)
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
       const device = new BridgedDevice(components, description, type, link, frontend, irq);
+      if (kept !== undefined) device.#takeUp(kept);
       window.open(device.transport);
       return device;
     } catch (error) {
@@ -183,6 +189,7 @@ export class BridgedDevice implements VirtioDevice {
       guard: this.#guard,
       inOrder: this.#type.inOrder,
       inflight: this.#inflight,
+      kept: this.#kept,
       logger: this.#logger,
     };
     this.#session = new QueueSession(components, features);
@@ -224,6 +231,31 @@ export class BridgedDevice implements VirtioDevice {
       this.#link.close();
       this.#place.irq.close();
     }
+  }
+
+  /**
+   * As {@link close}, for another bridge that goes on with the device: its driver notices nothing. The
+   * guest's accesses wait from before this is called (`GuestKeeper.keep`). Rejects never.
+   */
+  async keep(): Promise<KeptDeviceState> {
+    this.#closing = true;
+    const queues = await this.#serial.run(async () => {
+      const session = this.#session;
+      this.#session = undefined;
+      return (await session?.keep()) ?? { rings: [] };
+    });
+    this.#window.withdraw();
+    this.#link.close();
+    this.#place.irq.close();
+    return { registers: this.transport.state, queues };
+  }
+
+  #takeUp({ registers, queues }: KeptDeviceState): void {
+    this.#kept = queues;
+    const problem = this.transport.restore(registers);
+    this.#kept = undefined;
+    if (problem === undefined) this.#logger.info({ status: registers.status }, 'device taken up');
+    else this.#logger.warn({ problem }, 'cannot go on with the device, its driver must reset it');
   }
 
   #startQueues(): void {

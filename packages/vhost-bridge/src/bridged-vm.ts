@@ -1,6 +1,17 @@
 import type { Vm } from '@node-vmm/vm-device';
 import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
 
+/** Leaves a guest to another process. */
+export interface GuestKeeper {
+  /**
+   * Takes no more of the guest's accesses, so that its vCPUs wait when they touch a window; what is
+   * closed from then on is closed for this process alone. Ends when those that were taken are answered.
+   */
+  keep(): Promise<void>;
+  /** Not after all: what is closed is taken from the guest. */
+  unkeep(): void;
+}
+
 /** A VM whose memory can be given to back-ends. */
 export interface BridgedVm {
   /** There at once, so that devices can be in place before the guest looks for them. */
@@ -10,6 +21,8 @@ export interface BridgedVm {
    * device: where mapping has failed it may be tried again.
    */
   readonly memory: Promise<GuestMemory & ShareableMemory>;
+  /** Where the guest can be left, as it is, to another process. */
+  readonly keeper?: GuestKeeper;
   /** What was counted of the guest's accesses, as plain data; for the bridge's status. */
   readonly counters?: () => object;
   /**

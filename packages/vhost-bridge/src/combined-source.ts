@@ -16,9 +16,17 @@ export class CombinedSource implements DeviceSource {
     this.#logger.info({ sources: this.#sources.length }, 'watching for devices');
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#all((source) => source.close());
+  }
+
+  leave(): Promise<void> {
+    return this.#all((source) => source.leave?.() ?? source.close());
+  }
+
+  async #all(end: (source: DeviceSource) => Promise<void>): Promise<void> {
     // All of them, also when one fails: each may hold guests.
-    const results = await Promise.allSettled(this.#sources.map((source) => source.close()));
+    const results = await Promise.allSettled(this.#sources.map(end));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 }

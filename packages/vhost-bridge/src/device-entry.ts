@@ -1,6 +1,8 @@
 import { hex } from '@node-vmm/vmm-sys-util';
 import type { BridgedDevice } from './bridged-device.ts';
 import type { DeviceDescription } from './device-source.ts';
+import type { KeptDevice } from './kept-device.ts';
+import type { ServedDevice } from './served-device.ts';
 import type { DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
 
@@ -9,7 +11,7 @@ export interface DeviceEntry {
   readonly description: DeviceDescription;
   readonly abort: AbortController;
   /** Ends when the device is up or has failed and left nothing behind. */
-  readonly up: Promise<() => Promise<void>>;
+  readonly up: Promise<ServedDevice>;
   readonly progress: Progress;
   /** Ends when it is gone; there is one once somebody wants that. */
   down?: Promise<void>;
@@ -19,6 +21,8 @@ export interface DeviceEntry {
 export interface Progress {
   socket?: string;
   device?: BridgedDevice;
+  /** What another bridge left of it. */
+  kept?: KeptDevice;
 }
 
 /** As plain data. */

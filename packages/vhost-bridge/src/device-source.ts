@@ -48,6 +48,8 @@ export interface DeviceSink {
    * @throws {VmError} when the VM refuses the window; what attaching to the guest throws
    */
   claim(site: DeviceSite): boolean;
+  /** True for a device that an earlier bridge left, and that `add` goes on with: its driver notices nothing. */
+  isKept?(device: DeviceDescription): boolean;
   /** Takes a device down, wherever it is; nothing of it remains when the promise ends. */
   remove(key: string): Promise<void>;
 }
@@ -64,4 +66,9 @@ export interface DeviceSource {
    * the devices are closed, where it listens.
    */
   close(): Promise<void>;
+  /**
+   * Announces nothing more and lets every guest go; its devices stay as they are for another bridge, and
+   * nobody is told anything.
+   */
+  leave?(): Promise<void>;
 }

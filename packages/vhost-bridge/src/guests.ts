@@ -69,6 +69,20 @@ export class Guests {
     }
   }
 
+  /**
+   * Attaches to a guest, or stays attached to it, whatever becomes of its windows.
+   *
+   * @returns `release` lets go of it; to be called once
+   * @throws what attaching throws
+   */
+  hold(
+    guest: number,
+    memory?: readonly GuestRange[],
+  ): { readonly attached: BridgedVm; readonly release: () => void } {
+    const attached = this.#attach(guest, memory);
+    return { attached, release: () => this.#detach(guest) };
+  }
+
   #attach(guest: number, memory: readonly GuestRange[] | undefined): BridgedVm {
     const known = this.#guests.get(guest);
     if (known !== undefined) {

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 export { Bridge, type BridgeComponents } from './bridge.ts';
-export type { BridgedVm } from './bridged-vm.ts';
+export type { BridgedVm, GuestKeeper } from './bridged-vm.ts';
 export { CombinedSource } from './combined-source.ts';
 export type {
   DeviceDescription,
@@ -16,6 +16,8 @@ export type {
   IrqTrigger,
 } from './device-source.ts';
 export { VhostBridgeError, type VhostBridgeErrorCode } from './errors.ts';
+export type { SaveKept } from './handover.ts';
+export type * from './kept-device.ts';
 export {
   FixedSockets,
   SocketDirectory,

@@ -17,13 +17,18 @@ export class Leases {
   }
 
   /**
+   * @param wanted - path of the socket that it had under another bridge
    * @returns undefined while one may become free
    * @throws {VhostBridgeError} NO_SOCKET, BAD_SOCKET
    */
-  try(type: SupportedDevice, { key, socket }: DeviceDescription): SocketLease | undefined {
+  try(
+    type: SupportedDevice,
+    { key, socket }: DeviceDescription,
+    wanted?: string,
+  ): SocketLease | undefined {
     try {
       if (socket !== undefined) return this.#own.lease(socket, type, key);
-      return this.#sockets.lease(type, key);
+      return this.#sockets.lease(type, key, wanted);
     } catch (error) {
       if (!VhostBridgeError.is(error, 'NO_SOCKET') || this.#leaving().length === 0) throw error;
       return undefined;

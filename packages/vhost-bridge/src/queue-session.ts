@@ -1,6 +1,7 @@
 import {
   InflightKeeper,
   type InflightKeeperOptions,
+  type KeptRing,
   type VhostUserFrontend,
 } from '@node-vmm/vhost-user-master';
 import type { QueueConfig, VirtioMmioTransport } from '@node-vmm/virtio-device';
@@ -9,6 +10,7 @@ import { errorMessage, type Logger, type SignalGuard } from '@node-vmm/vmm-sys-u
 import type { BackendLink } from './backend-link.ts';
 import { VhostBridgeError } from './errors.ts';
 import { returnsInOrder } from './features.ts';
+import type { KeptQueues } from './kept-device.ts';
 import { type DevicePlace, QueueWiring } from './queue-wiring.ts';
 import type { QueueStatus } from './status.ts';
 import type { SupportedDevice } from './supported-devices.ts';
@@ -24,6 +26,8 @@ export interface QueueSessionComponents {
   readonly inflight: InflightKeeperOptions | undefined;
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
+  /** What another process left of the queues, which are the same. */
+  readonly kept?: KeptQueues | undefined;
   readonly logger: Logger;
 }
 
@@ -38,12 +42,22 @@ export class QueueSession {
   readonly #queues = new Map<number, QueueWiring>();
   readonly #inflight: InflightKeeper | undefined;
 
-  /** @param features - that the driver chose */
+  /** A back-end that did not stop may still write to what it was given. */
+  #torn = false;
+  /** Rings that another process had, until they are wired again. */
+  readonly #kept: Map<number, KeptRing>;
+
+  /**
+   * @param features - that the driver chose
+   * @throws {VhostUserMasterError} WRONG_REPLY when what was kept in flight is another device's
+   */
   constructor(components: QueueSessionComponents, features: bigint) {
     this.#components = components;
     this.#features = features;
-    const { inflight } = components;
-    this.#inflight = inflight === undefined ? undefined : new InflightKeeper(inflight);
+    const { inflight, kept } = components;
+    this.#inflight =
+      inflight === undefined ? undefined : new InflightKeeper(inflight, kept?.inflight);
+    this.#kept = new Map(kept?.rings.map(({ index, ...ring }) => [index, ring]));
   }
 
   /** As plain data. */
@@ -73,7 +87,9 @@ export class QueueSession {
       () => transport.queueInterrupt(),
       guard,
       () => this.#stalled(),
+      this.#kept.get(queue.index),
     );
+    this.#kept.delete(queue.index);
     this.#queues.set(queue.index, wiring);
     this.#tellAssistance();
     const { kernelAssisted, notificationsAssisted, interruptsAssisted } = wiring;
@@ -150,6 +166,21 @@ export class QueueSession {
     this.#inflight?.close();
   }
 
+  /** As {@link end}, for another process that goes on with the queues. */
+  async keep(): Promise<KeptQueues> {
+    const rings: (KeptRing & { index: number })[] = [];
+    this.#torn = false;
+    for (const wiring of this.#queues.values()) {
+      const stoppedAt = await this.#stop(wiring);
+      const ring = wiring.keep(stoppedAt);
+      if (ring !== undefined) rings.push({ index: wiring.config.index, ...ring });
+      wiring.close();
+    }
+    const inflight = this.#inflight?.keep(this.#torn);
+    this.#inflight?.close();
+    return inflight === undefined ? { rings } : { rings, inflight };
+  }
+
   async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
     const resume = wiring.handedOver;
     const { index, size, descTable, availRing, usedRing } = wiring.config;
@@ -173,18 +204,21 @@ export class QueueSession {
     if (resume) wiring.call.signal();
   }
 
-  async #stop(wiring: QueueWiring): Promise<void> {
+  /** @returns where the back-end stopped, undefined when it did not say or had not the ring */
+  async #stop(wiring: QueueWiring): Promise<number | undefined> {
     const { link } = this.#components;
     const { frontend } = link;
-    if (!wiring.started || frontend === undefined) return;
+    if (!wiring.started || frontend === undefined) return undefined;
     wiring.stopServing();
     try {
-      await frontend.stopVring(wiring.config.index);
+      return await frontend.stopVring(wiring.config.index);
     } catch (error) {
       // It may still write to the guest's memory; without a connection it has to let go of it.
       if (link.frontend === frontend) {
+        this.#torn = true;
         link.drop(`queue ${wiring.config.index} did not stop: ${errorMessage(error)}`);
       }
+      return undefined;
     }
   }
 

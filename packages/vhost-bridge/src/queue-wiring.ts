@@ -1,4 +1,4 @@
-import { type InflightFile, RingPosition } from '@node-vmm/vhost-user-master';
+import { type InflightFile, type KeptRing, RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
 import type { IrqSource, Vm, Wiring } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
@@ -23,6 +23,8 @@ export class QueueWiring {
   readonly kick: EventFd = EventFd.create();
   readonly call: EventFd = EventFd.create();
   readonly #vm: Vm;
+  /** What another process knew of the ring, until it is handed over here. */
+  #kept: KeptRing | undefined;
   #position: RingPosition | undefined;
   #watch: UsedIndexWatch | undefined;
   readonly #wirings: Wiring[] = [];
@@ -31,6 +33,7 @@ export class QueueWiring {
    * @param onInterrupt - the device's own interrupt path, where no kernel injects
    * @param guard - keeps a back-end from making this process wait
    * @param onStall - a back-end tried to
+   * @param kept - what another process knew of the ring, which some back-end had there
    * @throws {VmError} when the VM refuses the wiring
    */
   constructor(
@@ -39,8 +42,10 @@ export class QueueWiring {
     onInterrupt: () => void,
     guard: SignalGuard,
     onStall: () => void,
+    kept?: KeptRing,
   ) {
     this.config = config;
+    this.#kept = kept;
     this.#vm = place.vm;
     this.kick.share(guard, onStall);
     this.call.share(guard, onStall);
@@ -84,7 +89,16 @@ export class QueueWiring {
 
   /** True once any back-end was given the ring: the next must go on where that one stopped. */
   get handedOver(): boolean {
-    return this.#position !== undefined;
+    return this.#position !== undefined || this.#kept !== undefined;
+  }
+
+  /**
+   * What another process needs to go on with the ring, undefined where no back-end ever had it.
+   *
+   * @param stoppedAt - what the back-end said when it stopped, where it did
+   */
+  keep(stoppedAt?: number): KeptRing | undefined {
+    return this.#position === undefined ? this.#kept : this.#position.keep(stoppedAt);
   }
 
   /** The ring's indices as they are now, undefined before it was handed over. */
@@ -114,8 +128,10 @@ export class QueueWiring {
       usedRing: guestAddress(usedRing),
       features,
     };
-    this.#position = new RingPosition(this.#vm.memory, place, record);
-    return this.#position.base;
+    const kept = this.#kept;
+    this.#position = new RingPosition(this.#vm.memory, place, record, kept);
+    this.#kept = undefined;
+    return kept === undefined ? this.#position.base : this.#position.resume(inOrder, record);
   }
 
   /**

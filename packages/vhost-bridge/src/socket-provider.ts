@@ -19,9 +19,10 @@ export interface SocketProvider {
   /**
    * @param device - its type
    * @param key - its identity, for messages and names
+   * @param wanted - path of the socket that it had under another bridge: it gets that, where it can
    * @throws {VhostBridgeError} NO_SOCKET; BAD_SOCKET where there can be none
    */
-  lease(device: SupportedDevice, key: string): SocketLease;
+  lease(device: SupportedDevice, key: string, wanted?: string): SocketLease;
 }
 
 /** Sockets that serve one device at a time. */
@@ -78,15 +79,18 @@ export class SocketDirectory implements SocketProvider {
     this.#dir = dir;
   }
 
-  lease(device: SupportedDevice): SocketLease {
+  lease(device: SupportedDevice, _key?: string, wanted?: string): SocketLease {
     const used = this.#used.get(device.name) ?? new Set<number>();
     this.#used.set(device.name, used);
-    let index = 0;
+    const pathOf = (n: number): string => join(this.#dir, `${device.name}.sock${n}`);
+    const had = Number(/\d{1,9}$/.exec(wanted ?? '')?.[0] ?? Number.NaN);
+    const again = pathOf(had) === wanted && !used.has(had);
+    let index = again ? had : 0;
     while (used.has(index)) index++;
     used.add(index);
     let released = false;
     return {
-      path: join(this.#dir, `${device.name}.sock${index}`),
+      path: pathOf(index),
       release: () => {
         if (!released) used.delete(index);
         released = true;

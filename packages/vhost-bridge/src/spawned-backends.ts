@@ -55,9 +55,9 @@ export class SpawnedBackends implements SocketProvider {
   }
 
   /** @throws {VhostBridgeError} BAD_SOCKET; what the fallback throws */
-  lease(device: SupportedDevice, key: string): SocketLease {
+  lease(device: SupportedDevice, key: string, wanted?: string): SocketLease {
     const command = this.#commands.get(device.name);
-    if (command === undefined) return this.#fallback.lease(device, key);
+    if (command === undefined) return this.#fallback.lease(device, key, wanted);
     // Of its own for each lease: the last one's back-end may still be ending, and removes its socket.
     const name = `${device.name}-${key.replaceAll('/', '-')}-${this.#count++}.sock`;
     checkLength(join(this.#dir ?? join(tmpdir(), DIRECTORY + RANDOM), `${name}0`));

@@ -1,6 +1,7 @@
 import { errorMessage, hex } from '@node-vmm/vmm-sys-util';
 import type { DeviceDescription, DeviceSite } from './device-source.ts';
 import type { DeviceWindow } from './device-window.ts';
+import type { KeptVacancy } from './kept-device.ts';
 import type { DeviceStatus } from './status.ts';
 import { deviceById } from './supported-devices.ts';
 
@@ -35,12 +36,13 @@ export class VacantWindows {
    * Hands the window at a place over to a device, if there is one: no moment passes in which nobody has
    * claimed it. That of the same device elsewhere is given back.
    */
-  take({ key, guest, base }: DeviceSite): DeviceWindow | undefined {
-    for (const [other, { site, window }] of this.#vacant) {
+  take({ key, guest, base }: DeviceSite): Vacant | undefined {
+    for (const [other, vacant] of this.#vacant) {
+      const { site } = vacant;
       if (site.guest !== guest || site.base !== base) continue;
       this.#vacant.delete(other);
       if (other !== key) this.remove(key);
-      return window;
+      return vacant;
     }
     this.remove(key);
     return undefined;
@@ -50,6 +52,18 @@ export class VacantWindows {
   remove(key: string): void {
     this.#vacant.get(key)?.window.close();
     this.#vacant.delete(key);
+  }
+
+  /** Lets go of a guest's windows, which are another bridge's. */
+  leave(guest: number): KeptVacancy[] {
+    const left: KeptVacancy[] = [];
+    for (const { site, ours } of [...this.#vacant.values()]) {
+      if (site.guest !== guest) continue;
+      const { key, base } = site;
+      left.push({ site: { key, guest, base }, ours });
+      this.remove(key);
+    }
+    return left;
   }
 
   /** As plain data. */

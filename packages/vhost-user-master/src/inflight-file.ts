@@ -1,6 +1,6 @@
-import { fstatSync, writeSync } from 'node:fs';
+import { fstatSync, readSync, writeSync } from 'node:fs';
 import type { InflightArea } from '@node-vmm/vhost-user';
-import { closeFd, F_SEAL_SHRINK, type Fd, fileSeals } from '@node-vmm/vmm-sys-util';
+import { closeFd, F_SEAL_SHRINK, type Fd, fileSeals, memfdCreate } from '@node-vmm/vmm-sys-util';
 import { VhostUserMasterError } from './errors.ts';
 
 /** How many queues of which size an area is for. */
@@ -9,6 +9,12 @@ export interface InflightShape {
   readonly queues: number;
   /** Most entries that a queue may have, 1..32768. */
   readonly queueSize: number;
+}
+
+/** What is in such a file, for the next process. */
+export interface KeptInflight extends InflightShape {
+  /** All queues' regions, one behind the other. */
+  readonly bytes: Uint8Array;
 }
 
 /**
@@ -37,6 +43,44 @@ export class InflightFile implements Disposable {
       `Cannot use the area for requests in flight: ${wrong}`,
       { request: 'VHOST_USER_GET_INFLIGHT_FD' },
     );
+  }
+
+  /**
+   * A file of the same contents, for the same back-ends.
+   *
+   * @throws {VhostUserMasterError} WRONG_REPLY when what was kept is not for such queues
+   * @throws {SysError}
+   */
+  static restore({ bytes, ...kept }: KeptInflight, shape: InflightShape): InflightFile {
+    const fd = memfdCreate('vhost-user-inflight', bytes.length);
+    const { queues: numQueues, queueSize } = kept;
+    const area = { mmapSize: BigInt(bytes.length), mmapOffset: 0n, numQueues, queueSize };
+    const file = new InflightFile(area, shape, fd);
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+      return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * What is in it now. To be called when no back-end serves any of the queues.
+   *
+   * @throws Node's own error with `code` where the file does not let itself be read
+   */
+  keep(): KeptInflight {
+    const { mmapSize, mmapOffset, numQueues: queues, queueSize } = this.area;
+    const bytes = new Uint8Array(Number(mmapSize));
+    for (let at = 0; at < bytes.length; ) {
+      const start = Number(mmapOffset) + at;
+      const count = readSync(this.#fd, bytes, at, bytes.length - at, start);
+      // Sealed against that; whoever made it may have been faster. What is not there is zero.
+      if (count === 0) break;
+      at += count;
+    }
+    return { queues, queueSize, bytes };
   }
 
   /** To send by SET_INFLIGHT_FD; stays this object's. */

@@ -1,7 +1,7 @@
 import { hasProtocolFeature } from '@node-vmm/vhost-user';
 import { VhostUserMasterError } from './errors.ts';
 import type { VhostUserFrontend } from './frontend.ts';
-import type { InflightFile, InflightShape } from './inflight-file.ts';
+import { InflightFile, type InflightShape, type KeptInflight } from './inflight-file.ts';
 import type { RequestOptions } from './requester.ts';
 
 /** What the device is that the area is for. */
@@ -11,6 +11,13 @@ export interface InflightKeeperOptions extends InflightShape {
    * that cannot keep it does not offer INFLIGHT_SHMFD.
    */
   readonly stateful: boolean;
+}
+
+/** What one process leaves to the next. */
+export interface KeptRecord {
+  /** A back-end has had the device. */
+  readonly begun: boolean;
+  readonly record?: KeptInflight;
 }
 
 /**
@@ -25,8 +32,31 @@ export class InflightKeeper implements Disposable {
   /** A back-end has had the device. */
   #begun = false;
 
-  constructor(options: InflightKeeperOptions) {
+  /**
+   * @param kept - what another process kept
+   * @throws {VhostUserMasterError} WRONG_REPLY when that is for another device
+   * @throws {SysError}
+   */
+  constructor(options: InflightKeeperOptions, kept?: KeptRecord) {
     this.#options = options;
+    this.#begun = kept?.begun === true;
+    if (kept?.record !== undefined) this.#record = InflightFile.restore(kept.record, options);
+  }
+
+  /**
+   * What the next process needs to go on. To be called when no back-end serves any of the queues.
+   *
+   * @param torn - one may still write to the record: then it is worth nothing
+   */
+  keep(torn: boolean): KeptRecord {
+    const begun = this.#begun;
+    if (torn || this.#record === undefined) return { begun };
+    try {
+      return { begun, record: this.#record.keep() };
+    } catch {
+      // Who made it keeps it from us: as if there were none.
+      return { begun };
+    }
   }
 
   /** What the back-end records its requests in, for `RingPosition`; undefined where it does not. */

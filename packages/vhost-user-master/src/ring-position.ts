@@ -1,5 +1,6 @@
 import {
   observeRing,
+  type RingIndices,
   type RingMemory,
   type RingObserver,
   type RingProgress,
@@ -8,7 +9,7 @@ import type { GuestAddress } from '@node-vmm/vm-memory';
 import { VhostUserMasterError } from './errors.ts';
 import type { InflightFile } from './inflight-file.ts';
 
-export type { RingMemory, RingProgress } from '@node-vmm/virtio-queue';
+export type { RingIndices, RingMemory, RingProgress } from '@node-vmm/virtio-queue';
 
 /** Where a ring is, see `VringConfig`. */
 export interface RingPlace {
@@ -18,6 +19,14 @@ export interface RingPlace {
   readonly usedRing: GuestAddress;
   /** Negotiated feature word: it says how the ring is laid out. */
   readonly features: bigint;
+}
+
+/** What the next process needs to go on with a ring, as plain data. */
+export interface KeptRing {
+  /** The ring's indices before its first back-end had it, 16 bits each. */
+  readonly origin: RingIndices;
+  /** Where the last back-end stopped (`stopVring`), where it said so. */
+  readonly stoppedAt?: number;
 }
 
 /**
@@ -30,18 +39,32 @@ export class RingPosition {
   readonly #ring: RingObserver;
   /** What the back-end that has the ring records its requests in. */
   #record: InflightFile | undefined;
+  /** Where the back-end that had the ring in another process stopped. */
+  #stoppedAt: number | undefined;
 
   /**
-   * To be made before the ring is given to its first back-end.
+   * To be made before the ring is given to its first back-end, or with what was kept of that.
    *
    * @param record - what that records its requests in (`InflightKeeper.record`)
+   * @param kept - what another process knew of the ring
    * @throws {VmMemoryError} when the guest gave a ring outside its memory
    * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT
    */
-  constructor(memory: RingMemory, place: RingPlace, record?: InflightFile) {
+  constructor(memory: RingMemory, place: RingPlace, record?: InflightFile, kept?: KeptRing) {
     this.#place = place;
     this.#record = record;
-    this.#ring = observeRing(memory, place);
+    this.#stoppedAt = kept?.stoppedAt;
+    this.#ring = observeRing(memory, place, kept?.origin);
+  }
+
+  /**
+   * For a process that goes on with the ring after this one.
+   *
+   * @param stoppedAt - what `stopVring` said, where it did
+   */
+  keep(stoppedAt?: number): KeptRing {
+    const { origin } = this.#ring;
+    return stoppedAt === undefined ? { origin } : { origin, stoppedAt };
   }
 
   /** The base that {@link progress} is measured from: a fresh ring's, then what {@link resume} said. */
@@ -74,7 +97,10 @@ export class RingPosition {
       );
     }
     const recorded = record !== undefined && record === this.#record;
-    if (!inOrder && !recorded && !this.#ring.idle) {
+    // Everything that it had taken was returned: what is available by now nobody has taken.
+    const settled = this.#stoppedAt === base;
+    this.#stoppedAt = undefined;
+    if (!inOrder && !recorded && !settled && !this.#ring.idle) {
       throw new VhostUserMasterError(
         'UNKNOWN_ORDER',
         `Cannot go on with vring ${index}: the old back-end left requests unfinished (used index ` +

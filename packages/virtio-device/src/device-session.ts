@@ -9,7 +9,7 @@ import {
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import type { FaultLog } from './faults.ts';
 import { FeatureNegotiation } from './features.ts';
-import { QueueRegisters } from './queue-registers.ts';
+import { QueueRegisters, type QueueRegistersState } from './queue-registers.ts';
 import type { QueueConfig, VirtioDevice } from './virtio-device.ts';
 
 const DRIVER_BITS =
@@ -100,6 +100,33 @@ export class DeviceSession {
     this.#status |= added & VIRTIO_CONFIG_S_FAILED;
   }
 
+  /**
+   * Goes on for another session of the same device, of which the features are restored already: tells the
+   * device what that told it. To be called on a fresh one.
+   *
+   * @returns what is wrong, and then nothing has changed; else undefined
+   */
+  restore(status: number, queues: readonly QueueRegistersState[]): string | undefined {
+    const features = this.features.driver;
+    if (queues.length !== this.queues.length) {
+      return `${queues.length} queues, the device has ${this.queues.length}`;
+    }
+    for (const [index, queue] of this.queues.entries()) {
+      const state = queues[index];
+      if (state === undefined) continue;
+      queue.restore(state);
+      const config = queue.ready ? queue.config(features) : undefined;
+      if (typeof config !== 'string') continue;
+      for (const restored of this.queues) restored.reset();
+      return `queue ${index}: ${config}`;
+    }
+    this.#status = status & (DRIVER_BITS | VIRTIO_CONFIG_S_NEEDS_RESET);
+    this.#touched = this.#status !== 0;
+    const over = VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET;
+    if (this.driverOk && (this.#status & over) === 0) this.#activate();
+    return undefined;
+  }
+
   #setFeaturesOk(): void {
     if ((this.#status & VIRTIO_CONFIG_S_FAILED) !== 0) {
       this.#faults.report('badStatus', 'FEATURES_OK after FAILED');
@@ -124,6 +151,10 @@ export class DeviceSession {
       return;
     }
     this.#status |= VIRTIO_CONFIG_S_DRIVER_OK;
+    this.#activate();
+  }
+
+  #activate(): void {
     const features = this.features.driver;
     const configs = this.queues
       .filter((queue) => queue.ready)

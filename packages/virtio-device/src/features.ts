@@ -49,6 +49,13 @@ export class FeatureNegotiation {
     return undefined;
   }
 
+  /** Goes on for another: what the driver wrote there. */
+  restore(deviceSel: number, driverSel: number, driver: bigint): void {
+    this.deviceSel = deviceSel;
+    this.driverSel = driverSel;
+    this.#driver = driver;
+  }
+
   reset(): void {
     this.deviceSel = 0;
     this.driverSel = 0;

@@ -53,6 +53,18 @@ export class InterruptStatus {
     this.#pending &= ~(events & EVENTS & ~this.#unseen);
   }
 
+  /** Whether the driver has ever looked: see {@link restore}. */
+  get looks(): boolean {
+    return this.#looks;
+  }
+
+  /** Goes on for another: what was pending there may have come after the driver's last look. */
+  restore(pending: number, looks: boolean): void {
+    this.#pending = pending & EVENTS;
+    this.#looks = looks;
+    this.#unseen = looks ? this.#pending : 0;
+  }
+
   clear(): void {
     this.#pending = 0;
     this.#unseen = 0;

@@ -34,6 +34,8 @@ export interface MmioTransportState {
   readonly queueSel: number;
   readonly shmSel: number;
   readonly interruptStatus: number;
+  /** The driver has read InterruptStatus since its reset: its acknowledgements mean what it read. */
+  readonly interruptStatusRead: boolean;
   readonly configGeneration: number;
   readonly queues: readonly QueueRegistersState[];
 }
@@ -101,9 +103,36 @@ export class VirtioMmioTransport implements BusHandler {
       queueSel: this.#context.queueSel,
       shmSel: this.#context.shmSel,
       interruptStatus: this.#interrupts.known,
+      interruptStatusRead: this.#interrupts.looks,
       configGeneration: this.#context.configGeneration,
       queues: queues.map((queue) => queue.state),
     };
+  }
+
+  /**
+   * Goes on where another transport stopped (`state`), before the driver's first access to this one. The
+   * device is activated if it was; its driver is interrupted where something is pending that it may
+   * not know of. The configuration may be another by now, so its generation is.
+   *
+   * @returns what is wrong with the state, and then the registers are a fresh device's; else undefined
+   */
+  restore(state: MmioTransportState): string | undefined {
+    const { features } = this.#session;
+    const { deviceFeaturesSel, driverFeaturesSel, driverFeatures } = state;
+    features.restore(deviceFeaturesSel, driverFeaturesSel, driverFeatures);
+    // Before the device is told: it may interrupt at once.
+    this.#interrupts.restore(state.interruptStatus, state.interruptStatusRead);
+    const problem = this.#session.restore(state.status, state.queues);
+    if (problem !== undefined) {
+      features.reset();
+      this.#interrupts.clear();
+      return problem;
+    }
+    this.#context.queueSel = state.queueSel;
+    this.#context.shmSel = state.shmSel;
+    this.#context.configGeneration = (state.configGeneration + 1) >>> 0;
+    if (this.#interrupts.known !== 0) this.#interrupt();
+    return undefined;
   }
 
   /**

@@ -13,6 +13,11 @@ export class AddressRegister {
     return (BigInt(this.high) << HIGH_WEIGHT) | BigInt(this.low);
   }
 
+  set value(address: bigint) {
+    this.high = Number(BigInt.asUintN(32, address >> HIGH_WEIGHT));
+    this.low = Number(BigInt.asUintN(32, address));
+  }
+
   reset(): void {
     this.low = 0;
     this.high = 0;
@@ -77,6 +82,15 @@ export class QueueRegisters {
     this.desc.reset();
     this.avail.reset();
     this.used.reset();
+  }
+
+  /** Goes on for another. */
+  restore({ size, ready, descTable, availRing, usedRing }: QueueRegistersState): void {
+    this.size = size;
+    this.ready = ready;
+    this.desc.value = descTable;
+    this.avail.value = availRing;
+    this.used.value = usedRing;
   }
 
   get state(): QueueRegistersState {

@@ -1,6 +1,6 @@
 import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
 import type { InflightRegion } from './inflight-region.ts';
-import type { RingObserver } from './ring-observer.ts';
+import type { RingIndices, RingObserver } from './ring-observer.ts';
 import type { Virtqueue } from './virtqueue.ts';
 import type { VirtqueueConfig } from './virtqueue-config.ts';
 
@@ -39,5 +39,5 @@ export interface RingLayout {
     position: number,
     inflight: InflightRegion | undefined,
   ): boolean;
-  observe(memory: RingMemory, place: RingPlace): RingObserver;
+  observe(memory: RingMemory, place: RingPlace, origin?: RingIndices): RingObserver;
 }

@@ -1,6 +1,12 @@
 /** How a back-end has gone on with a ring, see {@link RingObserver.progress}. */
 export type RingProgress = 'none' | 'possible' | 'impossible';
 
+/** In a split ring its used and available index, 16 bits each. */
+export interface RingIndices {
+  readonly used: number;
+  readonly avail: number;
+}
+
 /**
  * The view of a ring that the machine of its driver has, which serves nothing itself: where a back-end
  * has to go on, and whether it did. A back-end is told a position, but there are ones that count from
@@ -8,6 +14,12 @@ export type RingProgress = 'none' | 'possible' | 'impossible';
  * that were not asked for.
  */
 export interface RingObserver {
+  /**
+   * What the ring said when the first observer of it was made. An observer that is to go on for this one,
+   * in another process, is made with it.
+   */
+  readonly origin: RingIndices;
+
   /** The position that {@link progress} is measured from: a fresh ring's, then what `resume` said. */
   readonly position: number;
 
@@ -44,5 +56,5 @@ export interface RingObserver {
    *
    * @throws {VmMemoryError} OUT_OF_RANGE
    */
-  readonly indices: { readonly used: number; readonly avail: number };
+  readonly indices: RingIndices;
 }

@@ -3,7 +3,7 @@ import type { GuestMemory } from '@node-vmm/vm-memory';
 import { VirtioQueueError } from './errors.ts';
 import type { InflightRegion } from './inflight-region.ts';
 import type { RingLayout, RingMemory, RingSizes } from './ring-layout.ts';
-import type { RingObserver } from './ring-observer.ts';
+import type { RingIndices, RingObserver } from './ring-observer.ts';
 import { SPLIT_LAYOUT } from './split/split-layout.ts';
 import type { Virtqueue } from './virtqueue.ts';
 import type { VirtqueueConfig } from './virtqueue-config.ts';
@@ -114,13 +114,18 @@ export function isWaiting(
 
 /**
  * Observes a ring from the machine of its driver. To be made before the ring is given to its first
- * back-end.
+ * back-end, or with what an earlier observer said that was.
  *
+ * @param origin - `RingObserver.origin` of that one
  * @throws {VirtioQueueError} UNSUPPORTED_LAYOUT
  * @throws {VmMemoryError} OUT_OF_RANGE
  */
-export function observeRing(memory: RingMemory, config: RingPlaceConfig): RingObserver {
-  return layoutOf(config.features).observe(memory, config);
+export function observeRing(
+  memory: RingMemory,
+  config: RingPlaceConfig,
+  origin?: RingIndices,
+): RingObserver {
+  return layoutOf(config.features).observe(memory, config, origin);
 }
 
 function layoutOf(features: bigint): RingLayout {

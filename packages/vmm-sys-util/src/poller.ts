@@ -48,7 +48,7 @@ class MainWatch implements Watch {
   readonly #fd: Fd;
   readonly #handle: PollHandle;
   readonly #callback: (ready: Readiness) => void;
-  readonly #assertPollable: (fd: Fd) => void;
+  readonly #assertPollable: () => void;
   #event: Readiness | undefined;
   #interest: Interest;
   #closed = false;
@@ -58,10 +58,10 @@ class MainWatch implements Watch {
     fd: Fd,
     interest: Interest,
     callback: (ready: Readiness) => void,
-    assertPollable: (fd: Fd) => void,
+    assertPollable: () => void,
   ) {
-    this.#owner = owner;
     this.#assertPollable = assertPollable;
+    this.#owner = owner;
     this.#fd = fd;
     this.#interest = interest;
     this.#callback = callback;
@@ -101,7 +101,7 @@ class MainWatch implements Watch {
   // is drained), and until then it is told again, as epoll does.
   #goOn(): void {
     try {
-      this.#assertPollable(this.#fd);
+      this.#assertPollable();
     } catch {
       // The descriptor was closed before its watch: libuv aborts the process over that.
       return;
@@ -158,9 +158,8 @@ export class MainPoller implements Poller, Disposable {
    */
   watch(fd: Fd, interest: Interest, callback: (ready: Readiness) => void): Watch {
     this.#assertPollable(fd, this.#watches.has(fd));
-    return new MainWatch(this.#watches, fd, interest, callback, (own) =>
-      this.#assertPollable(own, false),
-    );
+    const again = (): void => this.#assertPollable(fd, false);
+    return new MainWatch(this.#watches, fd, interest, callback, again);
   }
 
   /** How many watches are open. */

@@ -13,6 +13,8 @@ export const SCALE = {
   edges: soak ? 10_000 : 1000,
   /** Guests that come and go. */
   rounds: soak ? 6 : 3,
+  /** Starts of the bridge under running guests. */
+  restarts: soak ? 20 : 3,
   /** Kills of a serving process. */
   kills: soak ? 100 : 10,
   /** SIGKILLs of a bridge whose guests are under load, each with a guest of its own. */

@@ -97,6 +97,17 @@ describe('parseArguments', () => {
     },
   );
 
+  it('reads what is to become of guests at the end', async () => {
+    expect(await run('-s', dir.path)).toMatchObject({ keep: undefined, stateDir: undefined });
+    expect(await run('-s', dir.path, '--keep', '--state-dir', '/run/x')).toMatchObject({
+      keep: true,
+      stateDir: '/run/x',
+    });
+    expect(await run('-s', dir.path, '--release')).toMatchObject({ keep: false });
+    expect(await refusal('-s', dir.path, '--keep', '--release')).toContain('exclude each other');
+    expect(await refusal('-s', dir.path, '--state-dir', '')).toContain('expects a directory');
+  });
+
   it('prints help and version', async () => {
     expect(await parseArguments(['--help'])).toEqual({
       print: expect.stringContaining('Examples:'),

@@ -95,6 +95,22 @@ describe('A device that failed', { timeout: 60_000 }, () => {
     await until(() => state() === '6');
   });
 
+  it('is left to the next bridge as it is: its window is not given back, and nothing is said of it', async () => {
+    const { source, sink } = server;
+    sink.auto = false;
+    await source.start(sink);
+    toolstack.announce([KEY]);
+    await server.fail(KEY);
+    await until(() => sink.claimed.length === 1);
+    await source.leave();
+    expect(sink.removed).toEqual([]);
+    expect(state()).toBe('1');
+    await other.source.start(other.sink);
+    await until(() => state() === '2');
+    expect(other.sink.added).toMatchObject([SITE]);
+    expect(other.book.saying('taking over a device')).toEqual([]);
+  });
+
   it('is tried again when another is gone, whose socket it may have lacked', async () => {
     const { source, sink } = server;
     sink.auto = false;
@@ -206,6 +222,31 @@ describe("Another server's device", { timeout: 60_000 }, () => {
     await settle();
     expect(state()).toBe('5');
   });
+
+  it.each(['close', 'leave'] as const)(
+    'that is on its way down is not called closed by a bridge that ends (%s)',
+    async (end) => {
+      const { source, sink } = server;
+      sink.auto = false;
+      await source.start(sink);
+      toolstack.announce([KEY]);
+      await server.fail(KEY);
+      await until(() => sink.claimed.length === 1);
+      sink.shared.add(1);
+      let removed = (): void => undefined;
+      sink.removal = new Promise((resolve) => {
+        removed = resolve;
+      });
+      toolstack.askToClose(KEY);
+      await until(() => sink.removed.length === 1);
+      const ended = source[end]();
+      await settle();
+      removed();
+      await ended;
+      expect(sink.removed).toEqual([KEY]);
+      expect(state()).toBe('5');
+    },
+  );
 
   it('becomes ours when what is announced does', async () => {
     const { source, sink, book } = server;

@@ -78,6 +78,25 @@ describe('ToldSource', () => {
     expect(holds.of(1)).toBe(0);
   });
 
+  it('leaves its devices to another bridge, which says nothing of those that it goes on with', async () => {
+    await start(`i2c,domain=web,${AT}`);
+    create(5, 'web');
+    await until(() => sink.present.length === 1);
+    await source?.leave();
+    expect(sink.removed).toEqual([]);
+    expect(holds.of(5)).toBe(0);
+    const there = (): unknown[] => book.saying('guest is there already');
+    sink = Object.assign(new RecordingSink(), { isKept: () => true });
+    await start(`i2c,domain=web,${AT}`);
+    await until(() => sink.present.length === 1);
+    expect(there()).toEqual([]);
+    await source?.leave();
+    sink = Object.assign(new RecordingSink(), { isKept: () => false });
+    await start(`i2c,domain=web,${AT}`);
+    await until(() => sink.present.length === 1);
+    expect(there()).toHaveLength(1);
+  });
+
   it('describes what it was told', async () => {
     await start(
       `i2c,domain=web,${AT}`,

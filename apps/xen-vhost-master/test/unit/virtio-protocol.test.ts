@@ -34,6 +34,8 @@ const settings = (given: Partial<Settings>): Settings => ({
   notification: undefined,
   hold: undefined,
   xenstore: undefined,
+  keep: undefined,
+  stateDir: undefined,
   logLevel: undefined,
   virtioDisks: [],
   devices: [],

@@ -62,6 +62,28 @@ describe('XenbusSource', () => {
     expect(book.lines.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
   });
 
+  it('leaves its devices to another bridge, which says nothing of those that it goes on with', async () => {
+    await source.start(sink);
+    toolstack.announce(['virtio/1/0', 'virtio/1/1', 'virtio/2/0']);
+    await until(() => state('virtio/2/0') === '2');
+    sink.removal = new Promise((resolve) => setTimeout(resolve, 50));
+    toolstack.askToClose('virtio/1/1');
+    await until(() => sink.removed.includes('virtio/1/1'));
+    await source.leave();
+    // What the toolstack wanted gone is gone.
+    expect(['virtio/1/0', 'virtio/1/1', 'virtio/2/0'].map(state)).toEqual(['2', '6', '2']);
+    expect(sink.present).toEqual(['virtio/1/0', 'virtio/2/0']);
+    const next = new RecordingSink();
+    const isKept = ({ key }: { readonly key: string }): boolean => key === 'virtio/1/0';
+    const components = { store, logger: book, hold: holds.hold, protocol: new VirtioProtocol() };
+    source = new XenbusSource(components);
+    await source.start(Object.assign(next, { isKept }));
+    await until(() => next.present.length === 2);
+    const said = book.saying('taking over a device').map(({ context }) => context);
+    expect(said).toEqual([expect.objectContaining({ device: 'virtio/2/0' })]);
+    expect([holds.of(1), holds.of(2)]).toEqual([0, 0]);
+  });
+
   it('writes InitWait only when the device is up', async () => {
     sink.auto = false;
     await source.start(sink);

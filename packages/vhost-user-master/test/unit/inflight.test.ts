@@ -119,6 +119,40 @@ describe('Requests in flight', () => {
     expect(secondBack.message('VHOST_USER_SET_INFLIGHT_FD')?.payload).toEqual(AREA);
   });
 
+  it('are known to the process after this one', async () => {
+    const options = { ...SHAPE, stateful: true };
+    using keeper = new InflightKeeper(options);
+    expect(keeper.keep(false)).toEqual({ begun: false });
+    const [first, firstBack] = await connect();
+    await keeper.handOver(first);
+    const [fd] = firstBack.fdsOf('VHOST_USER_SET_INFLIGHT_FD');
+    writeSync(fd as number, Uint8Array.of(7, 8), 0, 2, REGION - 1);
+    const kept = structuredClone(keeper.keep(false));
+    expect(kept.record).toMatchObject({ ...SHAPE, bytes: { length: 2 * REGION } });
+    using next = new InflightKeeper(options, kept);
+    const [second, secondBack] = await connect();
+    await next.handOver(second);
+    expect(secondBack.names).not.toContain('GET_INFLIGHT_FD');
+    expect(secondBack.message('VHOST_USER_SET_INFLIGHT_FD')?.payload).toEqual(AREA);
+    expect(next.keep(false)).toEqual(kept);
+    // Somebody may still write to it: a device with state cannot go on by that.
+    expect(keeper.keep(true)).toEqual({ begun: true });
+    using lost = new InflightKeeper(options, keeper.keep(true));
+    const [third] = await connect();
+    await expect(lost.handOver(third)).rejects.toEqual(code('STATE_LOST'));
+  });
+
+  it.each([
+    ['of another size', { queues: 2, queueSize: 32, bytes: new Uint8Array(2 * REGION) }],
+    ['that are cut off', { ...SHAPE, bytes: new Uint8Array(100) }],
+    ['of which nothing is there', { ...SHAPE, bytes: new Uint8Array(0) }],
+  ])('are not taken up %s', (_, record) => {
+    const options = { ...SHAPE, stateful: false };
+    expect(() => new InflightKeeper(options, { begun: true, record })).toThrow(
+      expect.objectContaining({ code: 'WRONG_REPLY' }),
+    );
+  });
+
   it('are forgotten with their queue, and those of the others are not', async () => {
     using keeper = new InflightKeeper({ ...SHAPE, stateful: false });
     const file = memfdCreate('inflight', 2 * REGION);

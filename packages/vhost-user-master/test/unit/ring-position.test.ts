@@ -1,6 +1,6 @@
 import { guestAddress } from '@node-vmm/vm-memory';
 import { describe, expect, it } from 'vitest';
-import { type InflightFile, RingPosition } from '../../src/index.ts';
+import { type InflightFile, type KeptRing, RingPosition } from '../../src/index.ts';
 
 const AVAIL = 0x1000;
 const USED = 0x2000;
@@ -11,17 +11,18 @@ class Ring {
   used = 0;
   avail = 0;
 
-  position(): RingPosition {
+  position(record?: InflightFile, kept?: KeptRing): RingPosition {
     const memory = {
       readU16: (address: bigint): number => (address === BigInt(USED + 2) ? this.used : this.avail),
     };
-    return new RingPosition(memory, {
+    const place = {
       index: 3,
       size: SIZE,
       availRing: guestAddress(AVAIL),
       usedRing: guestAddress(USED),
       features: 0n,
-    });
+    };
+    return new RingPosition(memory, place, record, kept);
   }
 
   set(used: number, avail: number): this {
@@ -111,6 +112,36 @@ describe('the position in a ring', () => {
     ring.set(9, 10);
     // The one before did not record.
     expect(() => position.resume(false, record)).toThrow(
+      expect.objectContaining({ code: 'UNKNOWN_ORDER' }),
+    );
+  });
+
+  it('is known to the process after this one', () => {
+    const ring = new Ring().set(3, 0);
+    const untouched = ring.position().keep();
+    expect(untouched).toEqual({ origin: { used: 3, avail: 0 } });
+    // What firmware left is still all that is there.
+    expect(ring.position(undefined, untouched).resume(true)).toBe(0);
+    ring.set(5, 9);
+    const served = ring.position(undefined, untouched);
+    expect(served.resume(true)).toBe(5);
+    expect(served.keep(7)).toEqual({ origin: { used: 3, avail: 0 }, stoppedAt: 7 });
+    const record = {} as InflightFile;
+    expect(ring.position(record, served.keep(7)).resume(false, record)).toBe(5);
+  });
+
+  it('is known for requests in any order where the back-end stopped behind the last returned', () => {
+    const ring = new Ring();
+    const origin = ring.position().keep().origin;
+    ring.set(5, 9);
+    // It had taken two more.
+    expect(() => ring.position(undefined, { origin, stoppedAt: 7 }).resume(false)).toThrow(
+      expect.objectContaining({ code: 'UNKNOWN_ORDER' }),
+    );
+    const position = ring.position(undefined, { origin, stoppedAt: 5 });
+    expect(position.resume(false)).toBe(5);
+    // The next back-end took some of them: that says nothing of it.
+    expect(() => position.resume(false)).toThrow(
       expect.objectContaining({ code: 'UNKNOWN_ORDER' }),
     );
   });

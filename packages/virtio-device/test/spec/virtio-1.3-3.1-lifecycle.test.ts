@@ -194,6 +194,75 @@ describe('reset', () => {
     expect(b.acknowledged).toBe(1);
   });
 
+  it('§3.1 goes on in another transport, which activates the device as it was', () => {
+    const b = new Bench();
+    b.start();
+    b.write(d.VIRTIO_MMIO_QUEUE_SEL, 1);
+    b.transport.configChanged();
+    const { state } = b.transport;
+    const next = new Bench();
+    expect(next.transport.restore(structuredClone(state))).toBeUndefined();
+    // The configuration may be another by now.
+    const configGeneration = state.configGeneration + 1;
+    expect(next.transport.state).toEqual({ ...state, configGeneration });
+    expect(next.device.calls).toEqual([b.device.calls[1]]);
+    expect(next.interrupts).toBe(1);
+    expect(next.write(d.VIRTIO_MMIO_STATUS, 0)).toBeInstanceOf(Promise);
+  });
+
+  it('§4.2.3.4 an acknowledgement of what was read before does not mean what came since', () => {
+    const b = new Bench();
+    b.start();
+    b.transport.queueInterrupt();
+    b.read(d.VIRTIO_MMIO_INTERRUPT_STATUS);
+    b.transport.queueInterrupt();
+    const next = new Bench();
+    next.transport.restore(b.transport.state);
+    next.write(d.VIRTIO_MMIO_INTERRUPT_ACK, d.VIRTIO_MMIO_INT_VRING);
+    expect(next.read(d.VIRTIO_MMIO_INTERRUPT_STATUS)).toBe(d.VIRTIO_MMIO_INT_VRING);
+    expect(next.acknowledged).toBe(0);
+  });
+
+  it('§2.1 goes on before DRIVER_OK, after FAILED and while it needs a reset without activating', () => {
+    const negotiated = new Bench();
+    negotiated.negotiate();
+    negotiated.setUpQueue(0);
+    const failed = new Bench();
+    failed.start();
+    failed.write(d.VIRTIO_MMIO_STATUS, RUNNING | d.VIRTIO_CONFIG_S_FAILED);
+    const broken = new Bench();
+    broken.start();
+    broken.transport.needsReset();
+    for (const { transport } of [negotiated, failed, broken]) {
+      const next = new Bench();
+      expect(next.transport.restore(transport.state)).toBeUndefined();
+      expect(next.transport.status).toBe(transport.status);
+      expect(next.device.calls).toEqual([]);
+    }
+  });
+
+  it.each([
+    ['another number of queues', { queues: [] }],
+    ['a ready queue that cannot be', { size: 3 }],
+    ['a ready queue at address 0', { descTable: 0n }],
+  ])(
+    'does not go on with %s',
+    (_, change: { queues?: never[]; size?: number; descTable?: bigint }) => {
+      const b = new Bench();
+      b.start();
+      b.transport.queueInterrupt();
+      const { queues, ...rest } = b.transport.state;
+      const spoilt = queues.map((queue) => ({ ...queue, ...change }));
+      const next = new Bench();
+      const fresh = next.transport.state;
+      const state = { ...rest, queues: change.queues ?? spoilt };
+      expect(next.transport.restore(state)).toEqual(expect.any(String));
+      expect(next.transport.state).toEqual(fresh);
+      expect(next.device.calls).toEqual([]);
+      expect(next.interrupts).toBe(0);
+    },
+  );
+
   it('§2.4 a device that was told nothing is not asked to reset', () => {
     const b = new Bench();
     expect(b.write(d.VIRTIO_MMIO_STATUS, 0)).toBeUndefined();

@@ -38,5 +38,5 @@ export const SPLIT_LAYOUT: RingLayout = {
     );
   },
 
-  observe: (memory, place) => new SplitObserver(memory, place),
+  observe: (memory, place, origin) => new SplitObserver(memory, place, origin),
 };

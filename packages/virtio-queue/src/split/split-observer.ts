@@ -1,5 +1,5 @@
 import type { RingMemory, RingPlace } from '../ring-layout.ts';
-import type { RingObserver, RingProgress } from '../ring-observer.ts';
+import type { RingIndices, RingObserver, RingProgress } from '../ring-observer.ts';
 import {
   distance,
   SPLIT_FRESH_POSITION,
@@ -11,17 +11,18 @@ import {
 export class SplitObserver implements RingObserver {
   readonly #memory: RingMemory;
   readonly #place: RingPlace;
-  readonly #first: SplitIndices;
+  readonly origin: RingIndices;
   /** The used index when the ring was last given to a back-end. */
   #before: number;
   #position = SPLIT_FRESH_POSITION;
 
   /** @throws {VmMemoryError} OUT_OF_RANGE */
-  constructor(memory: RingMemory, place: RingPlace) {
+  constructor(memory: RingMemory, place: RingPlace, origin?: RingIndices) {
     this.#memory = memory;
     this.#place = place;
-    this.#first = this.indices;
-    this.#before = this.#first.used;
+    const { indices } = this;
+    this.origin = origin ?? indices;
+    this.#before = indices.used;
   }
 
   get position(): number {
@@ -57,6 +58,6 @@ export class SplitObserver implements RingObserver {
   }
 
   #untouched(used: number, avail: number): boolean {
-    return used === this.#first.used && avail === this.#first.avail;
+    return used === this.origin.used && avail === this.origin.avail;
   }
 }
