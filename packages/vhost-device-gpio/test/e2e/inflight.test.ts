@@ -63,7 +63,7 @@ class Machine {
     await frontend.setMemTable(this.guest.memory);
     await this.keeper.handOver(frontend);
     for (const { index, layout, kick, call } of this.rings) {
-      const base = this.guest.memory.readU16(layout.usedRing + IDX);
+      const base = this.guest.memory.readU16((layout.usedRing + IDX) as typeof layout.usedRing);
       await frontend.startVring({ ...layout, index, base, kick, call });
     }
   }
