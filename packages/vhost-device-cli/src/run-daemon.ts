@@ -22,6 +22,11 @@ export interface DaemonSpec {
    * on what they have in their memory alone: what `--supervised` takes. Default false.
    */
   readonly supervisable?: boolean;
+  /**
+   * The devices keep what their drivers rely on in state files, and may return requests in any order:
+   * `--supervised` takes them where there is a `--state-dir`. Default false.
+   */
+  readonly stateful?: boolean;
   /** Queues of each device: what open files are reckoned by at the start; default 2. */
   readonly queueCount?: number;
 }
@@ -41,7 +46,14 @@ export async function runDaemon(program: Program, spec: DaemonSpec): Promise<num
   const places = socketPlaces(options);
   (await import('./state-files.ts')).checkStateDirectory(options);
   if (options.supervised === true) {
-    if (spec.supervisable !== true) {
+    const { supervisable = false, stateful = false } = spec;
+    if (stateful && options.stateDir === undefined) {
+      throw new CliError(
+        'USAGE',
+        `Cannot use --supervised: what a ${device} device has is lost with the serving process; give --state-dir, in which it outlives that`,
+      );
+    }
+    if (!supervisable && !stateful) {
       throw new CliError(
         'USAGE',
         `Cannot use --supervised: what this ${device} device has would be lost with the serving process`,

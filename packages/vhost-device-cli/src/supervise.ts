@@ -20,7 +20,7 @@ import { type SocketPlace, socketProblem } from './sockets.ts';
 export async function supervise(
   program: Program,
   options: DaemonOptions,
-  { device, queueCount }: Pick<DaemonSpec, 'device' | 'queueCount'>,
+  { device, queueCount, stateful = false }: Pick<DaemonSpec, 'device' | 'queueCount' | 'stateful'>,
   places: readonly SocketPlace[],
 ): Promise<number> {
   checkOpenFiles({
@@ -54,6 +54,7 @@ export async function supervise(
         ...args,
       ],
       sockets: listeners.map((listener, index) => ({ name: `${device}${index}`, listener })),
+      stateful,
       logger,
     });
     return await watch(program, supervisor, manager);

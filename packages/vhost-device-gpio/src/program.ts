@@ -12,6 +12,7 @@ export const main: Main = async (argv, program) => {
   return runDaemon(program, {
     options: run,
     device: 'gpio',
+    stateful: true,
     module: deviceModule('./device.js', import.meta.url),
     deviceOptions: (index) => {
       hosts ??= findHosts(run);

@@ -1,6 +1,7 @@
 import type { VhostUserFrontend } from '@node-vmm/vhost-user-master';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import { VhostSupervisorError } from './errors.ts';
+import type { RecordedRequests } from './recorded-requests.ts';
 import type { RecordedRing } from './recorded-ring.ts';
 import type { RecordedSession } from './recorded-session.ts';
 
@@ -17,6 +18,7 @@ const FD_ORDER = ['err', 'call', 'kick'] as const;
  * served without a kick where requests wait in them: a back-end looks at each once when it starts.
  *
  * @param frontend - negotiated, and nothing else
+ * @param record - of the requests in flight, for a device that returns them in any order
  * @throws {VhostSupervisorError} CANNOT_REPLAY
  * @throws {VhostUserMasterError} as every request
  */
@@ -24,6 +26,7 @@ export async function replay(
   frontend: VhostUserFrontend,
   session: RecordedSession,
   logger: Logger,
+  record?: RecordedRequests,
 ): Promise<void> {
   const { features, status, memory } = session;
   if (features !== undefined) {
@@ -40,6 +43,10 @@ export async function replay(
     await frontend.command('VHOST_USER_SET_STATUS', status);
   }
   if (memory.regions.length > 0) await shareMemory(frontend, session);
+  // Before the first ring: where a record is, it begins with what is in it.
+  if (record !== undefined && [...session.rings].some(({ running }) => running)) {
+    await record.handOver(frontend);
+  }
   for (const ring of session.rings) await replayRing(frontend, ring, session, logger);
 }
 

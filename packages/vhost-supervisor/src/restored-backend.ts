@@ -1,8 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { protocolFeatureMask } from '@node-vmm/vhost-user';
-import { VhostUserFrontend, VhostUserMasterError } from '@node-vmm/vhost-user-master';
+import {
+  INFLIGHT_PROTOCOL_FEATURE,
+  VhostUserFrontend,
+  VhostUserMasterError,
+} from '@node-vmm/vhost-user-master';
 import { errorMessage, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import { VhostSupervisorError } from './errors.ts';
+import type { RecordedRequests } from './recorded-requests.ts';
 import type { RecordedSession } from './recorded-session.ts';
 import { replay } from './replay.ts';
 import type { ServingProcess } from './serving-process.ts';
@@ -34,6 +39,8 @@ export interface RestoredBackendOptions {
   readonly path: string;
   readonly process: ServingProcess;
   readonly session: RecordedSession;
+  /** Of the device's requests in flight, where it returns them in any order. */
+  readonly record: RecordedRequests | undefined;
   readonly poller: Poller;
   readonly logger: Logger;
   /** It cannot be had any more: the serving process refused the front-end, or what it is now. */
@@ -81,7 +88,9 @@ export class RestoredBackend {
   }
 
   async #open(again: boolean): Promise<VhostUserFrontend> {
-    const { process, path, poller, logger, session } = this.#options;
+    const { process, path, poller, logger, session, record } = this.#options;
+    const inflight = record === undefined ? 0n : INFLIGHT_PROTOCOL_FEATURE;
+    const protocolFeatures = SUPERVISED_PROTOCOL_FEATURES | inflight;
     for (;;) {
       await process.whenReady();
       if (!this.#live) throw closed();
@@ -90,8 +99,8 @@ export class RestoredBackend {
       try {
         const options = { path, poller, logger, timeoutMs: REQUEST_MS, reconnect: false };
         frontend = await VhostUserFrontend.connect(options);
-        await frontend.negotiate({ protocolFeatures: SUPERVISED_PROTOCOL_FEATURES });
-        if (again) await replay(frontend, session, logger);
+        await frontend.negotiate({ protocolFeatures });
+        if (again) await replay(frontend, session, logger, record);
         if (!frontend.live || !this.#live) throw closed();
         frontend.onClose(() => void this.#onClose(generation));
         if (again) logger.info({}, 'device served again, the front-end saw nothing of it');

@@ -16,6 +16,7 @@ import {
   type UnixStream,
 } from '@node-vmm/vmm-sys-util';
 import { VhostSupervisorError } from './errors.ts';
+import { RecordedRequests } from './recorded-requests.ts';
 import { type FrontendRequest, RecordedSession } from './recorded-session.ts';
 import { RestoredBackend, SUPERVISED_PROTOCOL_FEATURES } from './restored-backend.ts';
 import type { ServingProcess } from './serving-process.ts';
@@ -26,6 +27,8 @@ export interface SupervisedConnectionOptions {
   /** The serving process, and its socket of this device. */
   readonly process: ServingProcess;
   readonly path: string;
+  /** As `SupervisorOptions.stateful`. */
+  readonly stateful: boolean;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -37,6 +40,7 @@ export class SupervisedConnection {
   readonly #logger: Logger;
   readonly #session = new RecordedSession();
   readonly #connection: VhostUserConnection<Table>;
+  readonly #record: RecordedRequests | undefined;
   readonly #backend: RestoredBackend;
   #protocolFeatures = 0n;
   #work: Promise<void> = Promise.resolve();
@@ -47,7 +51,7 @@ export class SupervisedConnection {
    * @throws {SysError} when the socket cannot be polled
    */
   constructor(stream: UnixStream, options: SupervisedConnectionOptions) {
-    const { logger, poller, process, path } = options;
+    const { logger, poller, process, path, stateful } = options;
     this.#logger = logger;
     this.#connection = new VhostUserConnection({
       stream,
@@ -67,7 +71,9 @@ export class SupervisedConnection {
     });
     const session = this.#session;
     const onLost = (): void => this.close();
-    this.#backend = new RestoredBackend({ path, process, session, poller, logger, onLost });
+    const record = stateful ? new RecordedRequests() : undefined;
+    this.#record = record;
+    this.#backend = new RestoredBackend({ path, process, session, record, poller, logger, onLost });
     this.ended = new Promise<void>((resolve) => {
       this.#end = resolve;
     }).then(() => this.#release());
@@ -112,7 +118,9 @@ export class SupervisedConnection {
         this.#protocolFeatures = request.payload & SUPERVISED_PROTOCOL_FEATURES;
         return undefined;
       case 'VHOST_USER_GET_PROTOCOL_FEATURES':
-        return await this.#backend.run(async (frontend) => frontend.protocolFeatures);
+        return await this.#backend.run(
+          async (frontend) => frontend.protocolFeatures & SUPERVISED_PROTOCOL_FEATURES,
+        );
       case 'VHOST_USER_GET_FEATURES':
       case 'VHOST_USER_GET_QUEUE_NUM':
       case 'VHOST_USER_GET_MAX_MEM_SLOTS':
@@ -129,6 +137,7 @@ export class SupervisedConnection {
           async (frontend) => (await frontend.request(name, payload)).payload,
         );
         this.#session.ring(payload.index).stopped(state.num);
+        this.#record?.forget(payload.index);
         return state;
       }
       case 'VHOST_USER_SET_FEATURES':
@@ -147,8 +156,13 @@ export class SupervisedConnection {
       case 'VHOST_USER_SET_VRING_ERR':
       case 'VHOST_USER_SET_CONFIG': {
         const { name, payload } = request;
-        await this.#backend.run((frontend) => frontend.command(name, payload as never, {}, fds));
+        await this.#backend.run(async (frontend) => {
+          // With it a ring may start.
+          if (name === 'VHOST_USER_SET_VRING_KICK') await this.#record?.handOver(frontend);
+          await frontend.command(name, payload as never, {}, fds);
+        });
         this.#session.record(request, fds.splice(0));
+        if (isReset(request)) this.#record?.close();
         return undefined;
       }
       default:
@@ -193,12 +207,19 @@ export class SupervisedConnection {
     this.#backend.close();
     await this.#work;
     this.#session.close();
+    this.#record?.close();
   }
 
   #logEnd(reason: CloseReason): void {
     if (reason.kind === 'peer-closed') this.#logger.info({}, 'front-end disconnected');
     else this.#logger.error({ reason: reason.kind, err: reason.error }, 'connection ended');
   }
+}
+
+/** What was in flight is not asked for any more. */
+function isReset({ name, payload }: FrontendRequest): boolean {
+  if (name === 'VHOST_USER_RESET_DEVICE') return true;
+  return name === 'VHOST_USER_SET_STATUS' && payload === 0n;
 }
 
 /** What the guest chose for its ring is that ring's own fault, for which no front-end is dropped. */

@@ -17,6 +17,8 @@ export interface SupervisedDeviceOptions {
   /** The serving process, and its socket of this device. */
   readonly process: ServingProcess;
   readonly path: string;
+  /** As `SupervisorOptions.stateful`. */
+  readonly stateful: boolean;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -56,11 +58,17 @@ export class SupervisedDevice {
   }
 
   #accept(): void {
-    const { listener, logger, poller, process, path } = this.#options;
+    const { listener, logger, poller, process, path, stateful } = this.#options;
     try {
       const stream = listener.accept();
       if (stream === undefined) return;
-      const connection = new SupervisedConnection(stream, { process, path, poller, logger });
+      const connection = new SupervisedConnection(stream, {
+        process,
+        path,
+        stateful,
+        poller,
+        logger,
+      });
       this.#unwatch();
       this.#connection = connection;
       logger.info({}, 'front-end connected');

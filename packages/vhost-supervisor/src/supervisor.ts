@@ -22,6 +22,11 @@ export interface SupervisorOptions {
    */
   readonly serve: (prefix: string) => readonly string[];
   readonly sockets: readonly SupervisedSocket[];
+  /**
+   * The devices keep their state in files of theirs, and may return requests in any order: what is in flight is
+   * recorded (INFLIGHT_SHMFD) and handed on to the next serving process. Default false.
+   */
+  readonly stateful?: boolean;
   readonly logger: Logger;
 }
 
@@ -29,8 +34,8 @@ export interface SupervisorOptions {
  * Holds front-ends' connections, memory and eventfds, while another process serves the devices; when that
  * one dies it is started again, and told all that the front-ends had said. They see nothing of it.
  *
- * It is for devices that return the requests of a ring in the order in which they took them, and whose
- * driver does not rely on what the device has in its memory alone.
+ * It is for devices whose driver does not rely on what they have in their memory alone, and which return the
+ * requests of a ring in the order in which they took them, or keep what they have in files (`stateful`).
  */
 export class Supervisor {
   /** Rejects when the serving process is given up; never resolves. */
@@ -45,7 +50,7 @@ export class Supervisor {
    * @throws {SysError} when a socket cannot be polled
    * @throws {VhostSupervisorError} PATH_TOO_LONG where the directory for temporary files is too far down
    */
-  constructor({ serve, sockets, logger }: SupervisorOptions) {
+  constructor({ serve, sockets, stateful = false, logger }: SupervisorOptions) {
     this.#directory = makeDirectory(sockets.length);
     const prefix = join(this.#directory, 's');
     const process = new ServingProcess({ args: serve(prefix), logger });
@@ -54,7 +59,8 @@ export class Supervisor {
     this.#devices = sockets.map(({ name, listener }, index) => {
       const path = `${prefix}${index}`;
       const own = logger.child({ device: name });
-      return new SupervisedDevice({ listener, process, path, poller: this.#poller, logger: own });
+      const poller = this.#poller;
+      return new SupervisedDevice({ listener, process, path, stateful, poller, logger: own });
     });
   }
 

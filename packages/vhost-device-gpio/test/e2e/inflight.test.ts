@@ -29,6 +29,8 @@ const SLOT = 64;
 /** `idx` in the used ring: VIRTIO 1.3 §2.7.8. */
 const IDX = 2n;
 
+type Address = Parameters<Guest['memory']['readU16']>[0];
+
 /** A guest that stays while daemons come and go. */
 class Machine {
   readonly poller = new MainPoller();
@@ -63,7 +65,7 @@ class Machine {
     await frontend.setMemTable(this.guest.memory);
     await this.keeper.handOver(frontend);
     for (const { index, layout, kick, call } of this.rings) {
-      const base = this.guest.memory.readU16((layout.usedRing + IDX) as typeof layout.usedRing);
+      const base = this.guest.memory.readU16((layout.usedRing + IDX) as Address);
       await frontend.startVring({ ...layout, index, base, kick, call });
     }
   }
@@ -85,10 +87,10 @@ class Machine {
     const ring = this.rings[queue] as GuestRing;
     const at = GUEST_BASE + 0x10_0000n + BigInt(SLOT * this.#slot++);
     const into = at + BigInt(SLOT / 2);
-    this.guest.memory.write(at as never, bytes);
+    this.guest.memory.write(at as Address, bytes);
     ring.driver.add([
-      { guestAddr: at as never, length: bytes.length, writable: false },
-      { guestAddr: into as never, length: room, writable: true },
+      { guestAddr: at as Address, length: bytes.length, writable: false },
+      { guestAddr: into as Address, length: room, writable: true },
     ]);
     if (ring.driver.publish()) ring.kick.signal();
     return into;
@@ -107,7 +109,7 @@ class Machine {
   }
 
   byte(at: bigint): number {
-    return this.guest.memory.readU16(at as never) & 0xff;
+    return this.guest.memory.readU16(at as Address) & 0xff;
   }
 
   async command(...words: string[]): Promise<Record<string, unknown>> {
