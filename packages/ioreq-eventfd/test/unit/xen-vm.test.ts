@@ -194,7 +194,7 @@ describe('XenVm', () => {
       vm.ioeventfd(NOTIFY, eventfd);
       const notify = async (): Promise<void> => {
         await setup.access(NOTIFY.guestAddr, 4, 0n);
-        await expect.poll(() => eventfd.drain()).toBe(true);
+        await expect.poll(() => eventfd.drain(), { timeout: 15_000 }).toBe(true);
         // The loop turns until the port has been seen to.
         for (let i = 0; i < 10; i++) await new Promise(setImmediate);
       };
