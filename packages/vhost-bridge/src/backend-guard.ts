@@ -1,4 +1,4 @@
-/** How long a back-end gets to end by itself, milliseconds. */
+/** Ours: how long a back-end gets to end by itself, milliseconds. */
 export const KILL_DELAY_MS = 2000;
 
 const STEP_MS = 100;

@@ -6,7 +6,7 @@ import {
   type I2cBox,
   type XenBox,
 } from '../../src/box/index.ts';
-import { bridgeReady, expectNoResidue } from './i2c-box.ts';
+import { expectNoResidue } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { SCALE } from './scale.ts';
 
@@ -40,7 +40,7 @@ onEveryBed('a bridge that is killed', ['guest-devices', 'kernel-notification'], 
         const table = bridgeArguments(bed, { [name]: ['i2c'] });
         const command = `xen-vhost-master -s /run/vhost --hold 120 --notification kernel ${table}`;
         const bridge = box.spawn(`bridge-${kill}`, command);
-        await bridgeReady(bridge);
+        await bridge.waitFor(/watching for devices/, 240_000);
         const domain = await box.createDomain({ name, devices: ['i2c'] });
         // Notifies for as long as somebody answers.
         await domain.sh('(while :; do i2cget -y 0 0x50 0; done) >/dev/null 2>&1 & true');
@@ -57,6 +57,6 @@ onEveryBed('a bridge that is killed', ['guest-devices', 'kernel-notification'], 
         await expectNoResidue(box);
       }
     },
-    60_000 + SCALE.bridgeKills * 120_000,
+    60_000 + SCALE.bridgeKills * 300_000,
   );
 });

@@ -157,7 +157,7 @@ describe('IoreqDispatcher', () => {
     b.buses.memory.map({ base: 0x8000n, length: 0x200 }, handler);
     b.post({ ...read, addrLow: 0x8000 });
     b.dispatcher.service(0);
-    await expect.poll(() => b.answer()).toBe(ones);
+    await expect.poll(() => b.answer(), { timeout: 15_000 }).toBe(ones);
     // Guest memory that cannot be had.
     b.memory.contains = () => {
       throw new Error('not mapped');

@@ -90,7 +90,7 @@ function bridgeThat(does: string, command: string): object {
     encoding: 'utf8',
     stdio: ['ignore', 'ignore', 'pipe'],
     // A back-end that is left would hold the pipe.
-    timeout: 15_000,
+    timeout: 60_000,
   });
   return { status, signal, stderr };
 }
@@ -101,7 +101,7 @@ async function started(count: number): Promise<{ pid: number; group: number; arg
   return JSON.parse(starts().at(-1) as string);
 }
 
-describe('SpawnedBackends', () => {
+describe('SpawnedBackends', { timeout: 90_000 }, () => {
   it('starts a back-end with its socket and stops it by SIGTERM, leaving no zombie', async () => {
     const lease = backends.lease(I2C, '3/0');
     const { pid, args } = await started(1);

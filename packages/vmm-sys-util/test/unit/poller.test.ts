@@ -108,7 +108,7 @@ describe('MainPoller', () => {
     try {
       // Without a reader: EPOLLERR.
       closeSync(reader);
-      await expect.poll(() => seen.length).toBeGreaterThan(2);
+      await expect.poll(() => seen.length, { timeout: 15_000 }).toBeGreaterThan(2);
       const again = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
       for (let i = 0; i < 3; i++) await turn();
       const broken = seen.length;
@@ -116,10 +116,10 @@ describe('MainPoller', () => {
       expect(seen).toHaveLength(broken);
       expect(new Set(seen)).toEqual(new Set(['broken']));
       watch.update({ writable: true });
-      await expect.poll(() => seen.at(-1)).toBe('whole');
+      await expect.poll(() => seen.at(-1), { timeout: 15_000 }).toBe('whole');
       watch.update({ readable: true });
       closeSync(again);
-      await expect.poll(() => seen.at(-1)).toBe('broken');
+      await expect.poll(() => seen.at(-1), { timeout: 15_000 }).toBe('broken');
     } finally {
       watch.close();
       closeSync(writer);

@@ -342,15 +342,15 @@ describe('a xenstored that is started again', () => {
     using store = XenStore.open({ path, reconnect: 60_000 });
     const seen: string[] = [];
     await store.watch('/a', { onEvent: (event) => seen.push(event.path) });
-    await expect.poll(() => seen).toEqual(['/a']);
+    await expect.poll(() => seen, { timeout: 15_000 }).toEqual(['/a']);
     await fake.close();
-    await expect.poll(() => code(store.read('/a'))).toBe('DISCONNECTED');
+    await expect.poll(() => code(store.read('/a')), { timeout: 15_000 }).toBe('DISCONNECTED');
     expect(store.live).toBe(true);
     fake = await FakeXenStored.start({ path });
     await expect.poll(() => fake.watches, { timeout: 15_000 }).toBe(1);
-    await expect.poll(() => seen).toEqual(['/a', '/a']);
+    await expect.poll(() => seen, { timeout: 15_000 }).toEqual(['/a', '/a']);
     fake.write('/a/b', '1');
-    await expect.poll(() => seen).toEqual(['/a', '/a', '/a/b']);
+    await expect.poll(() => seen, { timeout: 15_000 }).toEqual(['/a', '/a', '/a/b']);
     expect(await store.read('/a/b')).toBe('1');
     // And once more.
     fake.dropConnections();
@@ -369,7 +369,7 @@ describe('a xenstored that is started again', () => {
   it('is not waited for by a client that is closed', async () => {
     const store = XenStore.open({ path, reconnect: 60_000 });
     await fake.close();
-    await expect.poll(() => code(store.read('/a'))).toBe('DISCONNECTED');
+    await expect.poll(() => code(store.read('/a')), { timeout: 15_000 }).toBe('DISCONNECTED');
     store.close();
     expect(await store.ended).toBeUndefined();
     fake = await FakeXenStored.start({ path });
