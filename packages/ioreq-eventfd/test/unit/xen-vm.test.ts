@@ -5,7 +5,12 @@ import type { AccessPlace } from '@node-vmm/vm-device/testing';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EINVAL, EPERM, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
-import { type FakeDomain, FakeXen, type FakeXenOptions } from '@node-vmm/xen-sys/testing';
+import {
+  type FakeDomain,
+  type FakeEvtchn,
+  FakeXen,
+  type FakeXenOptions,
+} from '@node-vmm/xen-sys/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { runVmCompliance, type VmUnderTest } from '../vm-suite.ts';
 
@@ -180,28 +185,33 @@ describe('XenVm', () => {
     ['kernel', { read: 2, write: 1, ioctl: 0 }, 0],
     // Its request is answered, too, and the vCPU told.
     ['user', { read: 2, write: 1, ioctl: 1 }, 1],
-  ] as const)('makes system calls for a notification with mode %s: %o', async (mode, calls, requests) => {
-    const vm = setup.vm(mode);
-    vm.map(RANGE, NOTHING);
-    using eventfd = EventFd.create();
-    vm.ioeventfd(NOTIFY, eventfd);
-    const notify = async (): Promise<void> => {
-      await setup.access(NOTIFY.guestAddr, 4, 0n);
-      await expect.poll(() => eventfd.drain()).toBe(true);
-      // The loop turns until the port has been seen to.
-      for (let i = 0; i < 10; i++) await new Promise(setImmediate);
-    };
-    // The event that a port has when it is bound.
-    await notify();
-    const [device] = setup.fake.eventDevices;
-    const spies = (['read', 'write', 'ioctl'] as const).map((name) => vi.spyOn(device as FakeEvtchn, name));
-    const before = vm.counters.requests;
-    await notify();
-    const [read, write, ioctl] = spies.map((spy) => spy.mock.calls.length);
-    expect({ read, write, ioctl }).toEqual(calls);
-    expect(vm.counters.requests - before).toBe(requests);
-    vm.close();
-  });
+  ] as const)(
+    'makes system calls for a notification with mode %s: %o',
+    async (mode, calls, requests) => {
+      const vm = setup.vm(mode);
+      vm.map(RANGE, NOTHING);
+      using eventfd = EventFd.create();
+      vm.ioeventfd(NOTIFY, eventfd);
+      const notify = async (): Promise<void> => {
+        await setup.access(NOTIFY.guestAddr, 4, 0n);
+        await expect.poll(() => eventfd.drain()).toBe(true);
+        // The loop turns until the port has been seen to.
+        for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+      };
+      // The event that a port has when it is bound.
+      await notify();
+      const [device] = setup.fake.eventDevices;
+      const spies = (['read', 'write', 'ioctl'] as const).map((name) =>
+        vi.spyOn(device as FakeEvtchn, name),
+      );
+      const before = vm.counters.requests;
+      await notify();
+      const [read, write, ioctl] = spies.map((spy) => spy.mock.calls.length);
+      expect({ read, write, ioctl }).toEqual(calls);
+      expect(vm.counters.requests - before).toBe(requests);
+      vm.close();
+    },
+  );
 
   it('never asks the kernel of a PV domain for ioeventfds', () => {
     use({ arch: 'x86_64', guestType: 'PV' });
