@@ -17,7 +17,6 @@ import {
   VIRTIO_GPIO_MSG_SET_DIRECTION as SET_DIRECTION,
   VIRTIO_GPIO_F_IRQ,
 } from '@node-vmm/virtio-bindings/gpio';
-import { guestAddress } from '@node-vmm/vm-memory';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { irqType, request, unmask } from '../support/requests.ts';
@@ -64,7 +63,7 @@ class Machine {
     await frontend.setMemTable(this.guest.memory);
     await this.keeper.handOver(frontend);
     for (const { index, layout, kick, call } of this.rings) {
-      const base = this.guest.memory.readU16(guestAddress(layout.usedRing + IDX));
+      const base = this.guest.memory.readU16((layout.usedRing + IDX) as typeof layout.usedRing);
       await frontend.startVring({ ...layout, index, base, kick, call });
     }
   }
