@@ -22,7 +22,7 @@ import { openFds } from '../support/processes.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
 const RESTARTS = Number(process.env['BRIDGE_RESTARTS'] ?? 20);
-const TIMEOUT = 120_000 + 10_000 * RESTARTS;
+const TIMEOUT = 300_000 + 20_000 * RESTARTS;
 
 /** Has an interrupt that its guest has not. */
 const FAILS = { ...i2cDevice(), irq: 99 };
