@@ -65,5 +65,5 @@ it('is a connection, a channel, and three descriptors for each ring', async () =
   expect(held - before).toBeGreaterThan(3 * RINGS);
   for (let round = 0; round < ROUNDS; round++)
     await sendAll(frontEnd, bench().guest, ROUNDS + round);
-  expect(openFds()).toBe(held);
+  await expect.poll(openFds).toBe(held);
 });
