@@ -11,13 +11,12 @@ import { EventFd, UnixDatagram } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const DAEMON = fileURLToPath(new URL('../fixtures/plain-daemon.mjs', import.meta.url));
-const GUESTS = 8;
+const GUESTS = 16;
 const LIMITED = ['-c', 'ulimit -n "$0" && exec "$@"'];
 const PATIENCE = { timeout: 60_000 };
 /** One message's descriptors, and so much of it that it never ends. */
 const IN_FLIGHT = 32;
-const REGIONS = 32;
-const PAGE = 4096n;
+const RINGS = 2;
 const CALL = { index: 0, hasFd: true };
 
 interface Served {
@@ -99,24 +98,19 @@ describe('a daemon whose table of open files is full', { timeout: 240_000 }, () 
     return attackers;
   }
 
-  /** A front-end with as much memory as goes into one message. */
+  /** A front-end that has all descriptors of its rings; of memory none are kept. */
   async function attacker({ limit, files }: Served, index: number): Promise<FrontEnd> {
     const guest = kept(new Guest());
+    const event = kept(EventFd.create());
     const frontEnd = kept(new FrontEnd(join(directory, `s${index}`)));
     await negotiate(frontEnd, guest);
-    // What comes is there twice, until the message has been served, and that takes some more.
-    const length = Math.min(REGIONS, Math.floor((limit - files()) / 2) - 8);
-    if (length < 1) return frontEnd;
-    const regions = Array.from({ length }, (_, i) => ({
-      guestAddr: BigInt(i) * PAGE,
-      userAddr: BigInt(i) * PAGE,
-      size: PAGE,
-      mmapOffset: BigInt(i) * PAGE,
-    }));
-    const fds = regions.flatMap(() => guest.fds);
-    expect(await frontEnd.tell('VHOST_USER_SET_MEM_TABLE', regions, fds)).toBe(0);
-    // Once this is answered, what came with the table has been closed.
-    await frontEnd.ask('VHOST_USER_GET_FEATURES', undefined);
+    if (limit - files() < IN_FLIGHT) return frontEnd;
+    for (let ring = 0; ring < RINGS; ring++) {
+      for (const kind of ['KICK', 'CALL', 'ERR'] as const) {
+        const payload = { index: ring, hasFd: true };
+        expect(await frontEnd.tell(`VHOST_USER_SET_VRING_${kind}`, payload, [event.fd])).toBe(0);
+      }
+    }
     return frontEnd;
   }
 
