@@ -9,7 +9,7 @@ import {
 } from '../../src/box/index.ts';
 import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
-import { notHere, SCALE } from './scale.ts';
+import { notInCi, SCALE } from './scale.ts';
 
 /** Runs until it is told to stop, and counts; `lost` are transfers that failed or were answered with something else. */
 const LOAD =
@@ -110,5 +110,5 @@ onEveryBed(
       await expectNoResidue(box);
     });
   },
-  notHere,
+  notInCi,
 );
