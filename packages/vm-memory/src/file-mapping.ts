@@ -1,5 +1,4 @@
-import { type BigIntStats, fstatSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
+import { fstatSync } from 'node:fs';
 import {
   type FaultGuard,
   type FaultMark,
@@ -11,6 +10,7 @@ import {
   mappingPageSize,
   PAGE_SIZE,
 } from '@node-vmm/vmm-sys-util';
+import { deviceName } from './device-name.ts';
 import { rangeText, VmMemoryError } from './errors.ts';
 import type { GuestRange } from './guest-range.ts';
 
@@ -55,7 +55,8 @@ export class FileMapping implements Disposable {
     const fdOffset = BigInt(region.fdOffset);
     const context = { guestAddr, length };
     const stat = fstatSync(fd, { bigint: true });
-    if (isOfXen(stat)) {
+    // No mapping of theirs may be replaced in part, which a guard would do.
+    if (deviceName(stat)?.startsWith('xen!') === true) {
       const text =
         `Cannot map ${rangeText(guestAddr, length)}: descriptor ${fd} is a device of Xen's, whose memory is ` +
         'mapped by foreign mappings alone';
@@ -137,19 +138,6 @@ export class FileMapping implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
-  }
-}
-
-/** True for devices of which no mapping may be replaced in part: a guard would do that. */
-function isOfXen(stat: BigIntStats): boolean {
-  if (!stat.isCharacterDevice()) return false;
-  const major = (stat.rdev >> 8n) & 0xfffn;
-  const minor = (stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n);
-  try {
-    return basename(readlinkSync(`/sys/dev/char/${major}:${minor}`)).startsWith('xen!');
-  } catch {
-    // No device that the kernel knows by a name, as those of Xen are.
-    return false;
   }
 }
 

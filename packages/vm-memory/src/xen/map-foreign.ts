@@ -1,7 +1,7 @@
 import { fstatSync, readlinkSync } from 'node:fs';
-import { basename } from 'node:path';
 import type { Fd } from '@node-vmm/vmm-sys-util';
 import { asDomId } from '@node-vmm/xen-sys';
+import { deviceName } from '../device-name.ts';
 import { VmMemoryError } from '../errors.ts';
 import type { GuestAddress } from '../guest-address.ts';
 import { GuestMemoryXen } from './guest-memory-xen.ts';
@@ -39,12 +39,6 @@ function isPrivcmd(fd: Fd): boolean {
   const stat = fstatSync(fd, { bigint: true });
   if (!stat.isCharacterDevice()) return false;
   if (readlinkSync(`/proc/self/fd/${fd}`) === '/dev/xen/privcmd') return true;
-  try {
-    // The front-end may have opened it under another name or in another mount namespace.
-    const major = (stat.rdev >> 8n) & 0xfffn;
-    const minor = (stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n);
-    return basename(readlinkSync(`/sys/dev/char/${major}:${minor}`)) === 'xen!privcmd';
-  } catch {
-    return false;
-  }
+  // The front-end may have opened it under another name or in another mount namespace.
+  return deviceName(stat) === 'xen!privcmd';
 }
