@@ -71,8 +71,11 @@ function createCommand(): Command {
     )
     .option('-f, --foreign-mapping', 'map guest memory by foreign mapping (always done)')
     .option('--xenstore <path>', 'socket or device of the xenstore')
-    .option('--keep', "at the end leave the guests' devices to the next start of the bridge")
-    .option('--release', 'at the end take the devices from their guests (default)')
+    .option(
+      '--keep',
+      "at the end leave the guests' devices to the next start of\nthe bridge (default, where there is a state directory)",
+    )
+    .option('--release', 'at the end take the devices from their guests')
     .option(
       '--state-dir <directory>',
       'where they are kept until then, one for each bridge\n(default: /run/xen-vhost-master for root, else in\n$XDG_RUNTIME_DIR)',

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import {
   Bridge,
   CombinedSource,
@@ -10,18 +9,17 @@ import {
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
 import type { Program } from '@node-vmm/vhost-device-cli';
-import { errorMessage, type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
+import { type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
 import { candidateTypes } from './candidates.ts';
 import { Domains } from './domains.ts';
-import { BridgeError } from './errors.ts';
 import { GuestKeeping } from './guest-keeping.ts';
 import { guestHolder } from './hold-guest.ts';
+import { openStateDir } from './open-state-dir.ts';
 import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
-import { defaultStateDir, StateDir } from './state-dir.ts';
 import { ToldSource } from './told-source.ts';
 import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
 import { VirtioProtocol } from './virtio-protocol.ts';
@@ -40,32 +38,6 @@ function socketProvider(run: Arguments): SocketProvider {
         ? fixed.lease(device, key)
         : directory.lease(device, key, wanted),
   };
-}
-
-/**
- * Where guests are kept. What an earlier bridge left is taken up whether or not this one leaves any.
- *
- * @throws {BridgeError} STATE_DIR where the user wants it and it cannot be
- */
-function openStateDir(run: Arguments, logger: Logger): StateDir | undefined {
-  const path = run.stateDir ?? defaultStateDir();
-  const wanted = run.keep === true || run.stateDir !== undefined;
-  if (path === undefined) {
-    if (!wanted) return undefined;
-    throw new BridgeError(
-      'STATE_DIR',
-      'Cannot keep guests: there is no XDG_RUNTIME_DIR; say where by --state-dir',
-    );
-  }
-  if (!wanted && !existsSync(path)) return undefined;
-  try {
-    return StateDir.open(path, logger);
-  } catch (error) {
-    if (wanted) throw error;
-    // Another bridge has it, which is no matter to one that keeps nothing.
-    logger.debug({ path, reason: errorMessage(error) }, 'no guests are taken up');
-    return undefined;
-  }
 }
 
 /** Every way in which devices are announced here. */
@@ -118,6 +90,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   const domains = new Domains(store, logger);
   using dir = openStateDir(run, logger);
   const keeping = dir && new GuestKeeping({ dir, domains, logger });
+  const leaves = run.keep !== false;
   await keeping?.find();
   bridge = new Bridge({
     attachVm: (guest, memory) => {
@@ -128,7 +101,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
         ...(memory === undefined ? {} : { memory }),
         ...(takeUp === undefined ? {} : { takeUp }),
       });
-      if (run.keep === true) keeping?.attached(guest, attached);
+      if (leaves) keeping?.attached(guest, attached);
       return attached;
     },
     sockets,
@@ -142,7 +115,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
     keeping?.takeUp(bridge);
     return await serveDevices({ bridge, source, gone: store.ended }, program, logger);
   } finally {
-    if (run.keep === true && keeping !== undefined) {
+    if (leaves && keeping !== undefined) {
       await source.leave?.();
       await keeping.keep(bridge);
     } else {

@@ -19,7 +19,7 @@ export interface Settings {
   /** How long a guest's first accesses wait for a back-end, seconds. */
   readonly hold: number | undefined;
   readonly xenstore: string | undefined;
-  /** Whether guests keep their devices when the bridge ends. */
+  /** Whether guests keep their devices when the bridge ends; undefined: where that can be. */
   readonly keep: boolean | undefined;
   /** Where they are kept from one bridge to the next. */
   readonly stateDir: string | undefined;

@@ -207,6 +207,12 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
       await expect.poll(() => active('vhost-device-rng@bridge.service'), PATIENCE).toBe('active');
       expect(await stuck(BRIDGE)).toMatch(/Watchdog timeout \(limit 4s\)!/);
       await expect.poll(() => journal(BRIDGE), PATIENCE).toMatch(/Watchdog[\s\S]*"device up"/);
+      // What it keeps of its guests outlives a restart, and a stop with a start after it.
+      const kept = '/run/xen-vhost-master/7.json';
+      await container.sh(`echo kept > ${kept} && systemctl restart ${BRIDGE}`);
+      expect(await container.sh(`cat ${kept}`)).toBe('kept\n');
+      await container.sh(`systemctl stop ${BRIDGE} && systemctl start ${BRIDGE}`);
+      expect(await container.sh(`cat ${kept}`)).toBe('kept\n');
       await container.sh(`systemctl stop ${BRIDGE}`);
       expect(await show(BRIDGE, 'Result')).toBe('success');
       expect(await show(BRIDGE, 'ExecMainStatus')).toBe('0');

@@ -32,7 +32,7 @@ onEveryBed(
     };
     const startBridge = async (): Promise<Dom0Process> => {
       const told = bridgeArguments(bed, Object.fromEntries(names.map((name) => [name, ['i2c']])));
-      const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost --keep`);
+      const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
       await bridgeReady(bridge);
       return bridge;
     };
