@@ -58,6 +58,11 @@ export function isClosing(node: BackendNode): boolean {
   return backendState(node) >= XenbusState.Closing || node.entries.get('online') === '0';
 }
 
+/** What a toolstack says of a device, but for what changes as it is served. */
+export function announcementOf({ entries }: BackendNode): string {
+  return JSON.stringify([...entries].filter(([name]) => name !== 'state' && name !== 'online'));
+}
+
 /** The error for an entry that cannot be served. */
 export function badEntry(node: BackendNode, entry: string, wanted: string): BridgeError {
   const found = node.entries.get(entry) ?? 'missing';

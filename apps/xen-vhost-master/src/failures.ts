@@ -1,6 +1,6 @@
 import type { DeviceSite } from '@node-vmm/vhost-bridge';
 import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
-import { type BackendNode, siteOf } from './backend-node.ts';
+import { announcementOf, type BackendNode, siteOf } from './backend-node.ts';
 import { Retries } from './retries.ts';
 
 /** A device that is not served, and why. */
@@ -70,9 +70,4 @@ export class Failures {
   close(): void {
     this.#retries.close();
   }
-}
-
-/** What a toolstack says of a device, but for what changes as it is served. */
-export function announcementOf({ entries }: BackendNode): string {
-  return JSON.stringify([...entries].filter(([name]) => name !== 'state' && name !== 'online'));
 }
