@@ -8,6 +8,7 @@ export { Connection, DEFAULT_TIMEOUT, type Request, type RequestOptions } from '
 export { MAX_DIRECTORY_BYTES } from './directory.ts';
 export * from './errors.ts';
 export * from './message.ts';
+export { XENBUS_DEVICES, XENSTORED_SOCKETS } from './open-transport.ts';
 export { StoreOperations } from './operations.ts';
 export * from './path.ts';
 export * from './permissions.ts';
@@ -16,4 +17,5 @@ export * from './subscription.ts';
 export { Transaction } from './transaction.ts';
 export * from './transport.ts';
 export * from './xen-store.ts';
+export * from './xen-store-options.ts';
 export * from './xenbus-transport.ts';

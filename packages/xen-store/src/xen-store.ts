@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Logger, MainPoller, type Poller, silentLogger } from '@node-vmm/vmm-sys-util';
+import { type Logger, MainPoller, silentLogger } from '@node-vmm/vmm-sys-util';
 import {
   XS_GET_DOMAIN_PATH,
   XS_IS_DOMAIN_INTRODUCED,
@@ -8,66 +6,22 @@ import {
   XS_WATCH,
 } from './abi/xs-wire.ts';
 import { Connection, type ConnectionHandler, type RequestOptions } from './connection.ts';
-import { XenStoreError } from './errors.ts';
+import type { XenStoreError } from './errors.ts';
 import { decodeString, encodeStrings } from './message.ts';
+import { openTransport } from './open-transport.ts';
 import { StoreOperations } from './operations.ts';
 import { checkPath } from './path.ts';
 import { Reconnection } from './reconnection.ts';
-import { SocketTransport } from './socket-transport.ts';
-import { Subscription, type SubscriptionOptions } from './subscription.ts';
-import { Transaction } from './transaction.ts';
+import { runTransaction } from './run-transaction.ts';
+import { Subscription } from './subscription.ts';
+import type { Transaction } from './transaction.ts';
 import type { Transport } from './transport.ts';
-import { XenbusTransport } from './xenbus-transport.ts';
-
-/** tools/libs/store/xs.c: where xenstored listens. */
-export const XENSTORED_SOCKETS: readonly string[] = [
-  '/run/xenstored/socket',
-  '/var/run/xenstored/socket',
-];
-/** Linux drivers/xen/xenbus/xenbus_dev_frontend.c: devices through which the kernel passes requests on. */
-export const XENBUS_DEVICES: readonly string[] = ['/dev/xen/xenbus', '/proc/xen/xenbus'];
-
-/** Times that a transaction which others got in the way of is tried. */
-const TRANSACTION_ATTEMPTS = 32;
-/** Longest wait before a transaction is tried again, milliseconds. */
-const MAX_BACKOFF_MS = 256;
-
-/** Options of a client. */
-export interface XenStoreOptions {
-  /** Default: Node's event loop. A client keeps the process alive until closed. */
-  readonly poller?: Poller;
-  /** Milliseconds that a reply may take, 0 for ever; default 30,000. */
-  readonly timeout?: number;
-  readonly logger?: Logger;
-  /**
-   * Milliseconds that a lost xenstored has to come back: watches are set again, which then report a change,
-   * and requests fail with DISCONNECTED meanwhile. Default 0: a lost connection is the end. Only for a client
-   * that was opened by {@link XenStore.open}.
-   */
-  readonly reconnect?: number;
-}
-
-/** Where to find xenstored. */
-export interface XenStoreOpenOptions extends XenStoreOptions {
-  /** A socket or a xenbus device; default: `XENSTORED_PATH`, then the usual places. */
-  readonly path?: string;
-  /** Default `process.env`. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
-}
-
-/** Options of a watch. */
-export interface WatchOptions extends SubscriptionOptions {
-  /** Ends the subscription when aborted. */
-  readonly signal?: AbortSignal;
-  /** Milliseconds until the watch must be set. */
-  readonly timeout?: number;
-}
-
-/** Options of a transaction. */
-export interface TransactionOptions extends RequestOptions {
-  /** Times it is tried while others get in its way; default 32. */
-  readonly attempts?: number;
-}
+import type {
+  TransactionOptions,
+  WatchOptions,
+  XenStoreOpenOptions,
+  XenStoreOptions,
+} from './xen-store-options.ts';
 
 /** A client of xenstore. */
 export class XenStore extends StoreOperations implements Disposable {
@@ -198,26 +152,7 @@ export class XenStore extends StoreOperations implements Disposable {
     callback: (transaction: Transaction) => Promise<T>,
     options: TransactionOptions = {},
   ): Promise<T> {
-    const attempts = options.attempts ?? TRANSACTION_ATTEMPTS;
-    for (let attempt = 1; ; attempt++) {
-      options.signal?.throwIfAborted();
-      const transaction = await Transaction.start(this.connection, options);
-      let result: T;
-      try {
-        result = await callback(transaction);
-      } catch (error) {
-        await transaction.end(false).catch(() => undefined);
-        throw error;
-      }
-      try {
-        await transaction.end(true);
-        return result;
-      } catch (error) {
-        const again = XenStoreError.is(error, 'EAGAIN') && attempt < attempts;
-        if (!again) throw error;
-        await backOff(attempt, options.signal);
-      }
-    }
+    return runTransaction(() => this.connection, callback, options);
   }
 
   /** Where a domain has its nodes: `/local/domain/<domid>`. */
@@ -293,38 +228,5 @@ export class XenStore extends StoreOperations implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
-  }
-}
-
-function openTransport(poller: Poller, options: XenStoreOpenOptions): Transport {
-  const named = options.path ?? (options.env ?? process.env)['XENSTORED_PATH'];
-  if (named !== undefined && named !== '') {
-    return XENBUS_DEVICES.includes(named)
-      ? XenbusTransport.open(named, poller)
-      : SocketTransport.connect(named, poller);
-  }
-  // A socket that nobody listens on is a xenstored that died: the kernel's way to it would hang.
-  const socket = XENSTORED_SOCKETS.find((path) => existsSync(path));
-  if (socket !== undefined) return SocketTransport.connect(socket, poller);
-  const device = XENBUS_DEVICES.find((path) => existsSync(path));
-  if (device !== undefined) return XenbusTransport.open(device, poller);
-  throw new XenStoreError(
-    'NOT_RUNNING',
-    `Cannot find xenstore: there is no ${[...XENSTORED_SOCKETS, ...XENBUS_DEVICES].join(', ')} (start xenstored, set XENSTORED_PATH to its socket, or run in a Xen domain)`,
-  );
-}
-
-/**
- * Those that got in each other's way would do so again at the same pace: each waits for a time of its own.
- *
- * @throws the signal's reason
- */
-async function backOff(attempt: number, signal: AbortSignal | undefined): Promise<void> {
-  const limit = Math.min(2 ** attempt, MAX_BACKOFF_MS);
-  try {
-    await delay(Math.random() * limit, undefined, signal === undefined ? {} : { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
   }
 }
