@@ -36,14 +36,26 @@ export class GuestKeeping {
     this.#bootId = components.bootId ?? readBootId();
   }
 
-  /** Finds what the bridge before left of guests that are there still. Those that are gone are forgotten. */
-  async find(): Promise<void> {
+  /**
+   * Finds what the bridge before left of guests that are there still. Those that are gone are forgotten, but
+   * for what the toolstack may still wait for of their devices.
+   *
+   * @returns keys of the devices that it left, and whether each is certainly ours; else it is so where nobody
+   * else serves its guest
+   */
+  async find(): Promise<ReadonlyMap<string, boolean>> {
+    const keys = new Map<string, boolean>();
     for (const guest of this.#dir.take()) {
       const { domid, identity, bootId } = guest;
-      const same = bootId === this.#bootId && (await this.#domains.identityOf(domid)) === identity;
-      if (same) this.#left.set(domid, guest);
+      const now = bootId === this.#bootId ? await this.#domains.identityOf(domid) : 'another boot';
+      if (now === identity) this.#left.set(domid, guest);
       else this.#logger.info({ domid, identity }, 'a guest that was kept is gone');
+      // Another guest's of that number has devices of its own.
+      if (now !== identity && now !== undefined) continue;
+      for (const { description } of guest.devices) keys.set(description.key, true);
+      for (const { site, ours } of guest.vacancies) keys.set(site.key, ours);
     }
+    return keys;
   }
 
   /** What is left of a guest that is to be attached to; once. */

@@ -48,6 +48,7 @@ function deviceSource(
     readonly logger: Logger;
     readonly hold: HoldGuest;
     readonly domains: Domains;
+    readonly left: ReadonlyMap<string, boolean>;
   },
 ): DeviceSource {
   const { logger, domains } = components;
@@ -91,7 +92,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   using dir = openStateDir(run, logger);
   const keeping = dir && new GuestKeeping({ dir, domains, logger });
   const leaves = run.keep !== false;
-  await keeping?.find();
+  const left = (await keeping?.find()) ?? new Map<string, boolean>();
   bridge = new Bridge({
     attachVm: (guest, memory) => {
       const takeUp = keeping?.claim(guest);
@@ -110,7 +111,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
     logger,
   });
   const hold = guestHolder(new DomainPauser(xen.privcmd), logger);
-  const source = deviceSource(run, { store, logger, hold, domains });
+  const source = deviceSource(run, { store, logger, hold, domains, left });
   try {
     keeping?.takeUp(bridge);
     return await serveDevices({ bridge, source, gone: store.ended }, program, logger);

@@ -32,6 +32,8 @@ export class XenbusDevices {
   /** Devices on their way down. */
   readonly #going = new Map<string, Promise<void>>();
   readonly #foreign = new ForeignDevices();
+  /** Devices that an earlier bridge left, by key: whether they are ours, whoever else serves their guests. */
+  readonly #left: Map<string, boolean>;
   #sink: DeviceSink | undefined;
 
   constructor(components: {
@@ -41,11 +43,13 @@ export class XenbusDevices {
     readonly protocol: XenbusProtocol;
     /** Looks at all that is announced. */
     readonly rescan: Rescan;
+    readonly left?: ReadonlyMap<string, boolean>;
   }) {
     const { store, logger, rescan } = components;
     this.#logger = logger;
     this.#protocol = components.protocol;
     this.#rescan = rescan;
+    this.#left = new Map(components.left);
     this.holds = new DeviceHolds(components.hold);
     this.states = new ToolstackStates(store, logger, () => rescan.later());
     this.#failures = new Failures(logger, () => void rescan.changed());
@@ -76,13 +80,29 @@ export class XenbusDevices {
     return this.#known.has(key);
   }
 
-  /** Takes down what is gone, or wanted gone. @param nodes - all that is announced */
-  withdraw(nodes: ReadonlyMap<string, BackendNode>): void {
+  /**
+   * Takes down what is gone, or wanted gone.
+   *
+   * @param nodes - what is announced
+   * @param complete - that is all of it, as far as it is not known already
+   */
+  withdraw(nodes: ReadonlyMap<string, BackendNode>, complete: boolean): void {
+    for (const key of [...this.#left.keys()]) {
+      if (complete || nodes.has(key)) this.#takeLeft(key, nodes.get(key));
+    }
     for (const [key, state] of this.#known) {
       const node = nodes.get(key);
       if ((node === undefined || isClosing(node)) && state !== 'removing') void this.#remove(key);
     }
     this.#foreign.retain(nodes);
+  }
+
+  /** What was to close while nobody served it has nobody else who could say that it is closed. */
+  #takeLeft(key: string, node: BackendNode | undefined): void {
+    const ours = this.#left.get(key);
+    this.#left.delete(key);
+    if (node === undefined || !isClosing(node) || this.#known.has(key)) return;
+    if (ours === true || this.#claim(siteOf(node)) === true) this.#known.set(key, 'up');
   }
 
   /** Whether it is to be decided what becomes of a device. */

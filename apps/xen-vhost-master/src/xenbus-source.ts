@@ -27,13 +27,15 @@ export class XenbusSource implements DeviceSource {
 
   /**
    * @param components - `hold`: `xl create` does not wait for virtio devices, and a guest that touches
-   * a window that nobody has claimed yet dies of it
+   * a window that nobody has claimed yet dies of it. `left`: keys of devices that an earlier bridge left, and
+   * whether each is certainly ours; default: none
    */
   constructor(components: {
     readonly store: XenStore;
     readonly logger: Logger;
     readonly hold: HoldGuest;
     readonly protocol: XenbusProtocol;
+    readonly left?: ReadonlyMap<string, boolean>;
   }) {
     this.#store = components.store;
     this.#logger = components.logger;
@@ -92,7 +94,7 @@ export class XenbusSource implements DeviceSource {
       let complete = await this.#announced.refresh();
       if (this.#rescan.closed) return true;
       const { nodes } = this.#announced;
-      devices.withdraw(nodes);
+      devices.withdraw(nodes, complete);
       for (const node of nodes.values()) {
         if (isClosing(node) || !devices.isOpen(node)) continue;
         if (!(await this.#consider(node))) complete = false;

@@ -10,12 +10,15 @@ import { XenStore } from '@node-vmm/xen-store';
 import { FakeXenStored } from '@node-vmm/xen-store/testing';
 import { asDomId, asIoServId } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen } from '@node-vmm/xen-sys/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AttachedXenGuest } from '../../src/attach-xen-guest.ts';
 import { Domains } from '../../src/domains.ts';
 import { GuestKeeping } from '../../src/guest-keeping.ts';
 import { StateDir } from '../../src/state-dir.ts';
+import { VirtioProtocol } from '../../src/virtio-protocol.ts';
+import { XenbusSource } from '../../src/xenbus-source.ts';
 import { TempDir } from '../support.ts';
+import { Toolstack } from '../toolstack.ts';
 
 const DEVICE = { key: 'told/7/0', guest: 7, deviceId: 34, base: 0x200_0000n, irq: 33 };
 const STATUS = DEVICE.base + BigInt(VIRTIO_MMIO_STATUS);
@@ -32,6 +35,7 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
   let domain: FakeDomain;
   let book: MemoryLogger;
   let listener: UnixListener;
+  let left: ReadonlyMap<string, boolean>;
   const backends: FakeBackend[] = [];
   const open: (() => Promise<void>)[] = [];
 
@@ -82,7 +86,11 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
   };
 
   /** The bridge as `serve` starts it, with the one device. @returns what leaves its guests */
-  async function start(bootId = 'this boot', irq = DEVICE.irq): Promise<() => Promise<void>> {
+  async function start(
+    bootId = 'this boot',
+    irq = DEVICE.irq,
+    announced?: 'by the toolstack',
+  ): Promise<() => Promise<void>> {
     const states = StateDir.open(dir.join('state'), book);
     const keeping = new GuestKeeping({
       dir: states,
@@ -90,7 +98,7 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
       logger: book,
       bootId,
     });
-    await keeping.find();
+    left = await keeping.find();
     const bridge = new Bridge({
       attachVm: (guest) => {
         const attached = attach(keeping.claim(guest));
@@ -106,6 +114,18 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
       states.close();
     });
     keeping.takeUp(bridge);
+    if (announced !== undefined) {
+      const hold = (): undefined => undefined;
+      const protocol = new VirtioProtocol();
+      const source = new XenbusSource({ store, logger: book, hold, protocol, left });
+      open.unshift(() => source.close());
+      await source.start(bridge);
+      return async () => {
+        await source.leave();
+        await keeping.keep(bridge);
+        states.close();
+      };
+    }
     const added = bridge.add({ ...DEVICE, irq });
     if (irq === DEVICE.irq) await added;
     else await expect(added).rejects.toThrow(String(irq));
@@ -147,11 +167,13 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
     ['was there before this machine started', () => undefined, 'another boot'],
   ])(
     'are forgotten when the domain %s, and nothing is done to its server',
-    async (_, change, boot) => {
+    async (why, change, boot) => {
       await setUpAndLeave();
       const server = domain.servers.get(SERVER);
       change();
       await start(boot);
+      // Its nodes go before the toolstack has stopped waiting for its devices.
+      expect([...left]).toEqual(why === 'is not there' ? [[DEVICE.key, true]] : []);
       expect(book.saying('a guest that was kept is gone')).toHaveLength(1);
       expect(files()).toEqual([]);
       expect(domain.servers.get(SERVER)).toBe(server);
@@ -175,6 +197,29 @@ describe('guests from one bridge to the next', { timeout: 60_000 }, () => {
     await leave();
     await start();
     expect(await deviceId()).toBe(34n);
+  });
+
+  it.each([
+    ['devices are unplugged', () => undefined, 0],
+    ['domain is destroyed', () => fake.destroyDomain(asDomId(7)), 0],
+    ['nodes are gone, but for its devices', () => stored.rm('/local/domain/7'), 1],
+  ])("have their devices closed when meanwhile a guest's %s", async (_, change, servers) => {
+    const toolstack = new Toolstack(stored);
+    const [gone, other] = ['virtio/7/0', 'virtio/7/5'];
+    const state = (key: string): string | undefined => toolstack.entry(key, 'state');
+    toolstack.announce([gone]);
+    const leave = await start('this boot', DEVICE.irq, 'by the toolstack');
+    await vi.waitFor(() => expect(state(gone)).toBe('2'), 30_000);
+    await leave();
+    expect(state(gone)).toBe('2');
+    toolstack.announce([other], { state: '2' });
+    for (const key of [gone, other]) toolstack.askToClose(key);
+    change();
+    await start('this boot', DEVICE.irq, 'by the toolstack');
+    await vi.waitFor(() => expect(state(gone)).toBe('6'), 30_000);
+    expect(domain.servers.size).toBe(servers);
+    // Another server's.
+    expect(state(other)).toBe('5');
   });
 
   it('is made anew when its server is gone', async () => {

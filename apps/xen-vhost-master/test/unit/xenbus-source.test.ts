@@ -84,6 +84,51 @@ describe('XenbusSource', () => {
     expect([holds.of(1), holds.of(2)]).toEqual([0, 0]);
   });
 
+  it('closes what the toolstack wanted gone while no bridge was there, and nothing of others', async () => {
+    const [kept, failed, others, unknown] = [0, 1, 2, 3].map((devid) => `virtio/1/${devid}`);
+    const served = 'virtio/2/0';
+    const keys = [kept, failed, others, unknown, served] as string[];
+    toolstack.announce(keys.slice(0, 4), { state: '2' });
+    toolstack.announce([served], { state: '2' });
+    for (const key of keys.slice(0, 4)) toolstack.askToClose(key);
+    await source.close();
+    const left = new Map([
+      [kept as string, true],
+      [failed as string, false],
+      [served, true],
+      ['virtio/3/0', true],
+      ['told/1/0x2000000', true],
+    ]);
+    // Of guest 1 somebody else serves devices, too, whichever those are.
+    sink.shared.add(1);
+    const protocol = new VirtioProtocol();
+    source = new XenbusSource({ store, logger: book, hold: holds.hold, protocol, left });
+    await source.start(sink);
+    await until(() => state(kept as string) === '6');
+    await until(() => sink.present.length === 1);
+    await settle();
+    expect(keys.map(state)).toEqual(['6', '5', '5', '5', '2']);
+    expect(sink.removed).toEqual([kept]);
+    expect(sink.present).toEqual([served]);
+    // What is announced there later is another's.
+    toolstack.announce(['virtio/3/0']);
+    toolstack.askToClose('virtio/3/0');
+    await settle();
+    expect(state('virtio/3/0')).toBe('5');
+  });
+
+  it('closes a device that had failed under the bridge before, where nobody else serves its guest', async () => {
+    toolstack.announce(['virtio/1/0']);
+    toolstack.askToClose('virtio/1/0');
+    await source.close();
+    const left = new Map([['virtio/1/0', false]]);
+    const protocol = new VirtioProtocol();
+    source = new XenbusSource({ store, logger: book, hold: holds.hold, protocol, left });
+    await source.start(sink);
+    await until(() => state('virtio/1/0') === '6');
+    expect(sink.removed).toEqual(['virtio/1/0']);
+  });
+
   it('writes InitWait only when the device is up', async () => {
     sink.auto = false;
     await source.start(sink);
