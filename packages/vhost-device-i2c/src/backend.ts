@@ -72,10 +72,12 @@ export class I2cDevice implements VhostUserDevice {
   /** Called when the queue that is about to stop may do so. */
   #stopped: (() => void) | undefined;
   #refused = false;
+  #anew: readonly string[];
   #live = true;
 
   /**
    * @param attachments - buses and their allowed addresses; the device closes the buses
+   * @param anew - chips that begin anew with this device, for messages: `24c02@0x50`
    * @throws {RangeError} when an address is out of range or given twice
    * @throws {SysError} when there are no descriptors left
    */
@@ -83,8 +85,10 @@ export class I2cDevice implements VhostUserDevice {
     attachments: readonly I2cAttachment[],
     context: Pick<DeviceContext, 'emit' | 'logger' | 'poller'>,
     rules: I2cDeviceRules = {},
+    anew: readonly string[] = [],
   ) {
     this.#attachments = attachments;
+    this.#anew = anew;
     this.#logger = context.logger;
     this.#allowNoZeroLength = rules.allowNoZeroLength ?? false;
     this.#executor = new GroupExecutor({
@@ -122,12 +126,22 @@ export class I2cDevice implements VhostUserDevice {
 
   process(queue: DeviceQueue, batch: ChainBatch): void {
     this.#queue = queue;
+    if (this.#anew.length > 0) this.#beginAnew(queue.resumed);
     for (let i = 0; i < batch.length; i++) {
       if (this.#refused) this.#executor.refuse(batch.at(i));
       else this.#executor.push(batch.at(i));
     }
     this.#executor.detach();
     this.#wait();
+  }
+
+  /** Chips that are new are what the driver expects, unless it goes on with those of a predecessor. */
+  #beginAnew(resumed: boolean): void {
+    const chips = this.#anew;
+    this.#anew = [];
+    if (!resumed) return;
+    const text = 'simulated chips begin anew: what the driver had written to them is lost';
+    this.#logger.warn({ chips }, text);
   }
 
   /**

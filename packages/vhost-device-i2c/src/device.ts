@@ -1,5 +1,6 @@
 // The module that the daemon's workers load: see `createDevice`.
 import { type CreateDevice, type DeviceContext, deviceModule } from '@node-vmm/vhost-user-backend';
+import { hex } from '@node-vmm/vmm-sys-util';
 import type { I2cAttachment } from './address-map.ts';
 import { I2cDevice, type I2cDeviceRules } from './backend.ts';
 import type { I2cHost } from './i2c-host.ts';
@@ -44,6 +45,21 @@ function open(
   return new ThreadI2cHost(`i2c-${bus}`, thread);
 }
 
+/** Simulated chips that know nothing of what was written to their predecessors: `24c02@0x50`. */
+function chipsAnew(
+  options: readonly I2cHostOptions[],
+  hosts: readonly I2cHost[],
+  kept: boolean,
+): string[] {
+  return options.flatMap((host, bus) => {
+    if (host.kind !== 'simulated') return [];
+    const chips = hosts[bus]?.chips;
+    return host.board
+      .filter(({ address }) => !kept || chips?.get(address)?.kept === undefined)
+      .map(({ chip, address }) => `${chip}@${hex(address)}`);
+  });
+}
+
 /**
  * Makes an I2C device in the worker that serves it. Devices on one adapter of the host share a thread,
  * which opens it; when that fails, so does the making of the device. Each device has its own simulated
@@ -61,11 +77,9 @@ export const createDevice: CreateDevice<I2cDeviceOptions> = (options, context) =
         addresses: host.addresses,
       });
     }
-    keepChips(
-      attachments.map(({ host }) => host),
-      context,
-    );
-    return new I2cDevice(attachments, context, options);
+    const hosts = attachments.map(({ host }) => host);
+    const kept = keepChips(hosts, context);
+    return new I2cDevice(attachments, context, options, chipsAnew(options.hosts, hosts, kept));
   } catch (error) {
     for (const { host } of attachments) host[Symbol.dispose]();
     throw error;

@@ -8,6 +8,11 @@ export type { ChainBatch, DescriptorChain, Interest, Readiness, Watch };
 export interface DeviceQueue {
   readonly index: number;
   /**
+   * True when the queue goes on where it was stopped before, by this device or by a predecessor in another
+   * process; false when its driver begins with it.
+   */
+  readonly resumed: boolean;
+  /**
    * Returns a chain to the driver.
    *
    * @param written - bytes written into its writable part

@@ -69,6 +69,7 @@ export interface Completion {
 /** A device queue that records, and checks that each chain is completed once. */
 export class FakeQueue implements DeviceQueue {
   readonly index: number;
+  resumed = false;
   readonly completions: Completion[] = [];
   /** How many of them the driver can see. */
   shown = 0;

@@ -11,9 +11,13 @@ const KEPT = 1;
  * Lets the chips of simulated buses go on with what they kept in the device's state, where it has one.
  * It is found again by the same board: other chips, or the same ones elsewhere, begin anew.
  *
+ * @returns whether there was something that they go on with
  * @throws Node's own error with `code` when the state file cannot be written
  */
-export function keepChips(hosts: readonly I2cHost[], context: Pick<DeviceContext, 'state'>): void {
+export function keepChips(
+  hosts: readonly I2cHost[],
+  context: Pick<DeviceContext, 'state'>,
+): boolean {
   const memories: ChipMemory[] = [];
   const board = createHash('sha256');
   for (const [bus, { chips }] of hosts.entries()) {
@@ -23,10 +27,10 @@ export function keepChips(hosts: readonly I2cHost[], context: Pick<DeviceContext
       board.update(`${bus}:${address}:${memory.layout},`);
     }
   }
-  if (memories.length === 0) return;
+  if (memories.length === 0) return false;
   const size = memories.reduce((sum, memory) => sum + MARK + memory.size, 0);
   const state = context.state(`i2c-1-${board.digest('hex').slice(0, 16)}`, size);
-  if (state === undefined) return;
+  if (state === undefined) return false;
   let at = 0;
   for (const memory of memories) {
     const bytes = state.bytes.subarray(at + MARK, at + MARK + memory.size);
@@ -35,4 +39,5 @@ export function keepChips(hosts: readonly I2cHost[], context: Pick<DeviceContext
     state.bytes[at] = KEPT;
     at += MARK + memory.size;
   }
+  return !state.fresh;
 }

@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DaemonProcess, socketDirectory } from '../support/daemon.ts';
@@ -43,6 +44,36 @@ describe('a guest of vhost-device-i2c --simulate', () => {
     expect(time).toBeGreaterThanOrEqual(before);
     expect(time).toBeLessThanOrEqual(after);
     guest.close();
+  });
+
+  it('is told of in the log when it goes on and its chips cannot', async () => {
+    const state = join(directory.path, 'state');
+    mkdirSync(state);
+    const anew = (): unknown[] =>
+      daemon?.log.filter(({ msg }) => String(msg).includes('begin anew')) ?? [];
+    /** Starts a daemon that a guest goes on with. @returns what the log has of chips */
+    const goOn = async (...args: string[]): Promise<unknown[]> => {
+      await start(1, '--simulate=24c02@0x50,tmp105@0x48', ...args);
+      const guest = await SocketGuest.connect(`${socket}0`, 5);
+      expect(await guest.read(EEPROM, 0x10, 1)).toEqual([255]);
+      guest.close();
+      daemon?.kill('SIGTERM');
+      expect(await daemon?.exit).toEqual({ code: 0, signal: null });
+      return anew();
+    };
+    const both = ['24c02@0x50', 'tmp105@0x48'];
+    expect(await goOn()).toEqual([expect.objectContaining({ chips: both })]);
+    expect(await goOn('--state-dir', state)).toEqual([expect.objectContaining({ chips: both })]);
+    // What has a memory has it again.
+    expect(await goOn('--state-dir', state)).toEqual([
+      expect.objectContaining({ chips: ['tmp105@0x48'] }),
+    ]);
+    daemon = undefined;
+    await start(1, '--simulate');
+    const guest = await SocketGuest.connect(`${socket}0`);
+    expect(await guest.read(EEPROM, 0x10, 1)).toEqual([255]);
+    guest.close();
+    expect(anew()).toEqual([]);
   });
 
   it('reads back what it wrote, also after it was gone', async () => {

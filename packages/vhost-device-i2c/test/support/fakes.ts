@@ -59,6 +59,7 @@ export interface Completion {
 /** A device queue that records, and checks that each chain is completed once. */
 export class FakeQueue implements DeviceQueue {
   readonly index = 0;
+  resumed = false;
   readonly completions: Completion[] = [];
   flushes = 0;
 

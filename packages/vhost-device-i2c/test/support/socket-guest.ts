@@ -36,7 +36,8 @@ export class SocketGuest {
     });
   }
 
-  static async connect(path: string): Promise<SocketGuest> {
+  /** @param base - what another daemon has done of the queue already */
+  static async connect(path: string, base = 0): Promise<SocketGuest> {
     const poller = new MainPoller();
     const frontend = await VhostUserFrontend.connect({ path, poller, waitMs: 60_000 });
     await frontend.negotiate();
@@ -45,10 +46,15 @@ export class SocketGuest {
     const memory = GuestMemoryMmap.create([{ guestAddr: guestAddress(0), length: 0x10_0000 }]);
     await frontend.setMemTable(memory);
     const layout = { ...SplitDriverQueue.layout(QUEUE_SIZE), features };
-    const guest = new SocketGuest(poller, frontend, memory, new SplitDriverQueue(memory, layout));
+    const guest = new SocketGuest(
+      poller,
+      frontend,
+      memory,
+      new SplitDriverQueue(memory, layout, base),
+    );
     const { descTable, availRing, usedRing } = layout;
     await frontend.startVring({
-      ...{ index: 0, size: QUEUE_SIZE, base: 0, descTable, availRing, usedRing },
+      ...{ index: 0, size: QUEUE_SIZE, base, descTable, availRing, usedRing },
       kick: guest.#kick,
       call: guest.#call,
     });

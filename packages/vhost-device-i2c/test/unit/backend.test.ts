@@ -43,7 +43,7 @@ beforeEach(() => {
 });
 
 /** The device, which some tests make again with other rules. */
-function make(rules?: I2cDeviceRules): I2cDevice {
+function make(rules?: I2cDeviceRules, anew?: readonly string[]): I2cDevice {
   const made = new I2cDevice(
     [
       { host, addresses: [0x50, 0x51, 0xa050] },
@@ -51,6 +51,7 @@ function make(rules?: I2cDeviceRules): I2cDevice {
     ],
     { logger, poller, emit: (event) => events.push(typeof event === 'function' ? event() : event) },
     rules,
+    anew,
   );
   made.negotiated(made.features);
   return made;
@@ -717,6 +718,22 @@ describe('life of the device', () => {
     device.negotiated(1n << 32n);
     expect(logger.lines).toEqual([expect.stringContaining('is served (--allow-no-zero-length)')]);
     expect(send({ address: 0x50, read: 2 }, { address: 0x50, write: [1] })).toEqual([OK, OK]);
+  });
+
+  it('says which chips begin anew where its driver goes on, once', () => {
+    for (const resumed of [false, true]) {
+      device[Symbol.dispose]();
+      device = make(undefined, ['24c02@0x50', 'ds1338@0x51']);
+      queue.resumed = resumed;
+      send({ address: 0x50, read: 1 });
+      queue.resumed = true;
+      send({ address: 0x50, read: 1 });
+    }
+    expect(logger.lines).toEqual([expect.stringMatching(/begin anew.* is lost/)]);
+    device[Symbol.dispose]();
+    device = make();
+    send({ address: 0x50, read: 1 });
+    expect(logger.lines).toHaveLength(1);
   });
 
   it('closes its hosts and its timer once', () => {

@@ -45,6 +45,7 @@ afterEach(() => {
 
 const deviceQueue = {
   index: 0,
+  resumed: false,
   complete: (...args: Parameters<Virtqueue['complete']>) => queue.complete(...args),
   flush: () => {
     flushes++;

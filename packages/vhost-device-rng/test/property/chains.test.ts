@@ -123,6 +123,7 @@ class Guest implements Disposable {
     const completed: number[] = [];
     const view = {
       index: 0,
+      resumed: false,
       complete(chain: DescriptorChain, written: number): void {
         const { writableLength } = chain;
         expect(written).toBeLessThanOrEqual(Math.min(writableLength, RNG_REQUEST_MAX));

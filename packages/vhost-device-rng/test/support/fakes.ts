@@ -41,6 +41,7 @@ export class FakeChain implements DescriptorChain {
 /** A queue that records what is completed, and offers requests. */
 export class FakeQueue implements DeviceQueue {
   readonly index = 0;
+  resumed = false;
   readonly completions: { head: number; written: number; bytes: number[] }[] = [];
   flushed = 0;
   #heads = 0;

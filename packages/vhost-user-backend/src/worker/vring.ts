@@ -2,6 +2,7 @@ import {
   type ChainBatch,
   createVirtqueue,
   type DescriptorChain,
+  freshPosition,
   type InflightRegion,
   isWaiting,
   VirtioQueueError,
@@ -68,6 +69,7 @@ export interface VringOwner {
  */
 export class Vring implements DeviceQueue {
   readonly index: number;
+  readonly resumed: boolean;
   /** On the worker's list of rings to be served. */
   scheduled = false;
   readonly #owner: VringOwner;
@@ -111,6 +113,7 @@ export class Vring implements DeviceQueue {
     owner: VringOwner,
   ) {
     this.index = index;
+    this.resumed = config.position !== freshPosition(config.features);
     this.#owner = owner;
     this.#counters = counters;
     this.#signals = new RingSignals((event) => owner.notify(event));

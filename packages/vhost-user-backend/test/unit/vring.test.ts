@@ -100,6 +100,12 @@ describe('Vring', () => {
     ring.stop();
   });
 
+  it('tells one that goes on from one that its driver begins with', () => {
+    const rings = [0, 7].map((position) => start(() => undefined, position));
+    expect(rings.map(({ resumed }) => resumed)).toEqual([false, true]);
+    for (const ring of rings) ring.stop();
+  });
+
   it('a ring that starts is looked at without a kick', () => {
     const ring = start(() => undefined);
     expect(scheduled).toBeGreaterThan(0);
