@@ -18,8 +18,10 @@ export interface Run {
 }
 
 export interface Running {
-  /** Asks the program to end. */
-  end(): void;
+  /** Asks the program to end, or ends it by SIGKILL. */
+  end(signal?: NodeJS.Signals): void;
+  /** What it has printed until now, the first 64 KiB. */
+  output(): string;
   readonly ended: Promise<Run>;
 }
 
@@ -76,5 +78,9 @@ export function start(
       resolve({ code, signal, output, left });
     });
   });
-  return { end: () => void child.kill('SIGTERM'), ended };
+  return {
+    end: (signal = 'SIGTERM') => void child.kill(signal),
+    output: () => output,
+    ended,
+  };
 }

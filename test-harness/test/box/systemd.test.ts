@@ -199,7 +199,7 @@ describe.skipIf(!ready)(`daemons and bridge under systemd${why}`, () => {
     it('ends the bridge that is stuck; it is active when it watches, and a stop is clean', async () => {
       // There is no Xen: a simulated machine with one device, of a daemon that its connection starts.
       const program = `${DOM0_ROOT}/apps/xen-vhost-master/test/fixtures/simulated-bridge.mjs`;
-      const start = `ExecStart=\\nExecStart=node ${program} /run/vhost/rng.sockbridge\\n`;
+      const start = `ExecStart=\\nExecStart=node ${program} -s /run/vhost/rng.sockbridge -n rng\\n`;
       await shorten(BRIDGE, `${start}[Unit]\\nConditionPathExists=\\n`);
       await container.sh(`systemctl start vhost-device-rng@bridge.socket ${BRIDGE}`);
       expect(await active(BRIDGE)).toBe('active');
