@@ -25,6 +25,7 @@ export interface RawOptions {
   readonly keep?: boolean;
   readonly release?: boolean;
   readonly stateDir?: string;
+  readonly controlSocket?: string;
   readonly logLevel?: LogLevel;
   readonly config?: string;
   readonly printConfig?: boolean;
@@ -80,6 +81,10 @@ function createCommand(): Command {
       '--state-dir <directory>',
       'where they are kept until then, one for each bridge\n(default: /run/xen-vhost-master for root, else in\n$XDG_RUNTIME_DIR)',
     )
+    .option(
+      '--control-socket <path>',
+      'socket on which "xen-vhost-master status" asks\n(default: control in the --state-dir)',
+    )
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
         LOG_LEVELS,
@@ -96,7 +101,9 @@ Examples:
   xen-vhost-master --spawn "i2c=vhost-device-i2c --device-list 0:0x20"
   xen-vhost-master --socket-path /run/vhost --virtio-disk xvda=i2c
   xen-vhost-master --socket-path /run/vhost --device i2c,domain=guest1,base=0xe0000000,irq=5
-  xen-vhost-master --config /etc/xen/vhost.yaml`,
+  xen-vhost-master --config /etc/xen/vhost.yaml
+
+A running bridge is asked by: xen-vhost-master status [--json] [--watch]; see status --help`,
     );
 }
 

@@ -84,6 +84,7 @@ export function readConfig(file: string): ConfigFile {
     xenstore: output.xenstore,
     keep: output.keep,
     stateDir: output['state-dir'],
+    controlSocket: output['control-socket'],
     logLevel: output['log-level'],
     virtioDisks,
     devices,
@@ -94,7 +95,7 @@ export function readConfig(file: string): ConfigFile {
 /** Writes a configuration as {@link readConfig} reads it. */
 export function formatConfig(settings: Arguments): string {
   const { directory, sockets, spawn, notification, hold, xenstore, logLevel } = settings;
-  const { keep, stateDir } = settings;
+  const { keep, stateDir, controlSocket } = settings;
   const { virtioDisks, devices } = settings;
   const document = new Document({
     ...(directory === undefined ? {} : { 'socket-directory': directory }),
@@ -105,6 +106,7 @@ export function formatConfig(settings: Arguments): string {
     ...(xenstore === undefined ? {} : { xenstore }),
     ...(keep === undefined ? {} : { keep }),
     ...(stateDir === undefined ? {} : { 'state-dir': stateDir }),
+    ...(controlSocket === undefined ? {} : { 'control-socket': controlSocket }),
     'log-level': logLevel,
     ...(virtioDisks.length === 0 ? {} : { 'virtio-disk': virtioDisks.map(formatVirtioDiskRule) }),
     ...(devices.length === 0 ? {} : { devices: devices.map(plainDevice) }),

@@ -97,6 +97,7 @@ export const CONFIG_SCHEMA = table({
   xenstore: v.optional(path),
   keep: v.optional(v.boolean('expected true or false')),
   'state-dir': v.optional(path),
+  'control-socket': v.optional(path),
   'log-level': v.optional(choice(LOG_LEVELS)),
   'virtio-disk': v.optional(listOf(readBy(parseVirtioDiskRule))),
   devices: v.optional(listOf(DEVICE)),

@@ -3,6 +3,11 @@ import { parseArguments } from './args.ts';
 
 /** What `xen-vhost-master` does. */
 export const main: Main = async (argv, program) => {
+  const [command, ...words] = argv;
+  if (command === 'status') {
+    const { statusMain } = await import('./status-command.ts');
+    return statusMain(words, program);
+  }
   const parsed = await parseArguments(argv);
   if ('print' in parsed) return program.print(parsed.print);
   // Here and not above: who asks for a version waits for no native code.

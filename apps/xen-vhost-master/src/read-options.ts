@@ -21,6 +21,7 @@ export function readOptions(options: RawOptions): Settings {
   const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
   const { notification, hold, xenstore, logLevel } = options;
   if (options.stateDir === '') fail('--state-dir expects a directory, got nothing');
+  if (options.controlSocket === '') fail('--control-socket expects a path, got nothing');
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
@@ -33,6 +34,7 @@ export function readOptions(options: RawOptions): Settings {
     xenstore,
     keep: readKeep(options),
     stateDir: options.stateDir,
+    controlSocket: options.controlSocket,
     logLevel,
     virtioDisks: parseEach('--virtio-disk', virtioDisk, parseVirtioDiskRule, ruleSubject),
     devices: parseEach('--device', device, parseToldDevice, placeOf),

@@ -13,6 +13,7 @@ import { type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
+import { openBridgeControl } from './bridge-control.ts';
 import { candidateTypes } from './candidates.ts';
 import { Domains } from './domains.ts';
 import { GuestKeeping } from './guest-keeping.ts';
@@ -73,10 +74,11 @@ function deviceSource(
 export async function serve(run: Arguments, program: Program): Promise<number> {
   let bridge: Bridge | undefined;
   let sockets: SpawnedBackends | undefined;
-  const logger = await program.start({ level: run.logLevel }, () => ({
+  const status = (): object => ({
     ...(bridge?.status() ?? { guests: [], devices: [] }),
     backends: sockets?.status() ?? [],
-  }));
+  });
+  const logger = await program.start({ level: run.logLevel }, status);
   using xen = XenHost.open();
   using poller = new MainPoller();
   using store = XenStore.open({
@@ -90,6 +92,8 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
   const domains = new Domains(store, logger);
   using dir = openStateDir(run, logger);
+  const place = { asked: run.controlSocket, stateDir: dir?.path };
+  using _control = await openBridgeControl(place, status, logger);
   const keeping = dir && new GuestKeeping({ dir, domains, logger });
   const leaves = run.keep !== false;
   const left = (await keeping?.find()) ?? new Map<string, boolean>();

@@ -23,6 +23,8 @@ export interface Settings {
   readonly keep: boolean | undefined;
   /** Where they are kept from one bridge to the next. */
   readonly stateDir: string | undefined;
+  /** Where the bridge is asked for its status; undefined: in the directory in which guests are kept. */
+  readonly controlSocket: string | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly virtioDisks: readonly VirtioDiskRule[];
   readonly devices: readonly ToldDevice[];
@@ -49,6 +51,7 @@ export function mergeSettings(file: Settings, commandLine: Settings): Settings {
     xenstore: commandLine.xenstore ?? file.xenstore,
     keep: commandLine.keep ?? file.keep,
     stateDir: commandLine.stateDir ?? file.stateDir,
+    controlSocket: commandLine.controlSocket ?? file.controlSocket,
     logLevel: commandLine.logLevel ?? file.logLevel,
     virtioDisks: override(file.virtioDisks, commandLine.virtioDisks, ruleSubject),
     devices: override(file.devices, commandLine.devices, placeOf),

@@ -5,7 +5,7 @@ import {
 } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import type { IrqSource } from '@node-vmm/vm-device';
-import type { Logger, Poller, SignalGuard } from '@node-vmm/vmm-sys-util';
+import { hex, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { BackendLink } from './backend-link.ts';
 import type { DeviceDescription } from './device-source.ts';
 import type { DeviceWindow } from './device-window.ts';
@@ -150,6 +150,7 @@ export class BridgedDevice implements VirtioDevice {
     return {
       backend: this.backendUp ? 'connected' : 'away',
       driverStatus: this.transport.status,
+      features: this.#session && hex(this.#session.features),
       faults: { ...this.transport.counters },
       queues: this.#session?.status() ?? [],
     };

@@ -38,7 +38,8 @@ export interface QueueSessionComponents {
  */
 export class QueueSession {
   readonly #components: QueueSessionComponents;
-  readonly #features: bigint;
+  /** That the driver chose. */
+  readonly features: bigint;
   readonly #queues = new Map<number, QueueWiring>();
   readonly #inflight: InflightKeeper | undefined;
 
@@ -53,7 +54,7 @@ export class QueueSession {
    */
   constructor(components: QueueSessionComponents, features: bigint) {
     this.#components = components;
-    this.#features = features;
+    this.features = features;
     const { inflight, kept } = components;
     this.#inflight =
       inflight === undefined ? undefined : new InflightKeeper(inflight, kept?.inflight);
@@ -121,13 +122,13 @@ export class QueueSession {
     const { frontend } = link;
     if (frontend === undefined) return;
     try {
-      if ((this.#features & ~frontend.deviceFeatures) !== 0n) {
+      if ((this.features & ~frontend.deviceFeatures) !== 0n) {
         throw new VhostBridgeError(
           'BAD_DEVICE',
           'Cannot go on: the new back-end lacks features in use',
         );
       }
-      await frontend.setFeatures(this.#features);
+      await frontend.setFeatures(this.features);
       await this.#inflight?.handOver(frontend);
       for (const wiring of this.#queues.values()) {
         if (!wiring.started) await this.#start(frontend, wiring);
@@ -184,8 +185,8 @@ export class QueueSession {
   async #start(frontend: VhostUserFrontend, wiring: QueueWiring): Promise<void> {
     const resume = wiring.handedOver;
     const { index, size, descTable, availRing, usedRing } = wiring.config;
-    const inOrder = returnsInOrder(this.#components.inOrder, this.#features, index);
-    const base = wiring.handOver(this.#features, inOrder, this.#inflight?.record);
+    const inOrder = returnsInOrder(this.#components.inOrder, this.features, index);
+    const base = wiring.handOver(this.features, inOrder, this.#inflight?.record);
     await frontend.startVring({
       index,
       size,

@@ -27,6 +27,8 @@ export interface BridgedDeviceStatus {
   readonly backend: 'connected' | 'away';
   /** Device status bits as the driver reads them. */
   readonly driverStatus: number;
+  /** Feature bits that the driver chose, in hexadecimal; undefined until it is ready. */
+  readonly features: string | undefined;
   /** What the driver did wrong, by kind. */
   readonly faults: object;
   readonly queues: readonly QueueStatus[];

@@ -6,11 +6,15 @@
  *
  * @packageDocumentation
  */
+export type { Controlled } from './control/controlled.ts';
+export type { OpenControl } from './control/open.ts';
+export type { ControlRequest } from './control/request.ts';
 export * from './create-logger.ts';
 export type * from './daemon-options.ts';
 export * from './errors.ts';
 export * from './exit-codes.ts';
 export * from './log-levels.ts';
+export * from './open-control-socket.ts';
 export * from './open-service-manager.ts';
 export * from './program.ts';
 export type { LoggerOptions, ProgramLogger } from './program-logger.ts';

@@ -3,7 +3,7 @@ import type { ServingSide } from '@node-vmm/vhost-supervisor/serving-side';
 import type { MapForeign, ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import type { StatusReport } from './control/commands.ts';
-import type { OpenControl } from './control/open.ts';
+import type { DaemonControl } from './control/open-daemon.ts';
 import type { ServingOptions, SocketOptions } from './daemon-options.ts';
 import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
 import { FatalFailure } from './fatal-failure.ts';
@@ -123,9 +123,9 @@ export async function servePlaced(
 async function controlOf(
   { controlSocket }: ServingOptions,
   logger: Logger,
-): Promise<OpenControl | undefined> {
+): Promise<DaemonControl | undefined> {
   if (controlSocket === undefined) return undefined;
-  return (await import('./control/open.ts')).openControl(controlSocket, logger);
+  return (await import('./control/open-daemon.ts')).openDaemonControl(controlSocket, logger);
 }
 
 /** Loads what maps memory of Xen domains, where it is wanted: nothing else of Xen is loaded. */

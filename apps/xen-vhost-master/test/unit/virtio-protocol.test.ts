@@ -36,6 +36,7 @@ const settings = (given: Partial<Settings>): Settings => ({
   xenstore: undefined,
   keep: undefined,
   stateDir: undefined,
+  controlSocket: undefined,
   logLevel: undefined,
   virtioDisks: [],
   devices: [],

@@ -1,4 +1,5 @@
 import type { ServedDevice } from '@node-vmm/vhost-user-backend';
+import type { Controlled } from './controlled.ts';
 import { ControlError } from './error.ts';
 import type { ControlRequest } from './request.ts';
 
@@ -9,7 +10,7 @@ const NAMED_MAX = 8;
 export type StatusReport = () => Promise<{ readonly devices: readonly object[] }>;
 
 /** Does what requests ask for, of the devices of a daemon. */
-export class ControlCommands {
+export class ControlCommands implements Controlled {
   readonly #devices: ReadonlyMap<string, ServedDevice>;
   readonly #status: StatusReport;
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { errorCode, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
-import type { ControlCommands } from './commands.ts';
+import type { Controlled } from './controlled.ts';
 import { LineReader } from './lines.ts';
 import { type ControlRequest, parseRequest } from './request.ts';
 
@@ -10,7 +10,7 @@ const BACKLOG_MAX = 256 * 1024;
 /** A client of the control socket: asks one thing after another, or watches. */
 export class ControlConnection {
   readonly #socket: Socket;
-  readonly #commands: ControlCommands;
+  readonly #commands: Controlled;
   readonly #logger: Logger;
   readonly #lines = new LineReader();
   #busy = false;
@@ -19,7 +19,7 @@ export class ControlConnection {
   #watch: Disposable | undefined;
 
   /** @param socket - becomes the connection's, with its half-open end */
-  constructor(socket: Socket, commands: ControlCommands, logger: Logger) {
+  constructor(socket: Socket, commands: Controlled, logger: Logger) {
     this.#socket = socket;
     this.#commands = commands;
     this.#logger = logger;

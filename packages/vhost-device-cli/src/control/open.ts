@@ -1,19 +1,22 @@
 import { dirname, resolve } from 'node:path';
-import type { ServedDevice } from '@node-vmm/vhost-user-backend';
 import { type Logger, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import { checkDirectory, checkNoDirectory } from '../directories.ts';
 import { CliError } from '../errors.ts';
 import { socketProblem } from '../sockets.ts';
-import { ControlCommands, type StatusReport } from './commands.ts';
+import type { Controlled } from './controlled.ts';
 import { ControlSocket } from './socket.ts';
 
-/** A control socket that waits for its devices. */
+/** A control socket that waits for what it drives. */
 export interface OpenControl extends Disposable {
-  serve(devices: readonly ServedDevice[], status: StatusReport): void;
+  /** Answers from now on. */
+  serve(controlled: Controlled): void;
 }
 
 /**
- * Opens the daemon's control socket.
+ * Opens a program's control socket, of mode 0600. A stale socket file is replaced. Who connects waits until
+ * `serve`.
+ *
+ * @param path - 1 to 107 bytes
  *
  * @throws {CliError} USAGE, BAD_DIRECTORY, CONTROL_SOCKET
  */
@@ -32,7 +35,7 @@ export function openControl(path: string, logger: Logger): OpenControl {
     throw new CliError('CONTROL_SOCKET', text, { path }, { cause });
   }
   return {
-    serve: (devices, status) => socket.serve(new ControlCommands(devices, status), logger),
+    serve: (controlled) => socket.serve(controlled, logger),
     [Symbol.dispose]: () => socket.close(),
   };
 }

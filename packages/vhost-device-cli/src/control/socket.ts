@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { dupFd, type Logger, UnixListener } from '@node-vmm/vmm-sys-util';
-import type { ControlCommands } from './commands.ts';
 import { ControlConnection } from './connection.ts';
+import type { Controlled } from './controlled.ts';
 
 /** Who may connect drives the devices: the user of the process. */
 const MODE = 0o600;
@@ -13,7 +13,7 @@ const BUSY = {
   error: `Cannot answer: there are ${CONNECTIONS_MAX} connections already`,
 };
 
-/** The socket through which the devices of a daemon are driven from outside. */
+/** The socket through which a program is driven from outside. */
 export class ControlSocket implements Disposable {
   readonly #listener: UnixListener;
   readonly #connections = new Set<ControlConnection>();
@@ -33,7 +33,7 @@ export class ControlSocket implements Disposable {
   }
 
   /** Answers from now on. */
-  serve(commands: ControlCommands, logger: Logger): void {
+  serve(commands: Controlled, logger: Logger): void {
     const server = createServer({ allowHalfOpen: true }, (socket) =>
       this.#accept(socket, commands, logger),
     );
@@ -58,7 +58,7 @@ export class ControlSocket implements Disposable {
     this.close();
   }
 
-  #accept(socket: Socket, commands: ControlCommands, logger: Logger): void {
+  #accept(socket: Socket, commands: Controlled, logger: Logger): void {
     if (this.#connections.size >= CONNECTIONS_MAX) {
       socket.on('error', () => undefined);
       socket.end(`${JSON.stringify(BUSY)}\n`, () => socket.destroy());

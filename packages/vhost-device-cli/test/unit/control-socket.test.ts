@@ -6,7 +6,7 @@ import { type ServedDevice, VhostUserDaemon } from '@node-vmm/vhost-user-backend
 import { openFds, Sockets } from '@node-vmm/vhost-user-backend/testing';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type OpenControl, openControl } from '../../src/control/open.ts';
+import { type DaemonControl, openDaemonControl } from '../../src/control/open-daemon.ts';
 import { ControlClient } from '../../src/control.ts';
 
 const BUTTON = new URL('../fixtures/button-device.mjs', import.meta.url);
@@ -17,7 +17,7 @@ describe('The control socket of a daemon', { timeout: 120_000 }, () => {
   let before: number;
   let sockets: Sockets;
   let daemon: VhostUserDaemon;
-  let control: OpenControl;
+  let control: DaemonControl;
   let logger: MemoryLogger;
   let path: string;
   let client: ControlClient;
@@ -48,7 +48,7 @@ describe('The control socket of a daemon', { timeout: 120_000 }, () => {
   });
 
   async function open(...names: string[]): Promise<ServedDevice[]> {
-    control = openControl(path, logger);
+    control = openDaemonControl(path, logger);
     const devices: ServedDevice[] = [];
     for (const name of names) devices.push(await add(name));
     control.serve(devices, status);
@@ -309,15 +309,15 @@ describe('The control socket of a daemon', { timeout: 120_000 }, () => {
 
   it('replaces a stale one, and no other', async () => {
     await open('button');
-    expect(() => openControl(path, logger)).toThrow(/another process does.*--control-socket/);
+    expect(() => openDaemonControl(path, logger)).toThrow(/another process does.*--control-socket/);
     const file = join(sockets.directory, 'file');
     writeFileSync(file, '');
-    expect(() => openControl(file, logger)).toThrow(/no socket is there.*--control-socket/);
+    expect(() => openDaemonControl(file, logger)).toThrow(/no socket is there.*--control-socket/);
     const nowhere = join(sockets.directory, 'none/control');
-    expect(() => openControl(nowhere, logger)).toThrow(
+    expect(() => openDaemonControl(nowhere, logger)).toThrow(
       expect.objectContaining({ code: 'BAD_DIRECTORY' }),
     );
-    expect(() => openControl('x'.repeat(200), logger)).toThrow(
+    expect(() => openDaemonControl('x'.repeat(200), logger)).toThrow(
       expect.objectContaining({ code: 'USAGE' }),
     );
   });
