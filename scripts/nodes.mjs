@@ -74,7 +74,7 @@ function install(version) {
 /** Runs a script of ours; what it starts by name gets the same Node. */
 function run(program, args, options) {
   const PATH = `${dirname(program)}${delimiter}${env.PATH}`;
-  return spawnSync(program, args, { cwd: root, env: { ...env, PATH }, ...options });
+  return spawnSync(program, args, { cwd: root, ...options, env: { ...env, ...options.env, PATH } });
 }
 
 /** @param which - files of tests, as vitest takes them */
@@ -89,7 +89,9 @@ function testOn(version, which) {
   const job = run(program, ['apps/demo/dist/main.js'], { encoding: 'utf8', timeout: JOB_MS });
   if (job.status !== 0) console.error(job.stdout, job.stderr);
   const report = join(reports, `node-${version}.json`);
-  const reporters = ['--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
+  const reporters = ['--reporter=dot', '--reporter=./scripts/unhandled.mjs'];
+  reporters.push('--reporter=json', `--outputFile.json=${report}`);
+  const NODE_VMM_UNHANDLED = join(reports, `node-${version}.unhandled`);
   const args = [
     'node_modules/vitest/vitest.mjs',
     'run',
@@ -98,9 +100,13 @@ function testOn(version, which) {
     ...which,
     ...reporters,
   ];
-  const { status } = run(program, args, { stdio: 'inherit', timeout: TESTS_MS });
+  const { status } = run(program, args, {
+    stdio: 'inherit',
+    timeout: TESTS_MS,
+    env: { NODE_VMM_UNHANDLED },
+  });
   const seconds = Math.round((performance.now() - started) / 1000);
-  return { version, job: job.status, tests: status, report: basename(report), seconds };
+  return { version, program, job: job.status, tests: status, report: basename(report), seconds };
 }
 
 const results = [];

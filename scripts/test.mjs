@@ -48,7 +48,13 @@ const any = box.ready || qemuStatus().ready;
 const report = process.env.NODE_VMM_TEST_REPORT;
 const options = ['--reporter=./scripts/skips.mjs'];
 if (!args.some((argument) => argument.startsWith('--reporter'))) options.push('--reporter=default');
-if (report) options.push('--reporter=json', `--outputFile.json=${report}`);
+if (report) {
+  options.push(
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    '--reporter=./scripts/unhandled.mjs',
+  );
+}
 if (!any) options.push('--project', 'unit');
 await run('vitest', ['run', ...args, ...options], {
   env: any ? env : { ...env, NODE_VMM_WITHOUT_BOX: box.reason },

@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,
   gpio,
+  restart: () => packageBench('packages/vhost-device-gpio/bench/restart.bench.mjs'),
   box,
 };
 

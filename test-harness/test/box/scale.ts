@@ -13,6 +13,10 @@ export const SCALE = {
   edges: soak ? 10_000 : 1000,
   /** Guests that come and go. */
   rounds: soak ? 6 : 3,
+  /** Guests with many devices that are destroyed under load. */
+  destroys: soak ? 50 : 3,
+  /** Guests' memory given back, and taken again. */
+  balloons: soak ? 10 : 2,
   /** Starts of the bridge under running guests. */
   restarts: 20,
   /** Kills of a serving process. */

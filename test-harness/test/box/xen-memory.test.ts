@@ -1,0 +1,220 @@
+// What a guest's devices cost in dom0's memory, and what becomes of that memory when the guest gives some back or
+// goes away.
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import {
+  bootI2cBox,
+  bridgeArguments,
+  type DeviceType,
+  type Dom0Process,
+  type I2cBox,
+  type XenBox,
+  type XenDomain,
+} from '../../src/box/index.ts';
+import { bridgeReady, expectNoResidue, pidOf } from './i2c-box.ts';
+import { onEveryBed } from './on-every-bed.ts';
+import { notHere, SCALE } from './scale.ts';
+
+const MIB = 1024;
+/** Most of a domain that a daemon of ours has mapped, beside rings, KiB; and what else there may be of those. */
+const MAPPED_KIB = 16 * MIB;
+const RINGS_KIB = 2 * MIB;
+/** As many as a table of devices of `xl` names here; more than dom0 could map a guest for. */
+const MANY = 11;
+const PATIENT = { timeoutMs: 240_000 };
+/** What Linux says of itself when something in it went wrong. */
+const TROUBLE = 'Oops|BUG:|Unable to handle|Internal error|Call trace|hung task|blocked for more';
+
+const DAEMON = 'vhost-device-i2c -s /run/vhost/i2c.sock -c COUNT --simulate=24c02@0x50';
+
+const i2cs = (count: number): DeviceType[] => new Array<DeviceType>(count).fill('i2c');
+
+onEveryBed(
+  "a guest's memory in dom0",
+  ['guest-devices'],
+  (bed) => {
+    let i2c: I2cBox;
+    let box: XenBox;
+    let processes: Dom0Process[] = [];
+
+    const start = (name: string, command: string): Dom0Process => {
+      const process = box.spawn(name, command);
+      processes.push(process);
+      return process;
+    };
+    const serve = async (
+      guests: Readonly<Record<string, readonly DeviceType[]>>,
+    ): Promise<Dom0Process> => {
+      const count = Object.values(guests).flat().length;
+      const daemon = start('daemon', DAEMON.replace('COUNT', `${count}`));
+      await expect
+        .poll(() => daemon.output.split('device ready').length - 1, { timeout: 240_000 })
+        .toBe(count);
+      const told = bridgeArguments(bed, guests);
+      const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 --release -s /run/vhost`);
+      await bridgeReady(bridge);
+      return daemon;
+    };
+    /** What dom0 could still use, KiB. */
+    const available = async (): Promise<number> =>
+      Number(await box.sh("awk '/MemAvailable/ { print $2 }' /proc/meminfo"));
+    /** Memory that no domain has, MiB. */
+    const free = async (): Promise<number> =>
+      Number(await box.sh("xl info | awk '/^free_memory/ { print $3 }'"));
+    /** Foreign memory that a program of ours has mapped, KiB. */
+    const mapped = async (args: string): Promise<number> => {
+      const maps = await box.sh(`grep privcmd /proc/${await pidOf(box, args)}/maps || true`);
+      return maps
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => line.split(/[- ]/).map((word) => Number.parseInt(word, 16)))
+        .reduce((sum, [from = 0, to = 0]) => sum + (to - from) / 1024, 0);
+    };
+    const daemonMaps = (): Promise<number> => mapped('24c02@0x50');
+    const bridgeMaps = (): Promise<number> => mapped('-s /run/vhost');
+    /** Every device of a guest keeps a byte of its own. */
+    const useAll = async (guest: XenDomain, count: number, value: number): Promise<void> => {
+      const script = `for bus in $(seq 0 ${count - 1}); do
+        i2cset -y $bus 0x50 $bus $((${value} + bus)) || exit 1
+        [ $(i2cget -y $bus 0x50 $bus) = $(printf 0x%02x $((${value} + bus))) ] || exit 2
+      done`;
+      await guest.sh(script, PATIENT);
+    };
+    const load = (guest: XenDomain, count: number): Promise<string> =>
+      guest.sh(
+        `for bus in $(seq 0 ${count - 1}); do (while :; do i2cget -y $bus 0x50 $bus; done) >/dev/null 2>&1 & done; true`,
+      );
+    const noTrouble = async (): Promise<void> => {
+      expect((await box.exec(`dmesg | grep -E '${TROUBLE}'`)).stdout).toBe('');
+    };
+
+    beforeAll(async () => {
+      // One processor that nothing takes from whom it runs: where dom0 hung when a guest was destroyed.
+      i2c = await bootI2cBox('xen-memory', {
+        bed: bed.name,
+        preempt: 'none',
+        dom0Vcpus: 1,
+        memory: 4096,
+      });
+      ({ box } = i2c);
+    });
+
+    afterEach(async () => {
+      for (const domain of box.domains) await domain.destroy().catch(() => undefined);
+      for (const process of processes.reverse()) await process.stop();
+      processes = [];
+    });
+
+    afterAll(async () => {
+      await i2c?.stop();
+    });
+
+    it(`of ${MANY} devices in one daemon is mapped once, and only what is used`, async () => {
+      await serve({ many: i2cs(MANY) });
+      const before = await available();
+      const guest = await box.createDomain({ name: 'many', memory: 512, devices: i2cs(MANY) });
+      await useAll(guest, MANY, 0x20);
+      console.log(
+        `[${bed.name}] ${MANY} devices of 512 MiB: daemon maps ${await daemonMaps()} KiB, bridge ${await bridgeMaps()} KiB, dom0 has ${before - (await available())} KiB less`,
+      );
+      expect(await daemonMaps()).toBeLessThan(MAPPED_KIB + MANY * RINGS_KIB);
+      expect(await bridgeMaps()).toBeLessThan(MANY * RINGS_KIB);
+      // One guest of that size would not have had room for its own memory.
+      expect(before - (await available())).toBeLessThan(128 * MIB);
+      await guest.destroy();
+      await expectNoResidue(box);
+      expect(await daemonMaps()).toBe(0);
+    });
+
+    it('of three guests with four devices each, and of one of 1 GiB, is no more than that', async () => {
+      const names = ['three-1', 'three-2', 'three-3'];
+      await serve(Object.fromEntries([...names, 'large'].map((name) => [name, i2cs(4)])));
+      const guests: XenDomain[] = [];
+      for (const name of names) guests.push(await box.createDomain({ name, devices: i2cs(4) }));
+      for (const [index, guest] of guests.entries()) await useAll(guest, 4, 0x30 + 16 * index);
+      for (const guest of guests) await guest.destroy();
+      await expectNoResidue(box);
+
+      const before = await available();
+      const large = await box.createDomain({ name: 'large', memory: 1024, devices: i2cs(4) });
+      await useAll(large, 4, 0x60);
+      const taken = before - (await available());
+      console.log(`[${bed.name}] 4 devices of 1 GiB: dom0 has ${taken} KiB less`);
+      expect(taken).toBeLessThan(128 * MIB);
+      await large.destroy();
+      await expectNoResidue(box);
+      expect(await daemonMaps()).toBe(0);
+      expect(before - (await available())).toBeLessThan(64 * MIB);
+    });
+
+    it(`is let go when a guest with six devices under load is destroyed (${SCALE.destroys} times), or ends by itself`, async () => {
+      await serve({ gone: i2cs(6) });
+      for (let round = 0; round < SCALE.destroys; round++) {
+        const guest = await box.createDomain({ name: 'gone', devices: i2cs(6) });
+        await useAll(guest, 6, 0x20);
+        await load(guest, 6);
+        await box.sh(`sleep 1.${round % 10}`);
+        await guest.destroy();
+        await expectNoResidue(box);
+      }
+      const guest = await box.createDomain({ name: 'gone', devices: i2cs(6) });
+      await useAll(guest, 6, 0x20);
+      await guest.exec('(sleep 1; poweroff -f) >/dev/null 2>&1 &');
+      await expectNoResidue(box);
+      await guest.destroy().catch(() => undefined);
+      await noTrouble();
+    });
+
+    it('of a daemon that is stopped keeps the guest from going, but neither xl nor dom0', async () => {
+      const daemon = await serve({ held: i2cs(2) });
+      const guest = await box.createDomain({ name: 'held', devices: i2cs(2) });
+      await useAll(guest, 2, 0x20);
+      await load(guest, 2);
+      const pid = await pidOf(box, '24c02@0x50');
+      await box.sh(`kill -STOP ${pid}`);
+      const began = Date.now();
+      await guest.destroy();
+      console.log(`[${bed.name}] xl destroy with a stopped daemon: ${Date.now() - began} ms`);
+      expect(await box.sh('echo alive')).toBe('alive\n');
+      await box.sh(`kill -CONT ${pid}`);
+      await expectNoResidue(box);
+      expect(daemon.output).not.toContain('"level":60');
+      await noTrouble();
+    });
+
+    it(`goes back to Xen when the guest gives some back, ${SCALE.balloons} times`, async () => {
+      await serve({ balloon: i2cs(2) });
+      const before = await free();
+      const guest = await box.createDomain({
+        name: 'balloon',
+        memory: 512,
+        devices: i2cs(2),
+        extraConfig: ['maxmem = 512'],
+      });
+      await useAll(guest, 2, 0x20);
+      const full = await free();
+      for (let round = 0; round < SCALE.balloons; round++) {
+        await box.sh('xl mem-set balloon 256');
+        await expect.poll(free, { timeout: 240_000, interval: 1000 }).toBeGreaterThan(full + 240);
+        const small = await free();
+        await useAll(guest, 2, 0x30 + round);
+        if (round === 0) {
+          // Its memory is mapped anew while a part of it is not there.
+          await box.sh(`kill -9 ${await pidOf(box, '24c02@0x50')}`);
+          start('daemon-2', DAEMON.replace('COUNT', '2'));
+          await useAll(guest, 2, 0x40);
+        }
+        await box.sh('xl mem-set balloon 512');
+        await expect.poll(free, { timeout: 240_000, interval: 1000 }).toBeLessThan(full + 16);
+        console.log(
+          `[${bed.name}] free memory, MiB: before ${before}, with the guest ${full}, small ${small}, again ${await free()}`,
+        );
+        await useAll(guest, 2, 0x50 + round);
+      }
+      await guest.destroy();
+      await expectNoResidue(box);
+      expect(await free()).toBeGreaterThan(before - 16);
+      await noTrouble();
+    });
+  },
+  notHere,
+);
