@@ -12,6 +12,7 @@ import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
 import type { KeptDeviceState, KeptQueues } from './kept-device.ts';
+import { MemoryGiver } from './memory-sharing.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
@@ -113,7 +114,11 @@ export class BridgedDevice implements VirtioDevice {
     let link: BackendLink | undefined;
     try {
       const { configSize } = type;
-      const memory = await guest.memory;
+      const memory = new MemoryGiver({
+        memory: await guest.memory,
+        sharing: guest.sharing?.(),
+        logger,
+      });
       link = await BackendLink.open(
         {
           path,

@@ -119,6 +119,14 @@ export class VhostUserFrontend implements Disposable {
     return this.#session.live;
   }
 
+  /**
+   * Process that listens at the back-end's socket (`SO_PEERCRED`), 0 where it is none of this process's PID
+   * namespace. It is the back-end itself, unless somebody listens for it, as a service manager does.
+   */
+  get peerPid(): number {
+    return this.#session.peerPid;
+  }
+
   /** Virtio features for the guest: offered by the back-end and admitted, without bit 30. */
   get deviceFeatures(): bigint {
     return this.#session.agreed.deviceFeatures;

@@ -9,6 +9,7 @@ import {
   connectSocket,
   newSocket,
   newSocketPair,
+  peerPid,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
 } from './unix-socket-fd.ts';
@@ -60,6 +61,16 @@ export class UnixStream implements Disposable {
 
   get live(): boolean {
     return this.#live;
+  }
+
+  /**
+   * Process that listened at the peer's socket, or connected from it: what the kernel noted then, which may
+   * have ended since. 0 where it is none of this process's PID namespace.
+   *
+   * @throws {SysError} EBADF when it is closed
+   */
+  get peerPid(): number {
+    return peerPid(this.fd);
   }
 
   /** See {@link SockCtrlMsg.send}. */

@@ -106,6 +106,9 @@ export class FakeIoreqServer {
   }
 }
 
+/** `LIBXL_MAXMEM_CONSTANT`: what libxl lets a guest have over its memory. */
+const TOOLSTACK_PAGES = 256n;
+
 /** `IOCTL_PRIVCMD_IOEVENTFD` compares with the offset of QueueNotify. */
 const QUEUE_NOTIFY = 0x50n;
 
@@ -129,6 +132,7 @@ export class FakeDomain {
   readonly pagedOut = new Map<bigint, number>();
   readonly #banks: Bank[];
   readonly #busy = new Set<number>();
+  readonly #ballooned = new Set<bigint>();
 
   constructor(domid: DomId, options: FakeDomainOptions = {}) {
     this.domid = domid;
@@ -150,6 +154,21 @@ export class FakeDomain {
     return (end - 1n) / BigInt(XEN_PAGE_SIZE);
   }
 
+  /** Pages that it may have: its RAM at first, and what the toolstack adds. */
+  get maximumReservation(): bigint {
+    let bytes = 0n;
+    for (const bank of this.#banks) bytes += BigInt(bank.length);
+    return bytes / BigInt(XEN_PAGE_SIZE) + TOOLSTACK_PAGES;
+  }
+
+  /** The guest gives frames back (ballooning), or takes them again. Mappings of them stay what they were. */
+  balloon(first: bigint, count: number, out: boolean): void {
+    for (let i = 0n; i < BigInt(count); i++) {
+      if (out) this.#ballooned.add(first + i);
+      else this.#ballooned.delete(first + i);
+    }
+  }
+
   /** The guest's own view of its RAM. @throws {RangeError} outside */
   ram(address: bigint, length: number): Uint8Array<ArrayBuffer> {
     for (const bank of this.#banks) {
@@ -163,6 +182,7 @@ export class FakeDomain {
 
   /** Where a frame is; undefined when the guest does not have it. */
   frame(gfn: bigint): { fd: Fd; offset: number } | undefined {
+    if (this.#ballooned.has(gfn)) return undefined;
     const address = gfn * BigInt(XEN_PAGE_SIZE);
     for (const bank of this.#banks) {
       const offset = address - bank.base;
