@@ -48,6 +48,8 @@ export class MemoryGiver {
   readonly #options: MemoryGiverOptions;
   /** Of the back-end that was given it last. */
   #habit: MappingHabit = 'unknown';
+  /** Bytes that were given last. */
+  #given = 0;
   /** The one before wanted no holes. */
   #refused = false;
 
@@ -58,6 +60,11 @@ export class MemoryGiver {
   /** Of the back-end that was given it last: one that maps all is told so seldom of changes. */
   get habit(): MappingHabit {
     return this.#habit;
+  }
+
+  /** Bytes that the back-end has mapped at least, while it is connected: all that it was given, or anything. */
+  get leastMapped(): number {
+    return this.#habit === 'whole' ? this.#given : 1;
   }
 
   /**
@@ -109,6 +116,7 @@ export class MemoryGiver {
   ): Promise<void> {
     const extents = await sharing.extents();
     sharing.checkRoom(extents);
+    this.#given = bytesOf(extents);
     try {
       await frontend.setMemTable(extents, { signal });
     } catch (error) {
@@ -122,15 +130,19 @@ export class MemoryGiver {
 
 function refused(
   { peerPid }: MemoryTaker,
-  { sharedRegions }: ShareableMemory,
+  memory: ShareableMemory,
   cause: unknown,
 ): VhostBridgeError {
-  const bytes = sharedRegions.reduce((sum, { length }) => sum + length, 0n);
+  const mebibytes = Math.round(bytesOf(memory) / 2 ** 20);
   return new VhostBridgeError(
     'MEMORY_REFUSED',
-    `Cannot share ${bytes / 2n ** 20n} MiB of guest memory: the back-end (process ${peerPid}) maps all of it and ` +
+    `Cannot share ${mebibytes} MiB of guest memory: the back-end (process ${peerPid}) maps all of it and ` +
       'failed; its log says whether there was no room, then use one that maps on demand',
     {},
     { cause },
   );
+}
+
+function bytesOf({ sharedRegions }: ShareableMemory): number {
+  return sharedRegions.reduce((sum, { length }) => sum + Number(length), 0);
 }

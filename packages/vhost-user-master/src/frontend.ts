@@ -341,6 +341,21 @@ export class VhostUserFrontend implements Disposable {
     await this.#session.requester.command(name, payload, options, fds);
   }
 
+  /**
+   * As {@link close}, but waits for the back-end to close its end, by when it should have let go of what it
+   * was given. Pending requests reject at once.
+   *
+   * @param timeoutMs - to wait for that; then the connection is closed all the same
+   * @returns whether the back-end closed in time
+   */
+  async finish(timeoutMs: number): Promise<boolean> {
+    this.#closeListeners.length = 0;
+    this.#configListeners.length = 0;
+    this.#abort.abort();
+    this.#started.clear();
+    return await this.#session.finish(timeoutMs);
+  }
+
   /** Ends the connection; pending requests reject with CLOSED. Idempotent. */
   close(): void {
     this.#closeListeners.length = 0;

@@ -120,6 +120,13 @@ export class Session {
     }, PROGRESS_MS);
   }
 
+  /** As {@link close}, when the back-end has closed, too. @returns whether it did in time, milliseconds */
+  async finish(timeoutMs: number): Promise<boolean> {
+    const closed = await this.requester.finish(timeoutMs);
+    this.#channel?.close();
+    return closed;
+  }
+
   /** Idempotent. */
   close(): void {
     this.#channel?.close();

@@ -14,6 +14,7 @@ import {
   SOCK_NONBLOCK,
 } from './unix-socket-fd.ts';
 
+const SHUT_WR = 1;
 const SHUT_RDWR = 2;
 
 /** Options of a stream. */
@@ -81,6 +82,12 @@ export class UnixStream implements Disposable {
   /** See {@link SockCtrlMsg.receive}. */
   receive(target: Uint8Array): Received | undefined {
     return this.#messages.receive(target);
+  }
+
+  /** Says that nothing more is sent; what the peer sends can still be received. */
+  endWriting(): void {
+    // A peer that is gone needs not be told.
+    if (this.#live) sys.shutdown(this.fd, SHUT_WR);
   }
 
   close(): void {
