@@ -1,5 +1,5 @@
 import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
-import type { BridgedVm, GuestKeeper } from '@node-vmm/vhost-bridge';
+import { type BridgedVm, type GuestKeeper, MemoryRenewal } from '@node-vmm/vhost-bridge';
 import type { NotificationMode } from '@node-vmm/vm-device';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { XenBankMemory } from '@node-vmm/vm-memory/xen';
@@ -58,11 +58,13 @@ export function attachXenGuest(
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
   let mapped: XenBankMemory | undefined;
+  const renewal = new MemoryRenewal(logger.child({ domid }), () => mapped?.renew());
   const vm = XenVm.create(
     {
       xen,
       poller,
       logger,
+      invalidate: () => renewal.changed(),
       memory: () => {
         if (mapped !== undefined) return mapped;
         throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not found yet`);
@@ -109,6 +111,7 @@ export function attachXenGuest(
     },
     counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
     sharing: () => (mapped === undefined ? undefined : shareBanks(mapped)),
+    renewal,
     shared: () => vm.shared,
     keeper,
     kept: () => kept,

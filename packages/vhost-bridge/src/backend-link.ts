@@ -119,6 +119,18 @@ export class BackendLink {
     this.#replace();
   }
 
+  /** Gives the back-end the guest's memory anew, if there is one. Rejects never. */
+  async renewMemory(): Promise<void> {
+    const frontend = this.#frontend;
+    if (frontend === undefined) return;
+    try {
+      await this.#options.memory.renew(frontend, this.#abort.signal);
+    } catch (error) {
+      // What it has now nobody knows; the next connection begins with what is there.
+      if (this.#frontend === frontend) this.drop(errorMessage(error));
+    }
+  }
+
   /** Process of the back-end that was connected last, 0 where it is not known. */
   get peerPid(): number {
     return this.#peerPid;

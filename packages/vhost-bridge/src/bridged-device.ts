@@ -63,6 +63,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly #window: DeviceWindow;
   readonly #memory: MemoryGiver;
   readonly #releases: PeerReleases;
+  readonly #forgetMemory: () => void;
   #session: QueueSession | undefined;
   /** Of the queues that the driver had when another bridge left them, until they are activated. */
   #kept: KeptQueues | undefined;
@@ -89,6 +90,13 @@ export class BridgedDevice implements VirtioDevice {
     this.#window = components.window;
     this.#memory = memory;
     this.#releases = components.releases;
+    const renewal = components.window.guest.renewal?.add({
+      get mapsAll() {
+        return memory.habit === 'whole';
+      },
+      renew: () => link.renewMemory(),
+    });
+    this.#forgetMemory = renewal ?? (() => undefined);
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
       interrupt: () => irq.raise(),
@@ -124,6 +132,7 @@ export class BridgedDevice implements VirtioDevice {
     const line = { kind: 'line', irq: description.irq } as const;
     const irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
     let link: BackendLink | undefined;
+    let device: BridgedDevice | undefined;
     try {
       const { configSize } = type;
       const memory = new MemoryGiver({
@@ -146,11 +155,12 @@ export class BridgedDevice implements VirtioDevice {
       const { frontend } = link;
       if (frontend === undefined)
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
-      const device = new BridgedDevice(components, description, type, link, frontend, irq, memory);
+      device = new BridgedDevice(components, description, type, link, frontend, irq, memory);
       if (kept !== undefined) device.#takeUp(kept);
       window.open(device.transport);
       return device;
     } catch (error) {
+      if (device !== undefined) device.#forgetMemory();
       link?.close();
       irq.close();
       throw error;
@@ -251,6 +261,7 @@ export class BridgedDevice implements VirtioDevice {
       await Promise.race([this.reset(), delay(STOP_MS, undefined, { ref: false })]);
     } finally {
       onStopped();
+      this.#forgetMemory();
       await this.#letGo();
       this.#place.irq.close();
     }
@@ -282,6 +293,7 @@ export class BridgedDevice implements VirtioDevice {
       return (await session?.keep()) ?? { rings: [] };
     });
     this.#window.withdraw();
+    this.#forgetMemory();
     this.#link.close();
     this.#place.irq.close();
     return { registers: this.transport.state, queues };

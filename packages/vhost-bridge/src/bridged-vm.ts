@@ -1,5 +1,6 @@
 import type { Vm } from '@node-vmm/vm-device';
 import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
+import type { MemoryRenewal } from './memory-renewal.ts';
 import type { MemorySharing } from './memory-sharing.ts';
 
 /** Leaves a guest to another process. */
@@ -24,6 +25,8 @@ export interface BridgedVm {
   readonly memory: Promise<GuestMemory & ShareableMemory>;
   /** How back-ends are given that memory, once it is there; default: all of it, to each. */
   readonly sharing?: () => MemorySharing | undefined;
+  /** Where that memory can change: who is to be told. */
+  readonly renewal?: MemoryRenewal;
   /** Where the guest can be left, as it is, to another process. */
   readonly keeper?: GuestKeeper;
   /** What was counted of the guest's accesses, as plain data; for the bridge's status. */

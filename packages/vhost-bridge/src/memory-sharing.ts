@@ -99,6 +99,28 @@ export class MemoryGiver {
     }
   }
 
+  /**
+   * Gives it anew to the back-end that has it: the guest's memory is not what it was.
+   *
+   * @throws {VhostUserMasterError} as `setMemTable`
+   */
+  async renew(frontend: MemoryTaker, signal: AbortSignal): Promise<void> {
+    const { logger, memory, sharing } = this.#options;
+    if (sharing === undefined || this.#habit !== 'whole') {
+      await frontend.setMemTable(memory, { signal });
+      return;
+    }
+    const extents = await sharing.extents();
+    try {
+      // It maps what it is given before it lets go of what it has.
+      sharing.checkRoom(extents);
+    } catch (err) {
+      logger.warn({ err, pid: frontend.peerPid }, 'back-end keeps the memory that its guest had');
+      return;
+    }
+    await this.#setExtents(frontend, extents, signal);
+  }
+
   async #mapsAll(
     frontend: MemoryTaker,
     { trial, largestOnDemand, mappings }: MemorySharing,
@@ -116,6 +138,14 @@ export class MemoryGiver {
   ): Promise<void> {
     const extents = await sharing.extents();
     sharing.checkRoom(extents);
+    await this.#setExtents(frontend, extents, signal);
+  }
+
+  async #setExtents(
+    frontend: MemoryTaker,
+    extents: ShareableMemory,
+    signal: AbortSignal,
+  ): Promise<void> {
     this.#given = bytesOf(extents);
     try {
       await frontend.setMemTable(extents, { signal });

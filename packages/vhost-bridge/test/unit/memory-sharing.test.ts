@@ -121,3 +121,31 @@ describe('MemoryGiver', () => {
     expect(given).toEqual(['trial', 'banks']);
   });
 });
+
+describe('MemoryGiver.renew', () => {
+  it('gives the banks again to one that maps on demand, and what is there to one that maps all', async () => {
+    const { given, taker, sharing, logger } = setUp(0);
+    const giver = new MemoryGiver({ memory: BANKS, sharing, logger });
+    await giver.give(taker, signal);
+    await giver.renew(taker, signal);
+    expect(given).toEqual(['trial', 'banks', 'banks']);
+    const whole = setUp(4 * MIB);
+    const other = new MemoryGiver({ memory: BANKS, sharing: whole.sharing, logger });
+    await other.give(whole.taker, signal);
+    await other.renew(whole.taker, signal);
+    expect(whole.given).toEqual(['trial', 'extents', 'extents']);
+  });
+
+  it('leaves one that maps all with what it has where there is no room for both', async () => {
+    const { given, taker, sharing, logger } = setUp(4 * MIB);
+    let full = false;
+    const checkRoom = (): void => {
+      if (full) throw new Error('no room');
+    };
+    const giver = new MemoryGiver({ memory: BANKS, sharing: { ...sharing, checkRoom }, logger });
+    await giver.give(taker, signal);
+    full = true;
+    await giver.renew(taker, signal);
+    expect(given).toEqual(['trial', 'extents']);
+  });
+});

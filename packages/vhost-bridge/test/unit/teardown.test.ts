@@ -2,6 +2,7 @@ import { FakeBackend } from '@node-vmm/vhost-user-master/testing';
 import { MainPoller, UnixListener } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Bridge } from '../../src/bridge.ts';
+import { MemoryRenewal } from '../../src/memory-renewal.ts';
 import type { MemorySharing } from '../../src/memory-sharing.ts';
 import { SocketDirectory, type SocketProvider } from '../../src/socket-provider.ts';
 import { MemoryLogger, settle, until } from '../../src/testing/index.ts';
@@ -23,6 +24,7 @@ let mapped: number | undefined;
 let largest: number;
 /** Ends what was started for a device. */
 let stop: (() => void) | undefined;
+let renewal: MemoryRenewal;
 
 beforeEach(() => {
   dir = new TempDir();
@@ -34,6 +36,7 @@ beforeEach(() => {
   mapped = 16 * MIB;
   largest = 0;
   stop = undefined;
+  renewal = new MemoryRenewal(book, () => undefined);
   const directory = new SocketDirectory(dir.path);
   const sockets: SocketProvider = {
     lease: (device) => {
@@ -51,7 +54,7 @@ beforeEach(() => {
         mappings: () => (mapped === undefined ? undefined : { bytes: mapped, largest }),
         checkRoom: () => undefined,
       };
-      return { vm, memory: Promise.resolve(vm.memory), sharing: () => sharing };
+      return { vm, memory: Promise.resolve(vm.memory), sharing: () => sharing, renewal };
     },
     sockets,
     poller,
@@ -174,6 +177,19 @@ describe('a device that is taken down', { timeout: TIMEOUT }, () => {
     await bridge.remove('1/0');
     expect(stopped).toBe(1);
     expect(book.saying('not let go')).toEqual([]);
+  });
+
+  it("is told of no change of its guest's memory any more", async () => {
+    listen();
+    await bridge.add(i2cDevice());
+    mapped = 0;
+    const tables = () => fakes[0]?.names.filter((name) => name === 'SET_MEM_TABLE').length;
+    // A small part, and all.
+    await until(() => tables() === 2);
+    await renewal.changed();
+    await until(() => tables() === 3);
+    await bridge.remove('1/0');
+    expect(renewal.changed()).toBeUndefined();
   });
 
   it('looks no further for a process that is gone', async () => {

@@ -15,6 +15,7 @@ import {
   IOREQ_BITS_DIR,
   IOREQ_BITS_STATE_MASK,
   IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
   IOREQS_PER_PAGE,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
@@ -234,6 +235,8 @@ export class FakeDomain {
   }
 
   #serverOf(address: bigint, size: number, type: number): FakeIoreqServer | undefined {
+    // Xen sends those to all servers; a guest here has one that cares.
+    const everywhere = type === IOREQ_TYPE_INVALIDATE;
     const wanted = type === IOREQ_TYPE_COPY ? 'memory' : 'port';
     const last = address + BigInt(size - 1);
     // From the highest id down, as Xen's FOR_EACH_IOREQ_SERVER: that is mostly the newest server.
@@ -242,7 +245,7 @@ export class FakeDomain {
       const hit = server.ranges.some(
         (range) => range.type === wanted && address >= range.start && last <= range.end,
       );
-      if (server.enabled && hit) return server;
+      if (server.enabled && (hit || everywhere)) return server;
     }
     return undefined;
   }
