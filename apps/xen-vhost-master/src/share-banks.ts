@@ -1,4 +1,4 @@
-import { type MemorySharing, VhostBridgeError } from '@node-vmm/vhost-bridge';
+import type { MemorySharing } from '@node-vmm/vhost-bridge';
 import { type GuestAddress, type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import type { XenBankMemory } from '@node-vmm/vm-memory/xen';
 import { foreignMappings } from '@node-vmm/xen-sys';
