@@ -4,7 +4,7 @@
 //   node examples/dist/read-guest-memory.js --fake                            # on a hypervisor in memory
 import { parseArgs } from 'node:util';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
-import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
+import { XenBankMemory } from '@node-vmm/vm-memory/xen';
 import { asDomId, GUEST_LAYOUTS, XenHost } from '@node-vmm/xen-sys';
 import { FakeXen } from '@node-vmm/xen-sys/testing';
 
@@ -17,7 +17,7 @@ const { values } = parseArgs({
   },
 });
 
-// Where the architecture may have RAM. What is really there is found out by mapping it.
+// Where the architecture may have RAM, as much as the toolstack lets the guest have.
 const layout = GUEST_LAYOUTS[process.arch === 'x64' ? 'x86_64' : 'arm64'];
 const candidateRanges: GuestRange[] = layout.ram.map(({ base, size }) => ({
   guestAddr: guestAddress(base),
@@ -33,19 +33,19 @@ if (fake !== undefined) {
 }
 
 const xen = fake?.host() ?? XenHost.open();
-const memory = await GuestMemoryXen.discover({
+const memory = await XenBankMemory.find({
   domid,
   mapper: xen.memory,
   candidateRanges,
-  maxGfn: xen.maximumGpfn(domid),
-  // On x86 the highest frame is far above most guests' RAM: two gigabytes without any end the search.
-  giveUpAfter: 0x8000_0000n,
+  maxPages: xen.maximumReservation(domid),
 });
-for (const { guestAddr, length } of memory.regions) {
-  console.log(`${length / 1024} KiB at 0x${guestAddr.toString(16)}`);
+// Holes are left out, which takes mapping every page once; nothing of it stays mapped.
+const extents = await memory.extents();
+for (const { guestAddr, length } of extents) {
+  console.log(`${BigInt(length) / 1024n} KiB at 0x${guestAddr.toString(16)}`);
 }
 
-const first = memory.regions[0]?.guestAddr ?? guestAddress(0);
+const first = extents[0]?.guestAddr ?? guestAddress(0);
 const address = values.address === undefined ? first : guestAddress(BigInt(values.address));
 // The guest goes on running: these bytes are copied while it may write to them.
 const bytes = new Uint8Array(LENGTH);

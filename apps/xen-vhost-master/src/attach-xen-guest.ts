@@ -1,8 +1,8 @@
 import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
-import type { BridgedVm, GuestKeeper } from '@node-vmm/vhost-bridge';
+import { type BridgedVm, type GuestKeeper, MemoryRenewal } from '@node-vmm/vhost-bridge';
 import type { NotificationMode } from '@node-vmm/vm-device';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
-import { GuestMemoryXen } from '@node-vmm/vm-memory/xen';
+import { XenBankMemory } from '@node-vmm/vm-memory/xen';
 import { errorMessage, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import {
   asDomId,
@@ -11,8 +11,10 @@ import {
   HVM_PARAM_NR_IOREQ_SERVER_PAGES,
   Privcmd,
   type XenOps,
+  XenSysError,
 } from '@node-vmm/xen-sys';
 import { BridgeError } from './errors.ts';
+import { shareBanks } from './share-banks.ts';
 
 /** What attaching works with. */
 export interface AttachComponents {
@@ -42,11 +44,8 @@ export interface AttachedXenGuest extends BridgedVm {
   kept(): KeptXenVm | undefined;
 }
 
-/** RAM has no hole so large; a guest that ballooned down has pages left in any part of its RAM. */
-const GIVE_UP_AFTER = 1024n * 1024n * 1024n;
-
 /**
- * Becomes a device model of a Xen guest. Its memory is mapped when that is first asked for.
+ * Becomes a device model of a Xen guest. Where it has memory is looked for when that is first asked for.
  *
  * @param guest - its domid
  * @throws {VmError} HYPERVISOR, or NOT_SUPPORTED for notification `kernel` on x86
@@ -58,15 +57,17 @@ export function attachXenGuest(
 ): AttachedXenGuest {
   const { xen, poller, logger } = components;
   const domid = asDomId(guest);
-  let mapped: GuestMemoryXen | undefined;
+  let mapped: XenBankMemory | undefined;
+  const renewal = new MemoryRenewal(logger.child({ domid }), () => mapped?.renew());
   const vm = XenVm.create(
     {
       xen,
       poller,
       logger,
+      invalidate: () => renewal.changed(),
       memory: () => {
         if (mapped !== undefined) return mapped;
-        throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not mapped yet`);
+        throw new BridgeError('NOT_READY', `Cannot use memory of domain ${domid}: not found yet`);
       },
     },
     {
@@ -79,15 +80,15 @@ export function attachXenGuest(
   const takenUp = options.takeUp === undefined ? {} : { takenUp: true };
   logger.info({ vm: vm.name, vcpus: vm.vcpus, ...takenUp }, 'guest attached');
   if (process.arch === 'x64') warnOfX86Guest(xen, domid, logger);
-  const map = async (): Promise<GuestMemoryXen> => {
-    mapped = await mapMemory(xen, domid, options.memory, logger);
+  const map = async (): Promise<XenBankMemory> => {
+    mapped = await findMemory(xen, domid, options.memory, logger);
     if (vm.live) return vm.memory;
     // A domain whose memory somebody maps never goes away.
     mapped[Symbol.dispose]();
     throw new BridgeError('ABORTED', `Cannot use memory of domain ${domid}: detached meanwhile`);
   };
-  let mapping: Promise<GuestMemoryXen> | undefined;
-  const begin = (): Promise<GuestMemoryXen> => {
+  let mapping: Promise<XenBankMemory> | undefined;
+  const begin = (): Promise<XenBankMemory> => {
     const begun = map();
     // Whoever needs the memory hears of it; what was lacking may be there for the next.
     begun.catch(() => {
@@ -109,43 +110,59 @@ export function attachXenGuest(
       return mapping;
     },
     counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
+    sharing: () => (mapped === undefined ? undefined : shareBanks(mapped)),
+    renewal,
     shared: () => vm.shared,
     keeper,
     kept: () => kept,
   };
 }
 
-async function mapMemory(
+async function findMemory(
   xen: XenOps,
   domid: DomId,
   told: readonly GuestRange[] | undefined,
   logger: Logger,
-): Promise<GuestMemoryXen> {
-  const maxGfn = xen.maximumGpfn(domid);
+): Promise<XenBankMemory> {
   // Back-ends get this descriptor. Restricted, it is worth what a device model of this one guest may do: map
   // all of its memory, take its MMIO by an IOREQ server, read other servers' pages, raise its interrupts.
   // It is worth nothing against any other domain, and makes no hypercall but those.
   using privcmd = Privcmd.open();
   privcmd.restrict(domid);
   const { fd } = privcmd;
-  const where = told === undefined ? candidates() : { candidateRanges: told };
-  const memory = await GuestMemoryXen.discover({ domid, fd, maxGfn, ...where });
-  const ranges = memory.sharedRegions.map(
+  const memory =
+    told === undefined
+      ? await XenBankMemory.find({ domid, fd, ...searchOf(xen, domid, logger) })
+      : await XenBankMemory.of({ domid, fd, banks: told });
+  const banks = memory.sharedRegions.map(
     ({ guestAddr, length }) => `${hex(guestAddr)}+${hex(length)}`,
   );
-  logger.info({ domid, ranges }, 'guest memory mapped');
+  logger.info({ domid, banks }, 'guest memory found');
   return memory;
 }
 
-/** Where the architecture may have RAM; what is really there is asked by mapping. */
-function candidates(): { candidateRanges: GuestRange[]; giveUpAfter?: bigint } {
-  const x86 = process.arch === 'x64';
-  const candidateRanges = GUEST_LAYOUTS[x86 ? 'x86_64' : 'arm64'].ram.map(({ base, size }) => ({
+/** Where the architecture may have RAM, and how much of it the toolstack lets the guest have. */
+function searchOf(
+  xen: XenOps,
+  domid: DomId,
+  logger: Logger,
+): { candidateRanges: GuestRange[]; maxPages?: bigint } {
+  const { ram } = GUEST_LAYOUTS[process.arch === 'x64' ? 'x86_64' : 'arm64'];
+  const candidateRanges = ram.map(({ base, size }) => ({
     guestAddr: guestAddress(base),
     length: size,
   }));
-  // On x86 the highest frame is that of some special page, far above most guests' RAM.
-  return x86 ? { candidateRanges, giveUpAfter: GIVE_UP_AFTER } : { candidateRanges };
+  try {
+    return { candidateRanges, maxPages: xen.maximumReservation(domid) };
+  } catch (error) {
+    if (!XenSysError.is(error, 'NOT_PERMITTED')) throw error;
+    const reason = errorMessage(error);
+    logger.info(
+      { domid, reason },
+      'not told how much memory the guest may have, looking for its end',
+    );
+    return { candidateRanges };
+  }
 }
 
 /** What a guest of x86 should be known for; once for each, as it is attached to. */

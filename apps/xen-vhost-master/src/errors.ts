@@ -3,9 +3,10 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
 /**
  * - `USAGE`: the command line makes no sense.
  * - `BAD_CONFIG`: the configuration file cannot be read or makes no sense.
- * - `ABORTED`: the guest was detached from while its memory was being mapped.
+ * - `ABORTED`: the guest was detached from while its memory was being looked for.
  * - `NOT_READY`: asked for too early.
  * - `BAD_DEVICE`: what the toolstack or the user says of the device cannot be served.
+ * - `NO_ROOM`: this domain has no room to map a guest into for another back-end.
  * - `STATE_DIR`: the directory in which guests are kept cannot be used.
  */
 export type BridgeErrorCode =
@@ -14,6 +15,7 @@ export type BridgeErrorCode =
   | 'ABORTED'
   | 'NOT_READY'
   | 'BAD_DEVICE'
+  | 'NO_ROOM'
   | 'STATE_DIR';
 
 /** What an error of this program is about. */

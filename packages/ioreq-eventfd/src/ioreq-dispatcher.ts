@@ -38,8 +38,11 @@ export interface IoreqDispatcherComponents {
   readonly memory: () => GuestMemory;
   /** Tells the vCPU that its request is answered. */
   readonly notify: (vcpu: number) => void;
-  /** The guest gave memory back or moved it: cached mappings are stale. */
-  readonly invalidate?: () => void;
+  /**
+   * The guest gave memory back or moved it, nobody says which: what is mapped may be stale. The guest waits for
+   * what is returned, as for any deferred answer.
+   */
+  readonly invalidate?: () => Promise<unknown> | undefined;
   readonly logger?: Logger;
 }
 
@@ -189,11 +192,10 @@ export class IoreqDispatcher implements Disposable {
     }
     if (request.type === IOREQ_TYPE_INVALIDATE) {
       this.counters.invalidates++;
-      this.#components.invalidate?.();
-    } else {
-      if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
-      this.#count('unsupported', { vcpu, type: request.type });
+      return this.#components.invalidate?.();
     }
+    if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
+    this.#count('unsupported', { vcpu, type: request.type });
     return undefined;
   }
 

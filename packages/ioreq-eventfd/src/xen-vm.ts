@@ -46,8 +46,8 @@ export interface XenVmComponents<M extends GuestMemory> {
   /** On Node's own event loop: deferred answers need promises. */
   readonly poller: Poller;
   readonly logger?: Logger;
-  /** The guest gave pages back: mappings made on demand are stale. */
-  readonly invalidate?: () => void;
+  /** The guest gave pages back: what is mapped may be stale. It waits for what is returned, for a while. */
+  readonly invalidate?: () => Promise<unknown> | undefined;
 }
 
 /** What one process left of a guest for the next to take up, as plain data. */

@@ -59,6 +59,7 @@ export class Bench {
         },
         invalidate: () => {
           this.invalidates++;
+          return this.held;
         },
       },
       options.answerLimit === undefined ? {} : { answerLimit: options.answerLimit },

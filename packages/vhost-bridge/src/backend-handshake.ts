@@ -4,9 +4,9 @@ import {
   VhostUserFrontend,
   VhostUserMasterError,
 } from '@node-vmm/vhost-user-master';
-import type { ShareableMemory } from '@node-vmm/vm-memory';
 import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
 import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
+import type { MemoryGiver } from './memory-sharing.ts';
 
 /** Bytes by which configuration spaces of a device type differ: fields are added in words. */
 const CONFIG_STEP = 4;
@@ -17,7 +17,8 @@ export interface BackendOptions {
   readonly path: string;
   /** For how long nobody is told that it is not there, milliseconds, default 0. */
   readonly graceMs?: number;
-  readonly memory: ShareableMemory;
+  /** Gives it the guest's memory. */
+  readonly memory: MemoryGiver;
   /** Bytes of configuration space that the device type has. */
   readonly configSize: number;
   /** Admit VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD: an area is given to it before the first ring. */
@@ -54,7 +55,7 @@ export async function connectBackend(
       ? USED_PROTOCOL_FEATURES | INFLIGHT_PROTOCOL_FEATURE
       : USED_PROTOCOL_FEATURES;
     await frontend.negotiate({ features: OFFERED_FEATURES, protocolFeatures }, { signal });
-    await frontend.setMemTable(memory, { signal });
+    await memory.give(frontend, signal);
     return { frontend, config: await readConfig(frontend, configSize, signal) };
   } catch (error) {
     frontend.close();

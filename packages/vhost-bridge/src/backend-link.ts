@@ -37,6 +37,7 @@ export class BackendLink {
   #stale = false;
   #refreshing = false;
   #pause = 0;
+  #peerPid = 0;
 
   private constructor(options: BackendOptions) {
     this.#options = options;
@@ -118,6 +119,35 @@ export class BackendLink {
     this.#replace();
   }
 
+  /** Gives the back-end the guest's memory anew, if there is one. Rejects never. */
+  async renewMemory(): Promise<void> {
+    const frontend = this.#frontend;
+    if (frontend === undefined) return;
+    try {
+      await this.#options.memory.renew(frontend, this.#abort.signal);
+    } catch (error) {
+      // What it has now nobody knows; the next connection begins with what is there.
+      if (this.#frontend === frontend) this.drop(errorMessage(error));
+    }
+  }
+
+  /** Process of the back-end that was connected last, 0 where it is not known. */
+  get peerPid(): number {
+    return this.#peerPid;
+  }
+
+  /**
+   * As {@link close}, when the back-end has closed, too, or the time is over.
+   *
+   * @param timeoutMs - to wait at most
+   */
+  async finish(timeoutMs: number): Promise<void> {
+    const frontend = this.#frontend;
+    this.#abort.abort();
+    this.#frontend = undefined;
+    await frontend?.finish(timeoutMs);
+  }
+
   /** Ends the connection for good. Idempotent. */
   close(): void {
     this.#abort.abort();
@@ -191,6 +221,7 @@ export class BackendLink {
     }
     this.#config = config;
     this.#frontend = frontend;
+    this.#peerPid = frontend.peerPid;
     frontend.onConfigChange(() => void this.#refreshConfig());
     frontend.onClose((reason) => {
       if (this.#frontend === frontend) this.#lost(errorMessage(reason.error));

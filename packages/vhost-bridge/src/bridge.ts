@@ -17,6 +17,7 @@ import { Handover, type SaveKept } from './handover.ts';
 import type { KeptDevices } from './kept-device.ts';
 import { type KeptPlace, KeptPlaces } from './kept-places.ts';
 import { Leases } from './leases.ts';
+import { PeerReleases } from './peer-releases.ts';
 import { ServedDevice } from './served-device.ts';
 import type { SocketProvider } from './socket-provider.ts';
 import type { BridgeStatus } from './status.ts';
@@ -52,6 +53,7 @@ export class Bridge implements DeviceSink {
   readonly #devices = new Map<string, DeviceEntry>();
   readonly #vacant = new VacantWindows();
   // Of the thread that makes the bridge, on which everything here runs.
+  readonly #releases = new PeerReleases();
   readonly #guard = new InterruptTimer(ThreadInterrupt.install());
   readonly #leases: Leases;
   readonly #places: KeptPlaces;
@@ -225,7 +227,7 @@ export class Bridge implements DeviceSink {
       lease ??= await this.#leases.wait(type, description, signal);
       progress.socket = lease.path;
       const guard = this.#guard;
-      const components = { window, poller, logger, guard };
+      const components = { window, poller, logger, guard, releases: this.#releases };
       const device = await BridgedDevice.create(
         components,
         description,

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type InflightKeeperOptions,
   type VhostUserFrontend,
@@ -12,6 +13,8 @@ import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
 import type { KeptDeviceState, KeptQueues } from './kept-device.ts';
+import { MemoryGiver } from './memory-sharing.ts';
+import { type PeerReleases, warnOfKeeper } from './peer-releases.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
@@ -23,6 +26,10 @@ import type { SupportedDevice } from './supported-devices.ts';
 const VENDOR_ID = 0x4d4d564e;
 /** vhost-user names a queue by one byte. */
 const MAX_QUEUES = 256;
+/** A toolstack that wants a guest gone goes on after 10 s: what its devices' queues may take, milliseconds. */
+const STOP_MS = 4000;
+/** And what their back-ends may take to let go of its memory; those that we started are killed before. */
+const LET_GO_MS = 2500;
 /** Writes to configuration space that wait for the back-end; what a guest could pile up. */
 const MAX_CONFIG_WRITES = 64;
 
@@ -34,6 +41,7 @@ export interface BridgedDeviceComponents {
   readonly logger: Logger;
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
+  readonly releases: PeerReleases;
 }
 
 /**
@@ -53,6 +61,9 @@ export class BridgedDevice implements VirtioDevice {
   readonly #logger: Logger;
   readonly #serial = new Serial();
   readonly #window: DeviceWindow;
+  readonly #memory: MemoryGiver;
+  readonly #releases: PeerReleases;
+  readonly #forgetMemory: () => void;
   #session: QueueSession | undefined;
   /** Of the queues that the driver had when another bridge left them, until they are activated. */
   #kept: KeptQueues | undefined;
@@ -66,6 +77,7 @@ export class BridgedDevice implements VirtioDevice {
     link: BackendLink,
     frontend: VhostUserFrontend,
     irq: IrqSource,
+    memory: MemoryGiver,
   ) {
     this.deviceId = description.deviceId;
     this.features = frontend.deviceFeatures;
@@ -76,6 +88,15 @@ export class BridgedDevice implements VirtioDevice {
     this.#link = link;
     this.#guard = components.guard;
     this.#window = components.window;
+    this.#memory = memory;
+    this.#releases = components.releases;
+    const renewal = components.window.guest.renewal?.add({
+      get mapsAll() {
+        return memory.habit === 'whole';
+      },
+      renew: () => link.renewMemory(),
+    });
+    this.#forgetMemory = renewal ?? (() => undefined);
     this.#logger = components.logger;
     this.transport = new VirtioMmioTransport(this, {
       interrupt: () => irq.raise(),
@@ -111,9 +132,14 @@ export class BridgedDevice implements VirtioDevice {
     const line = { kind: 'line', irq: description.irq } as const;
     const irq = guest.vm.connectIrq(trigger === undefined ? line : { ...line, trigger });
     let link: BackendLink | undefined;
+    let device: BridgedDevice | undefined;
     try {
       const { configSize } = type;
-      const memory = await guest.memory;
+      const memory = new MemoryGiver({
+        memory: await guest.memory,
+        sharing: guest.sharing?.(),
+        logger,
+      });
       link = await BackendLink.open(
         {
           path,
@@ -129,11 +155,12 @@ export class BridgedDevice implements VirtioDevice {
       const { frontend } = link;
       if (frontend === undefined)
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
-      const device = new BridgedDevice(components, description, type, link, frontend, irq);
+      device = new BridgedDevice(components, description, type, link, frontend, irq, memory);
       if (kept !== undefined) device.#takeUp(kept);
       window.open(device.transport);
       return device;
     } catch (error) {
+      if (device !== undefined) device.#forgetMemory();
       link?.close();
       irq.close();
       throw error;
@@ -222,16 +249,37 @@ export class BridgedDevice implements VirtioDevice {
     });
   }
 
-  /** Takes the device away from the guest and lets go of the back-end. Idempotent. */
-  async close(): Promise<void> {
+  /**
+   * Takes the device away from the guest and lets go of the back-end, which lets go of the guest's memory, as
+   * far as that takes no longer than a toolstack waits. Idempotent.
+   *
+   * @param onStopped - the back-end is asked for nothing more
+   */
+  async close(onStopped: () => void = () => undefined): Promise<void> {
     this.#closing = true;
     this.#window.withdraw();
     try {
-      await this.reset();
+      await Promise.race([this.reset(), delay(STOP_MS, undefined, { ref: false })]);
     } finally {
-      this.#link.close();
+      onStopped();
+      this.#forgetMemory();
+      await this.#letGo();
       this.#place.irq.close();
     }
+  }
+
+  async #letGo(): Promise<void> {
+    const { peerPid } = this.#link;
+    const mappings = this.#window.guest.sharing?.()?.mappings;
+    if (mappings === undefined) {
+      this.#link.close();
+      return;
+    }
+    const deadline = performance.now() + LET_GO_MS;
+    const release = this.#releases.expect(peerPid, mappings, this.#memory.leastMapped);
+    await this.#link.finish(LET_GO_MS);
+    if (await release.done(Math.max(deadline - performance.now(), 0))) return;
+    warnOfKeeper(this.#logger, peerPid);
   }
 
   /**
@@ -246,6 +294,7 @@ export class BridgedDevice implements VirtioDevice {
       return (await session?.keep()) ?? { rings: [] };
     });
     this.#window.withdraw();
+    this.#forgetMemory();
     this.#link.close();
     this.#place.irq.close();
     return { registers: this.transport.state, queues };

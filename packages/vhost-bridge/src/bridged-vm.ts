@@ -1,5 +1,7 @@
 import type { Vm } from '@node-vmm/vm-device';
 import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
+import type { MemoryRenewal } from './memory-renewal.ts';
+import type { MemorySharing } from './memory-sharing.ts';
 
 /** Leaves a guest to another process. */
 export interface GuestKeeper {
@@ -17,10 +19,14 @@ export interface BridgedVm {
   /** There at once, so that devices can be in place before the guest looks for them. */
   readonly vm: Vm;
   /**
-   * Ends when all of the guest's memory is mapped; `vm.memory` is the same from then on. Read for each
-   * device: where mapping has failed it may be tried again.
+   * Ends when it is known where the guest has memory; `vm.memory` is the same from then on. Read for each
+   * device: where that has failed it may be tried again.
    */
   readonly memory: Promise<GuestMemory & ShareableMemory>;
+  /** How back-ends are given that memory, once it is there; default: all of it, to each. */
+  readonly sharing?: () => MemorySharing | undefined;
+  /** Where that memory can change: who is to be told. */
+  readonly renewal?: MemoryRenewal;
   /** Where the guest can be left, as it is, to another process. */
   readonly keeper?: GuestKeeper;
   /** What was counted of the guest's accesses, as plain data; for the bridge's status. */

@@ -18,6 +18,8 @@ export type {
 export { VhostBridgeError, type VhostBridgeErrorCode } from './errors.ts';
 export type { SaveKept } from './handover.ts';
 export type * from './kept-device.ts';
+export { MemoryRenewal, type MemoryUser } from './memory-renewal.ts';
+export type { MemorySharing, PeerMappings } from './memory-sharing.ts';
 export {
   FixedSockets,
   SocketDirectory,

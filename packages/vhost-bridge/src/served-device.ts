@@ -28,9 +28,9 @@ export class ServedDevice {
 
   /** Takes it from its guest. */
   async close(): Promise<void> {
-    const { device, logger } = this.#parts;
+    const { device, lease, logger } = this.#parts;
     try {
-      await device.close();
+      await device.close(() => lease.stop?.());
     } finally {
       this.#letGo();
     }

@@ -10,6 +10,11 @@ export interface SocketLease {
    * back-end that is being started.
    */
   readonly graceMs?: number;
+  /**
+   * Asks what was started for the device to end, before it is given back: nothing more is asked of it.
+   * Where nothing was started there is none.
+   */
+  stop?(): void;
   /** Gives the socket back for the next device. Idempotent. */
   release(): void;
 }

@@ -67,17 +67,22 @@ export class SpawnedBackends implements SocketProvider {
     const lease: SocketLease = {
       path: `${base}0`,
       graceMs: START_MS,
+      stop: () => this.#end(backend),
       release: () => {
-        if (!this.#backends.delete(lease)) return;
-        this.#ending.add(backend);
-        void backend.stop().then(() => {
-          this.#ending.delete(backend);
-          this.#forgetExit();
-        });
+        if (this.#backends.delete(lease)) this.#end(backend);
       },
     };
     this.#backends.set(lease, backend);
     return lease;
+  }
+
+  #end(backend: Backend): void {
+    if (this.#ending.has(backend)) return;
+    this.#ending.add(backend);
+    void backend.stop().then(() => {
+      this.#ending.delete(backend);
+      this.#forgetExit();
+    });
   }
 
   /** Stops every back-end and removes the sockets' directory. */

@@ -119,6 +119,14 @@ export class VhostUserFrontend implements Disposable {
     return this.#session.live;
   }
 
+  /**
+   * Process that listens at the back-end's socket (`SO_PEERCRED`), 0 where it is none of this process's PID
+   * namespace. It is the back-end itself, unless somebody listens for it, as a service manager does.
+   */
+  get peerPid(): number {
+    return this.#session.peerPid;
+  }
+
   /** Virtio features for the guest: offered by the back-end and admitted, without bit 30. */
   get deviceFeatures(): bigint {
     return this.#session.agreed.deviceFeatures;
@@ -331,6 +339,21 @@ export class VhostUserFrontend implements Disposable {
   ): Promise<void> {
     this.#needFor(name);
     await this.#session.requester.command(name, payload, options, fds);
+  }
+
+  /**
+   * As {@link close}, but waits for the back-end to close its end, by when it should have let go of what it
+   * was given. Pending requests reject at once.
+   *
+   * @param timeoutMs - to wait for that; then the connection is closed all the same
+   * @returns whether the back-end closed in time
+   */
+  async finish(timeoutMs: number): Promise<boolean> {
+    this.#closeListeners.length = 0;
+    this.#configListeners.length = 0;
+    this.#abort.abort();
+    this.#started.clear();
+    return await this.#session.finish(timeoutMs);
   }
 
   /** Ends the connection; pending requests reject with CLOSED. Idempotent. */

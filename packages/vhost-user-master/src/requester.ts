@@ -50,6 +50,9 @@ export class Requester {
   /** What was sent without a reply may take so long, until something is replied. */
   #owedMs = 0;
   readonly #onLost: (reason: CloseReason) => void;
+  readonly #stream: UnixStream;
+  /** Called when the connection ended, after {@link Requester.finish}. */
+  #finished: (() => void) | undefined;
   readonly #pending: Pending[] = [];
   #ended: VhostUserMasterError | undefined;
   /** Set once REPLY_ACK has been negotiated. */
@@ -67,6 +70,7 @@ export class Requester {
   ) {
     this.#timeoutMs = timeoutMs;
     this.#onLost = onLost;
+    this.#stream = stream;
     this.#connection = new VhostUserConnection({
       stream,
       poller,
@@ -147,6 +151,32 @@ export class Requester {
   close(): void {
     this.#connection.close();
     this.#end(closedError());
+    this.#finished?.();
+  }
+
+  /**
+   * Rejects what is pending, says that nothing more will be asked, and waits for the peer to close: it has let
+   * go of what it was given then, or is about to.
+   *
+   * @param timeoutMs - after which the connection is closed, however far the peer is
+   * @returns whether the peer closed
+   */
+  async finish(timeoutMs: number): Promise<boolean> {
+    if (!this.live) return true;
+    this.#ended ??= closedError();
+    // What is replied to them yet is nobody's.
+    for (const { settle } of this.#pending) settle?.(this.#ended);
+    const closed = await new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => resolve(false), timeoutMs);
+      this.#finished = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      this.#stream.endWriting();
+    });
+    this.#finished = undefined;
+    this.close();
+    return closed;
   }
 
   #start<N extends RequestName>(
@@ -235,6 +265,10 @@ export class Requester {
   }
 
   #lost(reason: CloseReason): void {
+    if (this.#finished !== undefined) {
+      this.#finished();
+      return;
+    }
     const text = errorMessage(reason.error);
     this.#end(
       new VhostUserMasterError(

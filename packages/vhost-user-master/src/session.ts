@@ -30,6 +30,8 @@ export interface SessionContext {
 /** One connection to a back-end, with what was agreed on it. */
 export class Session {
   readonly requester: Requester;
+  /** Process that listened, as the kernel noted it; 0 where it is not known. */
+  readonly peerPid: number;
   readonly #context: SessionContext;
   #negotiated: Negotiated | undefined;
   #channel: BackendChannel | undefined;
@@ -37,6 +39,7 @@ export class Session {
   /** @throws {SysError} when the socket cannot be polled; it is closed then */
   constructor(stream: UnixStream, context: SessionContext) {
     this.#context = context;
+    this.peerPid = pidOf(stream);
     const { poller, timeoutMs } = context;
     this.requester = new Requester(stream, poller, timeoutMs, (reason) => {
       this.#channel?.close();
@@ -117,6 +120,13 @@ export class Session {
     }, PROGRESS_MS);
   }
 
+  /** As {@link close}, when the back-end has closed, too. @returns whether it did in time, milliseconds */
+  async finish(timeoutMs: number): Promise<boolean> {
+    const closed = await this.requester.finish(timeoutMs);
+    this.#channel?.close();
+    return closed;
+  }
+
   /** Idempotent. */
   close(): void {
     this.#channel?.close();
@@ -139,5 +149,14 @@ export class Session {
       channel.close();
       throw error;
     }
+  }
+}
+
+function pidOf(stream: UnixStream): number {
+  try {
+    return stream.peerPid;
+  } catch {
+    // It says no more than who to look at.
+    return 0;
   }
 }

@@ -12,6 +12,7 @@ export const STREAM_TYPE: number = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 // asm-generic/socket.h.
 const SO_TYPE = 3;
+const SO_PEERCRED = 17;
 const SO_ACCEPTCONN = 30;
 const SO_DOMAIN = 39;
 
@@ -71,6 +72,17 @@ export function connectSocket(path: string): Fd {
 export function socketListens(fd: Fd): boolean {
   checkStream(fd, 'use', 'a Unix stream socket');
   return option(fd, SO_ACCEPTCONN) !== 0;
+}
+
+/** struct ucred: pid, uid, gid. */
+const UCRED_BYTES = 12;
+
+/** Who listened on the other end, or connected to this one (`SO_PEERCRED`). @throws {SysError} */
+export function peerPid(fd: Fd): number {
+  const ucred = new Int32Array(UCRED_BYTES / 4);
+  const length = Uint32Array.of(UCRED_BYTES);
+  check(sys.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, length), 'getsockopt', `fd ${fd}`);
+  return ucred[0] as number;
 }
 
 function option(fd: Fd, name: number): number {

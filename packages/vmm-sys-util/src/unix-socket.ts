@@ -9,10 +9,12 @@ import {
   connectSocket,
   newSocket,
   newSocketPair,
+  peerPid,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
 } from './unix-socket-fd.ts';
 
+const SHUT_WR = 1;
 const SHUT_RDWR = 2;
 
 /** Options of a stream. */
@@ -62,6 +64,16 @@ export class UnixStream implements Disposable {
     return this.#live;
   }
 
+  /**
+   * Process that listened at the peer's socket, or connected from it: what the kernel noted then, which may
+   * have ended since. 0 where it is none of this process's PID namespace.
+   *
+   * @throws {SysError} EBADF when it is closed
+   */
+  get peerPid(): number {
+    return peerPid(this.fd);
+  }
+
   /** See {@link SockCtrlMsg.send}. */
   send(data: Uint8Array, fds: readonly Fd[] = []): number {
     return this.#messages.send(data, fds);
@@ -70,6 +82,12 @@ export class UnixStream implements Disposable {
   /** See {@link SockCtrlMsg.receive}. */
   receive(target: Uint8Array): Received | undefined {
     return this.#messages.receive(target);
+  }
+
+  /** Says that nothing more is sent; what the peer sends can still be received. */
+  endWriting(): void {
+    // A peer that is gone needs not be told.
+    if (this.#live) sys.shutdown(this.fd, SHUT_WR);
   }
 
   close(): void {

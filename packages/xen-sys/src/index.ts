@@ -31,6 +31,7 @@ export * from './ioreq-page.ts';
 export * from './kernel-notification.ts';
 export * from './memory-op.ts';
 export * from './privcmd.ts';
+export * from './process-mappings.ts';
 export * from './status.ts';
 export * from './version.ts';
 export * from './xen-host.ts';

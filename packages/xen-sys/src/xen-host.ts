@@ -6,7 +6,7 @@ import { hvmParam } from './hvm-param.ts';
 import type { DomId, IoServId } from './ids.ts';
 import { mapIoreqPage } from './ioreq-page.ts';
 import { KernelNotification, type KernelNotifier } from './kernel-notification.ts';
-import { maximumGpfn } from './memory-op.ts';
+import { maximumGpfn, maximumReservation } from './memory-op.ts';
 import { Privcmd } from './privcmd.ts';
 import { type XenVersion, xenVersion } from './version.ts';
 
@@ -21,6 +21,8 @@ export interface XenOps extends Disposable {
   openEventChannels(): EventChannelOps;
   /** @throws {XenSysError} NO_SUCH_DOMAIN, NOT_PERMITTED */
   maximumGpfn(domid: DomId): bigint;
+  /** Pages that it may have. @throws {XenSysError} NO_SUCH_DOMAIN, NOT_PERMITTED */
+  maximumReservation(domid: DomId): bigint;
   /** @throws {XenSysError} NO_SUCH_DOMAIN, INVALID, NOT_PERMITTED */
   hvmParam(domid: DomId, index: number): bigint;
   version(): XenVersion;
@@ -75,6 +77,10 @@ export class XenHost implements XenOps {
 
   maximumGpfn(domid: DomId): bigint {
     return maximumGpfn(this.privcmd, domid);
+  }
+
+  maximumReservation(domid: DomId): bigint {
+    return maximumReservation(this.privcmd, domid);
   }
 
   hvmParam(domid: DomId, index: number): bigint {

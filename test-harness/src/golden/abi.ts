@@ -74,7 +74,7 @@ export const ABI: readonly AbiGroup[] = [
       IOREQ_READ IOREQ_WRITE STATE_IOREQ_NONE STATE_IOREQ_READY STATE_IOREQ_INPROCESS
       STATE_IORESP_READY IOREQ_TYPE_PIO IOREQ_TYPE_COPY IOREQ_TYPE_PCI_CONFIG
       IOREQ_TYPE_TIMEOFFSET IOREQ_TYPE_INVALIDATE
-      XENMEM_maximum_gpfn XENMEM_acquire_resource XENMEM_resource_ioreq_server
+      XENMEM_maximum_reservation XENMEM_maximum_gpfn XENMEM_acquire_resource XENMEM_resource_ioreq_server
       XENMEM_resource_grant_table XENMEM_resource_ioreq_server_frame_bufioreq
       XENVER_version XENVER_extraversion XENVER_capabilities XENVER_changeset XENVER_get_features
       XEN_EXTRAVERSION_LEN XEN_CAPABILITIES_INFO_LEN XEN_CHANGESET_INFO_LEN

@@ -138,6 +138,21 @@ describe('IoreqDispatcher', () => {
     expect(b.dispatcher.counters).toMatchObject({ invalidates: 1, unsupported: 5 });
   });
 
+  it('lets the vCPU wait until nobody has what it gave back', async () => {
+    const b = new Bench();
+    let release = (): void => undefined;
+    b.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    b.post({ type: 8 });
+    expect(b.dispatcher.service(0)).toBe(true);
+    expect(b.invalidates).toBe(1);
+    expect(b.notified).toEqual([]);
+    release();
+    await expect.poll(() => b.notified).toEqual([0]);
+    b.dispatcher.close();
+  });
+
   it.each([
     [1, 0xffn],
     [2, 0xffffn],

@@ -4,7 +4,7 @@ import type { LineInterrupt, NotificationMode } from '@node-vmm/vm-device';
 import type { AccessPlace } from '@node-vmm/vm-device/testing';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EINVAL, EPERM, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
-import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
+import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_INVALIDATE, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
 import {
   type FakeDomain,
   type FakeEvtchn,
@@ -28,6 +28,8 @@ class Setup {
   readonly logs: string[] = [];
   readonly fake: FakeXen;
   readonly domain: FakeDomain;
+  /** What the guest waits for that gives memory back. */
+  invalidate: () => Promise<unknown> | undefined = () => undefined;
 
   constructor(options: FakeXenOptions = {}, vcpus = 4) {
     this.fake = new FakeXen({ poller: this.poller, ...options });
@@ -48,6 +50,7 @@ class Setup {
       memory: () => this.memory,
       poller: this.poller,
       logger,
+      invalidate: () => this.invalidate(),
     };
     const irqs = this.fake.arch === 'arm64' ? 'spi' : 'isa';
     return XenVm.create(components, { domid, notification, irqs, answerLimit: 5_000 });
@@ -247,6 +250,26 @@ describe('XenVm', () => {
     }
     await setup.access(NOTIFY.guestAddr, 4, 0n, { vcpu: 0 });
     expect(eventfd.drain()).toBe(true);
+    vm.close();
+  });
+
+  it('has the guest wait for what it gave back', async () => {
+    let letGo = (): void => undefined;
+    setup.invalidate = () =>
+      new Promise<void>((resolve) => {
+        letGo = resolve;
+        invalidates++;
+      });
+    let invalidates = 0;
+    const vm = setup.vm('user');
+    vm.map(RANGE, NOTHING);
+    const type = IOREQ_TYPE_INVALIDATE;
+    const access = setup.domain.access({ address: 0n, size: 8, value: 0n, type });
+    await expect.poll(() => invalidates).toBe(1);
+    expect(access.done).toBe(false);
+    letGo();
+    await access.completed;
+    expect(vm.counters.invalidates).toBe(1);
     vm.close();
   });
 

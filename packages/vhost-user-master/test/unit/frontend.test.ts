@@ -712,4 +712,57 @@ describe('VhostUserFrontend', () => {
     await turns();
     expect(closed).toEqual([]);
   });
+
+  describe('finish', () => {
+    /** The back-end sees the front-end's end, and is in no hurry. @returns closes its own */
+    const keepOpen = (): (() => void) => {
+      const { connection } = back;
+      const { close } = connection;
+      connection.close = () => undefined;
+      return () => {
+        connection.close = close;
+        back.close();
+      };
+    };
+
+    it('waits for the back-end to close, and rejects what is pending at once', async () => {
+      await front.negotiate();
+      back.script.VHOST_USER_GET_VRING_BASE = () => 'handled';
+      const pending = front.stopVring(0);
+      await until(() => back.names.includes('GET_VRING_BASE'));
+      const close = keepOpen();
+      const finished = front.finish(30_000);
+      await expect(pending).rejects.toThrow(code('CLOSED'));
+      await until(() => back.closed > 0);
+      await expect(front.setFeatures(0n)).rejects.toThrow(code('CLOSED'));
+      close();
+      expect(await finished).toBe(true);
+      expect(closed).toEqual([]);
+    });
+
+    it('takes what is replied late for nothing', async () => {
+      await front.negotiate();
+      back.script.VHOST_USER_GET_VRING_BASE = () => 'handled';
+      const pending = front.stopVring(0).catch(() => undefined);
+      await until(() => back.names.includes('GET_VRING_BASE'));
+      const close = keepOpen();
+      const finished = front.finish(30_000);
+      await pending;
+      back.connection.sendReply('VHOST_USER_GET_VRING_BASE', { index: 0, num: 3 });
+      await turns();
+      close();
+      expect(await finished).toBe(true);
+      expect(closed).toEqual([]);
+    });
+
+    it('closes when the time is over, and is idempotent', async () => {
+      await front.negotiate();
+      const close = keepOpen();
+      expect(await front.finish(20)).toBe(false);
+      expect(front.live).toBe(false);
+      expect(await front.finish(20)).toBe(true);
+      front.close();
+      close();
+    });
+  });
 });

@@ -1,10 +1,9 @@
 import { readdirSync } from 'node:fs';
-import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
+import { guestAddress } from '@node-vmm/vm-memory';
 import { GuestMemoryXen, XEN_MMAP_FOREIGN } from '@node-vmm/vm-memory/xen';
 import {
   closeFd,
   EINVAL,
-  EPERM,
   ESRCH,
   MAX_VIEW_LENGTH,
   Mapping,
@@ -171,142 +170,5 @@ describe('GuestMemoryXen.map', () => {
     expect(attempt).toThrow(expect.objectContaining({ code: 'FOREIGN_MAP_FAILED' }));
     expect(readdirSync('/proc/self/fd').length).toBe(before);
     closeFd(fd);
-  });
-});
-
-describe('GuestMemoryXen.discover', () => {
-  const bank = { guestAddr: guestAddress(0x4000_0000), length: 0xc000_0000n };
-  const discover = async (
-    exists: (gfn: bigint) => boolean,
-    maxGfn: bigint,
-    banks: GuestRange[] = [bank],
-  ) => {
-    const mapper = new Frames(exists);
-    const options = { domid: DOMID, candidateRanges: banks, maxGfn, mapper };
-    const memory = await GuestMemoryXen.discover(options);
-    const regions = memory.regions.map(({ guestAddr, length }) => ({ guestAddr, length }));
-    memory.close();
-    expect(mapper.live).toBe(0);
-    return { mapper, regions };
-  };
-
-  it('finds one run, and looks no further than the highest frame', async () => {
-    const exists = (gfn: bigint): boolean => gfn >= 0x4_0000n && gfn < 0x4_8000n;
-    const { mapper, regions } = await discover(exists, 0x4_8003n);
-    expect(regions).toEqual([{ guestAddr: 0x4000_0000n, length: 0x800_0000 }]);
-    expect(mapper.pages).toBe(0x8004);
-  });
-
-  it('splits at holes, wherever they are', async () => {
-    const holes = [0x4_0000n, 0x4_0011n, 0x4_1fffn, 0x4_2000n, 0x4_3fffn];
-    const { regions } = await discover((gfn) => !holes.includes(gfn), 0x4_4000n);
-    expect(regions).toEqual([
-      { guestAddr: 0x4000_1000n, length: 0x1_0000 },
-      { guestAddr: 0x4001_2000n, length: 0x1fed * 4096 },
-      { guestAddr: 0x4200_1000n, length: 0x1ffe * 4096 },
-      { guestAddr: 0x4400_0000n, length: 4096 },
-    ]);
-  });
-
-  it('looks at all banks, in ascending order', async () => {
-    const high = { guestAddr: guestAddress(0x2_0000_0000), length: 0x10_0000 };
-    const low = { guestAddr: guestAddress(0), length: 0x2000 };
-    const next = { guestAddr: guestAddress(0x2000), length: 0x1000 };
-    const { regions } = await discover(() => true, 0x20_00ffn, [high, next, low]);
-    expect(regions).toEqual([
-      { guestAddr: 0n, length: 0x2000 },
-      { guestAddr: 0x2000n, length: 0x1000 },
-      { guestAddr: 0x2_0000_0000n, length: 0x10_0000 },
-    ]);
-  });
-
-  describe('where ranges are far larger than the memory in them', () => {
-    const GIB = 2n ** 30n;
-    const layout = [
-      { guestAddr: guestAddress(0), length: 0xa_0000n },
-      { guestAddr: guestAddress(0xc_0000), length: 0xf000_0000n - 0xc_0000n },
-      { guestAddr: guestAddress(4n * GIB), length: 2n ** 47n },
-    ];
-    // Xen's special pages below 4 GiB, and something far above, as a 64-bit BAR is.
-    const special = (gfn: bigint): boolean => gfn >= 0xf_eff0n && gfn < 0xf_f000n;
-    const MAX = 0x4_0000_0000n;
-    const find = async (ram: (address: bigint) => boolean) => {
-      const mapper = new Frames((gfn) => special(gfn) || gfn === MAX || ram(gfn * PAGE));
-      const options = { domid: DOMID, candidateRanges: layout, maxGfn: MAX, giveUpAfter: GIB };
-      const memory = await GuestMemoryXen.discover({ ...options, mapper });
-      const regions = memory.regions.map(({ guestAddr, length }) => ({ guestAddr, length }));
-      memory.close();
-      expect(mapper.live).toBe(0);
-      return { mapper, regions };
-    };
-
-    it('asks for samples, and never for special pages', async () => {
-      const end = 256n * 1024n * 1024n;
-      const { mapper, regions } = await find(
-        (at) => at < end && (at < 0xa_0000n || at >= 0xc_0000n),
-      );
-      expect(regions).toEqual([
-        { guestAddr: 0n, length: 0xa_0000 },
-        { guestAddr: 0xc_0000n, length: Number(end - 0xc_0000n) },
-      ]);
-      // 256 MiB and the rest of its last window, of 2^35 pages that the ranges have.
-      expect(mapper.pages).toBeLessThan(0x1_0000 + 0x4000);
-      expect(mapper.samples).toBeLessThan(16_000);
-    });
-
-    it('finds what a balloon left, and RAM above 4 GiB in few pieces', async () => {
-      // One page in 100 of the second GiB, as after a balloon; all of 1 GiB above 4 GiB.
-      const left = (at: bigint): boolean =>
-        at < 2n * GIB && (at < GIB || (at / PAGE) % 101n === 0n);
-      const { regions } = await find(
-        (at) => (at >= 0x10_0000n && left(at)) || (at >= 4n * GIB && at < 5n * GIB),
-      );
-      const ballooned = Math.floor(0x7_ffff / 101) - Math.floor(0x3_ffff / 101);
-      const pages = regions.reduce((sum, { length }) => sum + length / Number(PAGE), 0);
-      expect(pages).toBe(0x4_0000 - 0x100 + ballooned + 0x4_0000);
-      expect(regions[0]).toEqual({ guestAddr: 0x10_0000n, length: Number(GIB - 0x10_0000n) });
-      expect(regions.at(-1)).toEqual({ guestAddr: 4n * GIB, length: Number(GIB) });
-    });
-
-    it('goes on after a hole that is not too large', async () => {
-      const { regions } = await find((at) => at === 0n || at === GIB - 0x4_0000n);
-      expect(regions).toEqual([
-        { guestAddr: 0n, length: 4096 },
-        { guestAddr: GIB - 0x4_0000n, length: 4096 },
-      ]);
-    });
-
-    it('reports a guest that cannot be asked', async () => {
-      const mapper = new Frames(() => true);
-      const options = { candidateRanges: layout, maxGfn: MAX, giveUpAfter: GIB, mapper };
-      await expect(
-        GuestMemoryXen.discover({ ...options, domid: asDomId(8) }),
-      ).rejects.toMatchObject({ code: 'FOREIGN_MAP_FAILED', cause: { code: 'NO_SUCH_DOMAIN' } });
-      expect(mapper.live).toBe(0);
-    });
-  });
-
-  it('refuses a guest without memory, and keeps nothing', async () => {
-    const none = new Frames(() => false);
-    const options = { domid: DOMID, candidateRanges: [bank] };
-    const attempt = (mapper: Frames, maxGfn: bigint) =>
-      GuestMemoryXen.discover({ ...options, maxGfn, mapper });
-    await expect(attempt(none, 0x4_0100n)).rejects.toMatchObject({ code: 'FOREIGN_MAP_FAILED' });
-    expect(none.live).toBe(0);
-    const below = new Frames(() => true);
-    await expect(attempt(below, 0x3_ffffn)).rejects.toMatchObject({ code: 'FOREIGN_MAP_FAILED' });
-    expect(below.calls).toEqual([]);
-  });
-
-  it('reports a domain that is gone', async () => {
-    const refuse = (domid: DomId): never => {
-      throw new XenSysError('NOT_PERMITTED', 'not permitted', { domid, errno: EPERM });
-    };
-    const mapper: ForeignMapper = { map: refuse, mapAsync: async (domid) => refuse(domid) };
-    const options = { domid: DOMID, candidateRanges: [bank], maxGfn: 0x4_0001n, mapper };
-    await expect(GuestMemoryXen.discover(options)).rejects.toMatchObject({
-      code: 'FOREIGN_MAP_FAILED',
-      cause: { code: 'NOT_PERMITTED' },
-    });
   });
 });

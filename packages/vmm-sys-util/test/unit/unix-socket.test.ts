@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   closeFd,
@@ -15,6 +16,15 @@ import {
 const openFds = (): number => readdirSync('/proc/self/fd').length;
 
 describe('UnixStream', () => {
+  it('tells which process is at the other end', () => {
+    const [a, b] = UnixStream.pair();
+    expect(a.peerPid).toBe(process.pid);
+    b.close();
+    expect(a.peerPid).toBe(process.pid);
+    a.close();
+    expect(() => a.peerPid).toThrow(SysError);
+  });
+
   it('passes several descriptors with bytes', () => {
     const [a, b] = UnixStream.pair();
     using one = EventFd.create();

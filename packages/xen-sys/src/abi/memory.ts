@@ -2,11 +2,13 @@
 import { struct, u16 } from '@node-vmm/vmm-sys-util';
 
 /** xen/include/public/memory.h. */
+export const XENMEM_maximum_reservation = 4;
+/** xen/include/public/memory.h. */
 export const XENMEM_maximum_gpfn = 14;
 /** xen/include/public/memory.h. */
 export const XENMEM_acquire_resource = 28;
 
-/** xen/include/public/memory.h: argument of `XENMEM_maximum_gpfn`. */
+/** xen/include/public/memory.h: argument of `XENMEM_maximum_gpfn` and `XENMEM_maximum_reservation`. */
 export const XEN_MEMORY_DOMAIN = struct('xen_memory_domain', { domid: u16(0) }, { size: 2 });
 
 /** xen/include/public/memory.h. */

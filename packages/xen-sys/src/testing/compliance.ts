@@ -102,6 +102,14 @@ export const xenComplianceCases: readonly XenComplianceCase[] = [
   },
   {
     section: 'domain',
+    name: 'tells how many pages it may have, which is at least the RAM',
+    async run({ xen, domid, ram, missingDomid }) {
+      ok(xen.maximumReservation(domid) >= BigInt(ram.count));
+      refuses('NO_SUCH_DOMAIN', () => xen.maximumReservation(missingDomid));
+    },
+  },
+  {
+    section: 'domain',
     name: 'reads an HVM parameter, and refuses what is not there',
     async run({ xen, domid, missingDomid }) {
       ok(xen.hvmParam(domid, HVM_PARAM_STORE_PFN) > 0n);

@@ -15,6 +15,7 @@ import {
   IOREQ_BITS_DIR,
   IOREQ_BITS_STATE_MASK,
   IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
   IOREQS_PER_PAGE,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
@@ -106,6 +107,9 @@ export class FakeIoreqServer {
   }
 }
 
+/** `LIBXL_MAXMEM_CONSTANT`: what libxl lets a guest have over its memory. */
+const TOOLSTACK_PAGES = 256n;
+
 /** `IOCTL_PRIVCMD_IOEVENTFD` compares with the offset of QueueNotify. */
 const QUEUE_NOTIFY = 0x50n;
 
@@ -129,6 +133,7 @@ export class FakeDomain {
   readonly pagedOut = new Map<bigint, number>();
   readonly #banks: Bank[];
   readonly #busy = new Set<number>();
+  readonly #ballooned = new Set<bigint>();
 
   constructor(domid: DomId, options: FakeDomainOptions = {}) {
     this.domid = domid;
@@ -150,6 +155,21 @@ export class FakeDomain {
     return (end - 1n) / BigInt(XEN_PAGE_SIZE);
   }
 
+  /** Pages that it may have: its RAM at first, and what the toolstack adds. */
+  get maximumReservation(): bigint {
+    let bytes = 0n;
+    for (const bank of this.#banks) bytes += BigInt(bank.length);
+    return bytes / BigInt(XEN_PAGE_SIZE) + TOOLSTACK_PAGES;
+  }
+
+  /** The guest gives frames back (ballooning), or takes them again. Mappings of them stay what they were. */
+  balloon(first: bigint, count: number, out: boolean): void {
+    for (let i = 0n; i < BigInt(count); i++) {
+      if (out) this.#ballooned.add(first + i);
+      else this.#ballooned.delete(first + i);
+    }
+  }
+
   /** The guest's own view of its RAM. @throws {RangeError} outside */
   ram(address: bigint, length: number): Uint8Array<ArrayBuffer> {
     for (const bank of this.#banks) {
@@ -163,6 +183,7 @@ export class FakeDomain {
 
   /** Where a frame is; undefined when the guest does not have it. */
   frame(gfn: bigint): { fd: Fd; offset: number } | undefined {
+    if (this.#ballooned.has(gfn)) return undefined;
     const address = gfn * BigInt(XEN_PAGE_SIZE);
     for (const bank of this.#banks) {
       const offset = address - bank.base;
@@ -214,6 +235,8 @@ export class FakeDomain {
   }
 
   #serverOf(address: bigint, size: number, type: number): FakeIoreqServer | undefined {
+    // Xen sends those to all servers; a guest here has one that cares.
+    const everywhere = type === IOREQ_TYPE_INVALIDATE;
     const wanted = type === IOREQ_TYPE_COPY ? 'memory' : 'port';
     const last = address + BigInt(size - 1);
     // From the highest id down, as Xen's FOR_EACH_IOREQ_SERVER: that is mostly the newest server.
@@ -222,7 +245,7 @@ export class FakeDomain {
       const hit = server.ranges.some(
         (range) => range.type === wanted && address >= range.start && last <= range.end,
       );
-      if (server.enabled && hit) return server;
+      if (server.enabled && (hit || everywhere)) return server;
     }
     return undefined;
   }

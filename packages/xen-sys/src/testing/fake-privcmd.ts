@@ -21,6 +21,7 @@ import { HVMOP_get_param, XEN_HVM_PARAM } from '../abi/hvm.ts';
 import {
   XEN_MEMORY_DOMAIN,
   XENMEM_maximum_gpfn,
+  XENMEM_maximum_reservation,
   XENMEM_resource_ioreq_server,
 } from '../abi/memory.ts';
 import {
@@ -111,9 +112,14 @@ export class FakePrivcmd extends FakeDevice {
     if (this.#restricted !== undefined) throw kernelError(name, EPERM);
     const { op, arg0, arg1 } = PRIVCMD_HYPERCALL.decode(argument(arg));
     if (op === BigInt(__HYPERVISOR_xen_version)) return this.#version(Number(arg0), arg1);
-    if (op === BigInt(__HYPERVISOR_memory_op) && arg0 === BigInt(XENMEM_maximum_gpfn)) {
+    if (op === BigInt(__HYPERVISOR_memory_op)) {
       const bytes = new Uint8Array(memoryAt(arg1, XEN_MEMORY_DOMAIN.SIZE));
-      return Number(this.#domain(name, XEN_MEMORY_DOMAIN.decode(bytes).domid).maximumGpfn);
+      const domain = this.#domain(name, XEN_MEMORY_DOMAIN.decode(bytes).domid);
+      if (arg0 === BigInt(XENMEM_maximum_gpfn)) return Number(domain.maximumGpfn);
+      if (arg0 === BigInt(XENMEM_maximum_reservation)) {
+        this.#xen.maybeFail('XENMEM_maximum_reservation');
+        return Number(domain.maximumReservation);
+      }
     }
     if (op === BigInt(__HYPERVISOR_hvm_op) && arg0 === BigInt(HVMOP_get_param)) {
       const view = new DataView(memoryAt(arg1, XEN_HVM_PARAM.SIZE));
