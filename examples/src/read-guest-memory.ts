@@ -18,7 +18,8 @@ const { values } = parseArgs({
 });
 
 // Where the architecture may have RAM, as much as the toolstack lets the guest have.
-const layout = GUEST_LAYOUTS[process.arch === 'x64' ? 'x86_64' : 'arm64'];
+// The hypervisor in memory has guests of Arm.
+const layout = GUEST_LAYOUTS[process.arch === 'x64' && !values.fake ? 'x86_64' : 'arm64'];
 const candidateRanges: GuestRange[] = layout.ram.map(({ base, size }) => ({
   guestAddr: guestAddress(base),
   length: size,

@@ -8,6 +8,8 @@ import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
 import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
 import type { MemoryGiver } from './memory-sharing.ts';
 
+/** Ours: what a back-end may take to let go of a guest that goes away, milliseconds. */
+export const LET_GO_MS = 2500;
 /** Bytes by which configuration spaces of a device type differ: fields are added in words. */
 const CONFIG_STEP = 4;
 
@@ -58,6 +60,8 @@ export async function connectBackend(
     await memory.give(frontend, signal);
     return { frontend, config: await readConfig(frontend, configSize, signal) };
   } catch (error) {
+    // Whoever gives up lets the guest go, of which this one may have mapped some.
+    if (signal.aborted) await frontend.finish(LET_GO_MS);
     frontend.close();
     throw error;
   }

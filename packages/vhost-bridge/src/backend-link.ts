@@ -38,6 +38,8 @@ export class BackendLink {
   #refreshing = false;
   #pause = 0;
   #peerPid = 0;
+  /** Ends when the link is there again, or nobody tries any more. */
+  #connecting: Promise<void> | undefined;
 
   private constructor(options: BackendOptions) {
     this.#options = options;
@@ -145,7 +147,7 @@ export class BackendLink {
     const frontend = this.#frontend;
     this.#abort.abort();
     this.#frontend = undefined;
-    await frontend?.finish(timeoutMs);
+    await Promise.all([frontend?.finish(timeoutMs), this.#connecting]);
   }
 
   /** Ends the connection for good. Idempotent. */
@@ -168,7 +170,7 @@ export class BackendLink {
     if (this.#frontend === undefined || this.#abort.signal.aborted) return;
     this.#frontend = undefined;
     this.#events?.onDown();
-    void this.#reestablish();
+    this.#connecting = this.#reestablish();
   }
 
   async #reestablish(): Promise<void> {

@@ -7,6 +7,7 @@ import {
 import { type QueueConfig, type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import type { IrqSource } from '@node-vmm/vm-device';
 import { hex, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
+import { LET_GO_MS } from './backend-handshake.ts';
 import { BackendLink } from './backend-link.ts';
 import type { DeviceDescription } from './device-source.ts';
 import type { DeviceWindow } from './device-window.ts';
@@ -28,8 +29,6 @@ const VENDOR_ID = 0x4d4d564e;
 const MAX_QUEUES = 256;
 /** A toolstack that wants a guest gone goes on after 10 s: what its devices' queues may take, milliseconds. */
 const STOP_MS = 4000;
-/** And what their back-ends may take to let go of its memory; those that we started are killed before. */
-const LET_GO_MS = 2500;
 /** Writes to configuration space that wait for the back-end; what a guest could pile up. */
 const MAX_CONFIG_WRITES = 64;
 
@@ -277,6 +276,7 @@ export class BridgedDevice implements VirtioDevice {
     }
     const deadline = performance.now() + LET_GO_MS;
     const release = this.#releases.expect(peerPid, mappings, this.#memory.leastMapped);
+    // Those that we started are killed before.
     await this.#link.finish(LET_GO_MS);
     if (await release.done(Math.max(deadline - performance.now(), 0))) return;
     warnOfKeeper(this.#logger, peerPid);

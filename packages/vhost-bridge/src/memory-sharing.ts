@@ -38,7 +38,7 @@ export interface MemoryGiverOptions {
 }
 
 /** A back-end's connection, as far as memory goes. */
-export type MemoryTaker = Pick<VhostUserFrontend, 'peerPid' | 'setMemTable'>;
+export type MemoryTaker = Pick<VhostUserFrontend, 'peerPid' | 'setMemTable' | 'settled'>;
 
 /** How a back-end maps what it is given. */
 export type MappingHabit = 'unknown' | 'whole';
@@ -127,6 +127,7 @@ export class MemoryGiver {
     signal: AbortSignal,
   ): Promise<boolean> {
     await frontend.setMemTable(trial, { signal });
+    await frontend.settled({ signal });
     const mapped = mappings(frontend.peerPid);
     return mapped !== undefined && mapped.largest > largestOnDemand;
   }

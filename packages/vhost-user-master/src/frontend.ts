@@ -184,6 +184,17 @@ export class VhostUserFrontend implements Disposable {
   }
 
   /**
+   * Waits until the back-end has done all that it was asked for so far, also what it does not acknowledge.
+   *
+   * @throws {VhostUserMasterError} as every request
+   */
+  async settled(options: RequestOptions = {}): Promise<void> {
+    const { requester } = this.#session;
+    // Requests are done in order, and this one changes nothing.
+    if (!requester.replyAck) await requester.request('VHOST_USER_GET_FEATURES', undefined, options);
+  }
+
+  /**
    * Hands a virtqueue to the back-end and resolves once it is served. The kick eventfd is signalled
    * then, so that a notification that the guest sent early is not lost.
    *

@@ -30,6 +30,8 @@ function refusal(code: 'REQUEST_FAILED' | 'TOO_MANY_REGIONS' | 'TIMEOUT'): Vhost
 /** @param refuses - what is answered to a table that is named so */
 function setUp(largest: number | undefined, refuses: Record<string, VhostUserMasterError> = {}) {
   const given: string[] = [];
+  // What is asked for is done later, where it is not acknowledged.
+  let mapped: number | undefined = 0;
   const taker: MemoryTaker = {
     peerPid: 7,
     setMemTable: async (memory) => {
@@ -38,13 +40,16 @@ function setUp(largest: number | undefined, refuses: Record<string, VhostUserMas
       const error = refuses[name];
       if (error !== undefined) throw error;
     },
+    settled: async () => {
+      mapped = largest;
+    },
   };
   const sharing: MemorySharing = {
     trial: TRIAL,
     largestOnDemand: 2 * MIB,
     extents: async () => EXTENTS,
     mappings: (pid) =>
-      pid === 7 && largest !== undefined ? { bytes: largest, largest } : undefined,
+      pid === 7 && mapped !== undefined ? { bytes: mapped, largest: mapped } : undefined,
     checkRoom: () => undefined,
   };
   return { given, taker, sharing, logger: silentLogger };

@@ -1,3 +1,4 @@
+import { protocolFeatureMask } from '@node-vmm/vhost-user';
 import { FakeBackend } from '@node-vmm/vhost-user-master/testing';
 import { MainPoller, UnixListener } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -25,6 +26,7 @@ let largest: number;
 /** Ends what was started for a device. */
 let stop: (() => void) | undefined;
 let renewal: MemoryRenewal;
+let onFake: (fake: FakeBackend) => void;
 
 beforeEach(() => {
   dir = new TempDir();
@@ -36,6 +38,7 @@ beforeEach(() => {
   mapped = 16 * MIB;
   largest = 0;
   stop = undefined;
+  onFake = () => undefined;
   renewal = new MemoryRenewal(book, () => undefined);
   const directory = new SocketDirectory(dir.path);
   const sockets: SocketProvider = {
@@ -82,6 +85,7 @@ function listen(index = 0): void {
     for (let stream = listener.accept(); stream !== undefined; stream = listener.accept()) {
       const fake = new FakeBackend(stream, poller);
       fake.features |= 1n;
+      onFake(fake);
       fakes.push(fake);
     }
   });
@@ -177,6 +181,25 @@ describe('a device that is taken down', { timeout: TIMEOUT }, () => {
     await bridge.remove('1/0');
     expect(stopped).toBe(1);
     expect(book.saying('not let go')).toEqual([]);
+  });
+
+  it('keeps its guest until the back-end has let go that was being given its memory', async () => {
+    onFake = (fake) => {
+      fake.protocolFeatures = protocolFeatureMask('VHOST_USER_PROTOCOL_F_REPLY_ACK');
+      fake.script.VHOST_USER_SET_MEM_TABLE = () => 'handled';
+      fake.connection.close = () => undefined;
+    };
+    listen();
+    const up = expect(bridge.add(i2cDevice())).rejects.toThrow();
+    await until(() => fakes[0]?.names.includes('SET_MEM_TABLE') === true);
+    const state = watch(bridge.remove('1/0'));
+    const fake = fakes[0] as FakeBackend;
+    await until(() => fake.closed > 0);
+    expect(state.done).toBe(false);
+    Reflect.deleteProperty(fake.connection, 'close');
+    fake.close();
+    await until(() => state.done);
+    await up;
   });
 
   it("is told of no change of its guest's memory any more", async () => {

@@ -713,6 +713,21 @@ describe('VhostUserFrontend', () => {
     expect(closed).toEqual([]);
   });
 
+  it('waits until what is not acknowledged is done', async () => {
+    await front.negotiate();
+    back.received.length = 0;
+    await front.settled();
+    expect(back.names).toEqual(['GET_FEATURES']);
+  });
+
+  it('knows that what is acknowledged is done', async () => {
+    back.protocolFeatures = ACK;
+    await front.negotiate();
+    back.received.length = 0;
+    await front.settled();
+    expect(back.names).toEqual([]);
+  });
+
   describe('finish', () => {
     /** The back-end sees the front-end's end, and is in no hurry. @returns closes its own */
     const keepOpen = (): (() => void) => {

@@ -18,7 +18,7 @@ import type { ShareableMemory, SharedMemoryRegion } from '../shared-memory.ts';
 import { banksWithMemory, extentsOf, findBanks } from './foreign-extents.ts';
 import { ForeignLoans } from './foreign-loans.ts';
 import { ForeignPages } from './foreign-pages.ts';
-import { ForeignSource, type ForeignSourceOptions, foreignMapFailed } from './foreign-source.ts';
+import { ForeignSource, type ForeignSourceOptions } from './foreign-source.ts';
 
 /** Where to look for the RAM banks of a Xen guest. */
 export interface XenBankOptions extends ForeignSourceOptions {
@@ -102,7 +102,7 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
     const source = new ForeignSource(options);
     try {
       const banks = await look(source);
-      if (banks.length === 0) throw foreignMapFailed(options.domid, 0n, 0, 0, undefined);
+      if (banks.length === 0) throw noMemory(options.domid);
       return new XenBankMemory(source, banks);
     } catch (error) {
       source[Symbol.dispose]();
@@ -325,6 +325,14 @@ function copyRun(
   const guest = new Uint8Array(page.buffer);
   if (toGuest) copyBytes(bytes, at, guest, offset, run);
   else copyBytes(guest, offset, bytes, at, run);
+}
+
+function noMemory(domid: number): VmMemoryError {
+  return new VmMemoryError(
+    'FOREIGN_MAP_FAILED',
+    `Cannot use memory of domain ${domid}: it has none where it may have RAM; tell where that is`,
+    { domid },
+  );
 }
 
 function outOfRange(guestAddr: GuestAddress, length: number): VmMemoryError {
