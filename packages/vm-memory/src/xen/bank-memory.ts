@@ -17,8 +17,8 @@ import type { SegmentTable } from '../segment-table.ts';
 import type { ShareableMemory, SharedMemoryRegion } from '../shared-memory.ts';
 import { banksWithMemory, extentsOf, findBanks } from './foreign-extents.ts';
 import { ForeignLoans } from './foreign-loans.ts';
-import { ForeignPages } from './foreign-pages.ts';
 import { ForeignSource, type ForeignSourceOptions } from './foreign-source.ts';
+import { LookedAtPages } from './looked-at-pages.ts';
 
 /** Where to look for the RAM banks of a Xen guest. */
 export interface XenBankOptions extends ForeignSourceOptions {
@@ -54,7 +54,7 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
   readonly faulted = false;
   readonly sharedRegions: readonly SharedMemoryRegion[];
   readonly #source: ForeignSource;
-  readonly #pages: ForeignPages;
+  readonly #pages: LookedAtPages;
   readonly #loans: ForeignLoans;
   #banks: readonly Bank[];
   #live = true;
@@ -64,7 +64,7 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
 
   private constructor(source: ForeignSource, banks: readonly GuestRange[]) {
     this.#source = source;
-    this.#pages = new ForeignPages(source);
+    this.#pages = new LookedAtPages(source);
     this.#loans = new ForeignLoans(source);
     this.#banks = sortRanges(banks).map(({ guestAddr, length }) => {
       const start = Number(guestAddr);

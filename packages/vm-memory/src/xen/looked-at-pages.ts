@@ -15,7 +15,7 @@ interface Page {
  * Single pages of a guest, mapped when they are looked at: each a mapping of its own, let go of whole, the
  * least recently used first.
  */
-export class ForeignPages {
+export class LookedAtPages {
   readonly #source: ForeignSource;
   /** By frame number; the least recently used comes first. */
   readonly #pages = new Map<number, Page>();
