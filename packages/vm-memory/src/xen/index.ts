@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 export * from '@node-vmm/virtio-bindings/xen-mmap';
+export * from './foreign-pages.ts';
 export type { ForeignSourceOptions } from './foreign-source.ts';
 export * from './guest-memory-xen.ts';
 export * from './map-foreign.ts';
