@@ -102,7 +102,7 @@ export class GuestMemoryDemand extends RegionGuestMemory {
   arrived(mappings: readonly ChunkMapping[]): void {
     for (const mapping of mappings) {
       this.#pending.delete(keyOf(Number(mapping.guestAddr), mapping.length, mapping.part));
-      if (this.live) this.#keeping.push(this.#add(mapping));
+      if (this.live) this.#keep(this.#add(mapping));
     }
     if (!this.live) return;
     const before = this.#kept;
@@ -126,6 +126,8 @@ export class GuestMemoryDemand extends RegionGuestMemory {
       if (chunk.mapping.part && chunk.loans.count > 0) sliced = true;
       this.#forget(chunk);
     }
+    for (const chunk of this.#kept.splice(0)) this.#keep(chunk, this.#kept);
+    for (const chunk of this.#keeping.splice(0)) this.#keep(chunk);
     return sliced;
   }
 
@@ -277,7 +279,7 @@ export class GuestMemoryDemand extends RegionGuestMemory {
 
   #lendChunks(address: number, length: number, table: SegmentTable): LendResult {
     this.#undoing = false;
-    if (!this.#covered(address, length)) return LEND_FAULT;
+    if (length === 0 || !this.#covered(address, length)) return LEND_FAULT;
     for (let attempt = 0; ; attempt++) {
       const mark = table.count;
       const wanted: WantedChunk[] = [];
@@ -354,7 +356,7 @@ export class GuestMemoryDemand extends RegionGuestMemory {
 
   #back(chunk: DemandChunk): void {
     if (!this.live) return;
-    if (this.#undoing) this.#keeping.push(chunk);
+    if (this.#undoing) this.#keep(chunk);
     else this.#release(chunk);
   }
 
@@ -365,6 +367,12 @@ export class GuestMemoryDemand extends RegionGuestMemory {
     else if (chunk.forgotten && loans.count === 0) this.#hide(chunk);
     // Last: now it may be unmapped.
     if (awaited) this.#source.idle(mapping.memory);
+  }
+
+  /** Keeps a loan for who waits, but of what is to end: it is of no use. */
+  #keep(chunk: DemandChunk, among: DemandChunk[] = this.#keeping): void {
+    if (chunk.loans.ending) this.#release(chunk);
+    else among.push(chunk);
   }
 
   #dropKept(): void {

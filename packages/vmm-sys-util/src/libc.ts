@@ -10,7 +10,7 @@ export type MemoryArg = ArrayBufferView | ArrayBuffer | HostPointer | null;
 
 const libc = koffi.load(null);
 
-export type Raw<A extends unknown[], R = number> = (...args: A) => R;
+type Raw<A extends unknown[], R = number> = (...args: A) => R;
 
 const raw = <A extends unknown[], R = number>(definition: string): Raw<A, R> =>
   libc.func(definition) as Raw<A, R>;

@@ -210,7 +210,11 @@ export class ForeignDomain {
 
   async #unmap({ memory, pages }: ForeignChunk): Promise<void> {
     if (pages === undefined) return;
-    await pages.vacate();
+    try {
+      await pages.vacate();
+    } catch {
+      // No more mappings can be had: the pages go with the addresses.
+    }
     this.#means.retire(memory, () => pages.close());
   }
 

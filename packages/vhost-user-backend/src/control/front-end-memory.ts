@@ -21,7 +21,9 @@ export class FrontEndMemory {
   readonly #lent = new Map<number, MemoryTable>();
   /** Who borrows chunks of which. */
   readonly #holders = new Map<number, Map<MemorySeat, ChunkHolder>>();
-  readonly #fetching = new Set<Promise<void>>();
+  /** What is to have come to its end before all is unmapped. */
+  readonly #work = new Set<Promise<void>>();
+  #hasForeign = false;
   #table: MemoryTable = MemoryTable.EMPTY;
 
   /**
@@ -46,9 +48,9 @@ export class FrontEndMemory {
     return this.#table;
   }
 
-  /** True while memory of a Xen domain may be mapped here. */
+  /** True once memory of a Xen domain may have been mapped here. */
   get hasForeign(): boolean {
-    return [this.#table, ...this.#lent.values()].some(({ foreign }) => foreign.length > 0);
+    return this.#hasForeign;
   }
 
   /** Puts other regions in place of all. The descriptors stay the caller's. */
@@ -57,7 +59,7 @@ export class FrontEndMemory {
     fds: readonly Fd[],
     rings: FrontEndRings,
   ): Promise<void> {
-    await this.#exchange([], await this.#mapper.map(regions, fds), rings);
+    await this.#exchange([], await this.#map(regions, fds), rings);
   }
 
   /** Adds a region. The descriptor stays the caller's. */
@@ -69,7 +71,7 @@ export class FrontEndMemory {
         `Cannot add a memory region: all ${MAX_MEM_SLOTS} slots are in use`,
       );
     }
-    await this.#exchange(entries, await this.#mapper.map([region], [fd]), rings);
+    await this.#exchange(entries, await this.#map([region], [fd]), rings);
   }
 
   async remove(region: MemoryRegion, rings: FrontEndRings): Promise<void> {
@@ -90,14 +92,12 @@ export class FrontEndMemory {
     if (table === undefined) return;
     this.#lent.delete(generation);
     this.#dropHolders(generation, table);
-    void this.#unmapUnused(table.entries);
+    this.#track(this.#unmapUnused(table.entries));
   }
 
   /** An instance needs memory of a table. */
   wanted(wish: MemoryWish): void {
-    const fetching = this.#fetch(wish);
-    this.#fetching.add(fetching);
-    void fetching.finally(() => this.#fetching.delete(fetching));
+    this.#track(this.#fetch(wish));
   }
 
   /** An instance has given back a chunk that was to end. */
@@ -113,9 +113,20 @@ export class FrontEndMemory {
     const { entries, foreign } = this.#table;
     this.#table = MemoryTable.EMPTY;
     this.#files.set([]);
-    await Promise.all(this.#fetching);
+    await Promise.all(this.#work);
     await this.#unmapUnused(entries);
     await Promise.all(foreign.map(({ domain }) => domain.unmapped()));
+  }
+
+  #map(regions: readonly MemoryRegion[], fds: readonly Fd[]): Promise<TableEntry[]> {
+    // Before: whoever hears of the end of the connection must find nothing mapped.
+    if (regions.some(({ xen }) => xen !== undefined)) this.#hasForeign = true;
+    return this.#mapper.map(regions, fds);
+  }
+
+  #track(work: Promise<void>): void {
+    this.#work.add(work);
+    void work.finally(() => this.#work.delete(work));
   }
 
   async #exchange(
@@ -139,7 +150,7 @@ export class FrontEndMemory {
     this.#table = table;
     this.#files.set(table.files);
     const stopped = await this.#device.useMemory(generation, rings.moves());
-    void this.#unmapUnused(old.entries);
+    this.#track(this.#unmapUnused(old.entries));
     await rings.moved(stopped);
     // Who exchanges memory says that it has changed, for all devices of the domain.
     const domains = new Set([...old.foreign, ...table.foreign].map(({ domain }) => domain));

@@ -27,7 +27,7 @@ export interface MappingMeans {
  * What a foreign region may take up with what is mapped of it on demand, and what was before and somebody may
  * still look at.
  */
-const FOREIGN_COST: MappingCost = { addresses: 64 * 2 ** 20, mappings: 64 };
+const FOREIGN_COST: MappingCost = { addresses: 64 * 2 ** 20, mappings: 4 };
 
 /** Maps the regions of the front-ends of one device, within what they may take up. */
 export class RegionMapper {
