@@ -8,6 +8,8 @@ export interface ForeignDomainMeans {
   readonly limit: number;
   /** Numbers that no memory had before. */
   nextMemory(): number;
+  /** Resolves when more may be mapped: what was before, and somebody may still look at, has room, too. */
+  room(): Promise<void>;
   /** Maps for this domain when it is its turn. */
   turn<T>(job: () => Promise<T>): Promise<T>;
   /** The pages are let go of, and nobody finds the addresses: they are freed when nobody looks there. */
@@ -148,6 +150,7 @@ export class ForeignDomain {
     this.#makeRoom(wanted.length);
     // What is unmapped first makes room for it.
     await this.unmapped();
+    await this.#means.room();
     Atomics.add(this.#clock, 0, 1);
     for (;;) {
       const generation = this.#generation;

@@ -5,6 +5,9 @@ import type { RetiredMemory } from './retired-memory.ts';
 /** Ours: most bytes of a domain's memory that stay mapped though no request needs them. */
 export const FOREIGN_LIMIT: number = 16 * 2 ** 20;
 
+/** Most mappings that wait for nobody to look there, before workers are made to find out. */
+const MAX_RETIRED = 256;
+
 /** The Xen domains of which a daemon has memory, by number, each for as long as a front-end lends some. */
 export class ForeignDomains {
   readonly #retired: RetiredMemory;
@@ -48,6 +51,9 @@ export class ForeignDomains {
     return new ForeignDomain({
       limit: this.#limit,
       nextMemory: this.#nextMemory,
+      room: async () => {
+        if (this.#retired.count > MAX_RETIRED) await this.#retired.collect();
+      },
       turn: (job) => this.#turns.run(domid, job),
       retire: (memory, close) =>
         this.#retired.add(memory, { vacate: () => undefined, close }, () => undefined),

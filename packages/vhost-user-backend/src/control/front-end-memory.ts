@@ -125,8 +125,9 @@ export class FrontEndMemory {
   }
 
   #track(work: Promise<void>): void {
-    this.#work.add(work);
-    void work.finally(() => this.#work.delete(work));
+    // What cannot be unmapped stays until the process ends.
+    const done = work.catch(() => undefined).finally(() => this.#work.delete(done));
+    this.#work.add(done);
   }
 
   async #exchange(

@@ -59,7 +59,7 @@ export class RegionMapper {
       }
       return entries;
     } catch (error) {
-      for (const entry of entries) void entry.release();
+      await Promise.all(entries.map((entry) => entry.release()));
       throw error;
     }
   }

@@ -240,6 +240,8 @@ export class Vring implements DeviceQueue {
 
   /** It cannot go where it is to be. */
   #lose(reason: Error): void {
+    // Nothing of where it was is kept.
+    this.#queue?.[Symbol.dispose]();
     this.#left?.release();
     this.#left = undefined;
     this.#break(reason);

@@ -24,6 +24,7 @@ class Bed {
     this.domain = new ForeignDomain({
       limit,
       nextMemory: () => ++this.#memory,
+      room: () => Promise.resolve(),
       turn: (job) => turns.run(1, job),
       retire: (_memory, close) => close(),
     });
@@ -198,6 +199,7 @@ it('is a fault for who needs it when nothing can be mapped', async () => {
   const domain = new ForeignDomain({
     limit: CHUNK,
     nextMemory: () => 1,
+    room: () => Promise.resolve(),
     turn: (job) => job(),
     retire: (_memory, close) => close(),
   });

@@ -6,6 +6,7 @@ import { FakeDomain, mapperOf, type XenRegion } from '../support/fake-domain.ts'
 
 /** REPLY_ACK and XEN_MMAP. */
 const PROTOCOL = (1n << 3n) | (1n << 17n);
+const FAILS = new URL('../fixtures/fails-device.mjs', import.meta.url);
 const MIB = 2 ** 20;
 const CHUNK = 2 * MIB;
 
@@ -43,7 +44,8 @@ describe('Memory of a Xen domain', () => {
     const regions = from.regions(size);
     await negotiate(frontEnd, { regions, fds: from.fds }, { protocolFeatures: PROTOCOL });
     const base = GUEST_BASE + BigInt(place * 0x4000);
-    const ring = new GuestRing(from.guest, 0, undefined, 64, 0, base);
+    const features = spec.module === undefined ? undefined : 0n;
+    const ring = new GuestRing(from.guest, 0, features, 64, 0, base);
     closeables.push(ring);
     ring.setUp(frontEnd);
     expect(await ring.enable(frontEnd)).toBe(0);
@@ -238,6 +240,17 @@ describe('Memory of a Xen domain', () => {
       expect(errors()).toEqual([]);
     }, 60_000);
 
+    it('breaks a ring that is no longer in it, which then keeps nothing', async () => {
+      const [a, b] = [await connect(0), await connect(1)];
+      expect(await echoes(b, 2 * CHUNK)).toEqual([3]);
+      domain.missing.add(0x4000);
+      const before = [...domain.live];
+      expect(await a.tell()).toBe(0);
+      await until(() => b.ring.err.drain());
+      await expect.poll(() => before.filter((entry) => domain.live.has(entry))).toHaveLength(1);
+      expect(await echoes(a, 2 * CHUNK)).toEqual([3]);
+    });
+
     it('is answered within a second or so when a device keeps what it has, which it may still return', async () => {
       const [a, b] = [await connect(0), await connect(1)];
       add(b, 2 * CHUNK, [0xfe, 0, 0, 0]);
@@ -281,7 +294,7 @@ describe('Memory of a Xen domain', () => {
       await expect.poll(() => domain.live.size).toBe(0);
     });
 
-    it('when the worker dies that has it on loan', async () => {
+    it('when the device fails that has it on loan', async () => {
       const a = await connect(0);
       add(a, 2 * CHUNK, [0xfe, 0, 0, 0]);
       if (a.ring.driver.publish()) a.ring.kick.signal();
@@ -289,6 +302,20 @@ describe('Memory of a Xen domain', () => {
       add(a, 3 * CHUNK, [0xff]);
       if (a.ring.driver.publish()) a.ring.kick.signal();
       await a.frontEnd.closed;
+      expect(domain.live.size).toBe(0);
+    });
+
+    it('when the worker dies that has it on loan, and the others go on', async () => {
+      const a = await connect(0);
+      // In another worker.
+      const b = await connect(1, domain, undefined, { module: FAILS });
+      expect(await echoes(a, 2 * CHUNK)).toEqual([3]);
+      add(b, 3 * CHUNK, [3]);
+      if (b.ring.driver.publish()) b.ring.kick.signal();
+      await b.frontEnd.closed;
+      expect(domain.chunks).not.toContain(3 * CHUNK);
+      expect(await echoes(a, 2 * CHUNK)).toEqual([3]);
+      a.frontEnd.close();
       await expect.poll(() => domain.live.size).toBe(0);
     });
 
