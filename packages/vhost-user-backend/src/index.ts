@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 export * from './control/daemon.ts';
-export type { ForeignMemory, ForeignRange, MapForeign } from './control/region-mapper.ts';
+export type { ForeignPages } from './control/foreign-chunk.ts';
+export type { ForeignRange, MapForeign } from './control/foreign-region.ts';
 export type { ServedDevice } from './control/served-device.ts';
 export * from './device.ts';
 export * from './device-module.ts';

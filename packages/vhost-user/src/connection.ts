@@ -69,6 +69,11 @@ export interface VhostUserConnectionOptions<T extends MessageTable> {
   readonly onReply?: (message: Reply<T>, fds: ReceivedFds) => void;
   /** The connection ended, once, and not by `close`. Everything is released already. */
   readonly onClose: (reason: CloseReason) => void;
+  /**
+   * Asked when the connection ends: true leaves the socket open, for its owner to close, so that the peer hears
+   * of the end no sooner than all is undone. Default: it is closed.
+   */
+  readonly keepsOpen?: () => boolean;
   /** Most bytes held while the peer does not read, default 64 KiB. */
   readonly maxQueuedBytes?: number;
 }
@@ -168,7 +173,7 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
     this.#watch = undefined;
     this.#input.clear();
     this.#output.clear();
-    this.#options.stream.close();
+    if (this.#options.keepsOpen?.() !== true) this.#options.stream.close();
   }
 
   [Symbol.dispose](): void {

@@ -5,11 +5,14 @@
  *
  * @packageDocumentation
  */
+export * from './chunk-loans.ts';
 export * from './copy-bytes.ts';
+export * from './demand-chunk.ts';
 export * from './errors.ts';
 export * from './file-mapping.ts';
 export * from './guest-address.ts';
 export * from './guest-memory.ts';
+export * from './guest-memory-demand.ts';
 export * from './guest-memory-mmap.ts';
 export * from './guest-memory-view.ts';
 export * from './guest-range.ts';

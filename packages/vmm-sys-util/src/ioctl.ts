@@ -1,5 +1,5 @@
-import type { Fd } from './brand.ts';
-import { check, type MemoryArg, retry, sys } from './libc.ts';
+import type { Fd, HostPointer } from './brand.ts';
+import { callAsync, check, type MemoryArg, retry, sys } from './libc.ts';
 
 // asm-generic/ioctl.h: number 8 bits, type 8, size 14, direction 2. x86_64 and arm64 use it as is.
 const NRSHIFT = 0;
@@ -57,6 +57,16 @@ export function ioctl(fd: Fd, request: IoctlRequest, arg: MemoryArg, subject?: s
     `ioctl(${request.name})`,
     subject,
   );
+}
+
+/**
+ * Issues an ioctl on another thread, for one that takes long.
+ *
+ * @param arg - address of memory that stays until this is settled, as everything that it points to
+ * @returns the result; negative when it failed, and why is not known
+ */
+export function ioctlAsync(fd: Fd, request: IoctlRequest, arg: HostPointer): Promise<number> {
+  return callAsync(sys.ioctl, fd, request.number, arg);
 }
 
 /**

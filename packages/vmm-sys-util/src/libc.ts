@@ -85,6 +85,21 @@ export const sys = {
   exit: raw<[number], undefined>('void _exit(int status)'),
 } as const;
 
+/**
+ * Makes a call on a thread of libuv's pool, for what takes long: this one goes on meanwhile. What it is given
+ * must stay until the answer, so that memory is passed by its address. `errno` stays on that thread.
+ */
+export function callAsync<A extends unknown[], R>(call: Raw<A, R>, ...args: A): Promise<R> {
+  type Later = (...args: [...A, (error: unknown, result: R) => void]) => void;
+  const { async: later } = call as unknown as { readonly async: Later };
+  return new Promise((resolve, reject) => {
+    later(...args, (error, result) => {
+      if (error === null || error === undefined) resolve(result);
+      else reject(error);
+    });
+  });
+}
+
 /** `errno` of the last failed call on this thread. */
 export function errno(): number {
   return koffi.errno();

@@ -3,7 +3,7 @@ import type { Fd, HostPointer } from './brand.ts';
 import { asFd } from './brand.ts';
 import { SysError } from './errors.ts';
 import { closeFd } from './fd.ts';
-import { check, errno, sys, viewOf } from './libc.ts';
+import { callAsync, check, errno, sys, viewOf } from './libc.ts';
 
 /** asm-generic/mman-common.h, asm-generic/mman.h. */
 export const PROT_NONE = 0;
@@ -168,14 +168,23 @@ export class Mapping implements Disposable {
    * @throws {RangeError} when the mapping is closed
    */
   vacate(): void {
-    // Where memory is never overcommitted, room that can be written to would count as used. It must not
-    // be tried: a call that fails late leaves a hole, which another thread may take.
-    const strict = readFileSync('/proc/sys/vm/overcommit_memory', 'latin1').trim() === '2';
-    this.overlay(0, {
-      length: this.length,
-      prot: strict ? PROT_READ : PROT_READ | PROT_WRITE,
-      flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-    });
+    this.overlay(0, { length: this.length, prot: emptyProt(), flags: EMPTY });
+  }
+
+  /**
+   * As {@link vacate}, on another thread: what is mapped may take long to let go of. Nothing else may be done
+   * with this object before the answer.
+   *
+   * @returns false when the process may have no more mappings: what was mapped is then there as before
+   * @throws {RangeError} when the mapping is closed
+   */
+  async vacateAsync(): Promise<boolean> {
+    if (!this.#live) throw new RangeError('Cannot vacate a mapping: it is closed');
+    const { pointer, length } = this;
+    const flags = EMPTY | MAP_FIXED;
+    // SAFETY: as in `overlay`: the range is this object's own until `close`.
+    const at = await callAsync(sys.mmap, pointer, length, emptyProt(), flags, -1, 0);
+    return at !== MAP_FAILED;
   }
 
   /** Unmaps. Idempotent. */
@@ -188,6 +197,17 @@ export class Mapping implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+const EMPTY = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+/**
+ * Where memory is never overcommitted, room that can be written to would count as used. It must not be tried:
+ * a call that fails late leaves a hole, which another thread may take.
+ */
+function emptyProt(): number {
+  const strict = readFileSync('/proc/sys/vm/overcommit_memory', 'latin1').trim() === '2';
+  return strict ? PROT_READ : PROT_READ | PROT_WRITE;
 }
 
 /**

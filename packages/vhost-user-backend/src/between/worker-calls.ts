@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import type { RegionMapping } from '@node-vmm/vm-memory';
+import type { ChunkMapping, RegionMapping, WantedChunk } from '@node-vmm/vm-memory';
 import type { LogLevel } from '@node-vmm/vmm-sys-util';
 import type { DeviceCommandErrorCode, VhostUserBackendErrorCode } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
@@ -14,6 +14,13 @@ import type { StateMemory } from './state-memory.ts';
 export interface LentMapping extends RegionMapping {
   /** Names what it is a part of: memory that is unmapped as a whole, and whose number is not used again. */
   readonly memory: number;
+}
+
+/** Guest memory that the main thread maps when a worker needs it. */
+export interface DemandRange {
+  readonly guestAddr: bigint;
+  /** Bytes. */
+  readonly length: bigint;
 }
 
 /** What a worker thread is born with. */
@@ -119,7 +126,15 @@ export interface WorkerCalls {
   /** Has the device do what somebody outside asks for. */
   command(params: { words: readonly string[] }): CommandAnswer;
   /** Makes memory visible that `useMemory` or `dropMemory` follows for: all of it that can fail. */
-  attachMemory(params: { generation: number; mappings: readonly LentMapping[] }): void;
+  attachMemory(params: {
+    generation: number;
+    mappings: readonly LentMapping[];
+    onDemand: readonly DemandRange[];
+  }): void;
+  /** Chunks that the instance wanted. It gives them back by itself where it has that memory no more. */
+  memoryArrived(params: { generation: number; chunks: readonly ChunkMapping[] }): void;
+  /** Chunks have been taken away, or are to be given back: rings that are in them go to new ones. */
+  memoryEnded(params: { generation: number; memories: readonly number[] }): void;
   /** Puts attached memory in place of the old. Results in the rings that had to stop. */
   useMemory(params: { generation: number; moves: readonly RingMove[] }): StoppedRing[];
   /** Forgets attached memory that is not to be used. */
@@ -175,6 +190,14 @@ export type InstanceEvent =
   | { readonly type: 'memoryFault' }
   /** Nobody looks at the memory of a generation any more. */
   | { readonly type: 'memoryReleased'; readonly generation: number }
+  /** Memory that is mapped on demand is needed: answered by `memoryArrived`. */
+  | {
+      readonly type: 'memoryWanted';
+      readonly generation: number;
+      readonly chunks: readonly WantedChunk[];
+    }
+  /** A chunk that is to be given back is in nobody's hands here. */
+  | { readonly type: 'memoryIdle'; readonly memory: number }
   /** For those who listen from outside: JSON. */
   | { readonly type: 'emitted'; readonly text: string }
   | { readonly type: 'failed'; readonly error: ErrorRecord };

@@ -1,4 +1,5 @@
 import process from 'node:process';
+import { CHUNK_LENGTH } from '@node-vmm/vm-memory';
 import {
   checkInteger,
   exitNow,
@@ -14,10 +15,11 @@ import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { DeviceStatus, StatusOptions } from '../status.ts';
 import { checkSpec } from './check-spec.ts';
+import { FOREIGN_LIMIT } from './foreign-domains.ts';
+import type { MapForeign } from './foreign-region.ts';
 import { openSource } from './front-end-source.ts';
 import { GuestMemories } from './guest-memories.ts';
 import { printFailure } from './print-failure.ts';
-import type { MapForeign } from './region-mapper.ts';
 import { ServedDevice } from './served-device.ts';
 import { threadEntry } from './thread-entry.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -40,6 +42,11 @@ export interface VhostUserDaemonOptions {
    * offered, by which a front-end lends such memory. Default: neither; nothing of Xen is loaded.
    */
   readonly mapForeign?: MapForeign;
+  /**
+   * Most bytes of a Xen domain's memory that stay mapped though no request needs them, default 16 MiB, at
+   * least 2 MiB: a page that is mapped cannot be given back to Xen. What one request needs may be more.
+   */
+  readonly foreignLimit?: number;
   /**
    * Offer CONFIGURE_MEM_SLOTS, by which a front-end has more than 8 memory regions and changes them one
    * by one; default yes. A front-end that takes the next process for the one that it has told (QEMU
@@ -98,15 +105,17 @@ export class VhostUserDaemon {
   #closing: Promise<void> | undefined;
 
   /**
-   * @throws {RangeError} when `workers`, `stopTimeout` or `closeTimeout` is out of range
+   * @throws {RangeError} when `workers`, `foreignLimit`, `stopTimeout` or `closeTimeout` is out of range
    * @throws {VhostUserBackendError} THREAD_MODULE when `threadModule` is not there, or was not given in a
    * program that is bundled
    */
   constructor(options: VhostUserDaemonOptions = {}) {
     const { workers = 1, closeTimeout = CLOSE_TIMEOUT_MS, stopTimeout = STOP_TIMEOUT_MS } = options;
+    const { foreignLimit = FOREIGN_LIMIT } = options;
     checkInteger('workers', workers, 1, MAX_WORKERS);
     checkInteger('stopTimeout', stopTimeout, 1, MAX_TIMEOUT_MS);
     checkInteger('closeTimeout', closeTimeout, 1, MAX_TIMEOUT_MS);
+    checkInteger('foreignLimit', foreignLimit, CHUNK_LENGTH, Number.MAX_SAFE_INTEGER);
     const entry = threadEntry(options.threadModule);
     this.#ownPoller = options.poller === undefined ? new MainPoller() : undefined;
     this.#poller = options.poller ?? (this.#ownPoller as MainPoller);
@@ -119,8 +128,10 @@ export class VhostUserDaemon {
     this.#pool = new WorkerPool(workers, entry, this.#logger);
     this.#closeTimeout = closeTimeout;
     this.#memSlots = options.memSlots ?? true;
-    this.#memories = new GuestMemories(this.#logger, options.mapForeign, (memories, collect) =>
-      this.#pool.viewed(memories, collect),
+    this.#memories = new GuestMemories(
+      this.#logger,
+      { mapForeign: options.mapForeign, foreignLimit },
+      (memories, collect) => this.#pool.viewed(memories, collect),
     );
     this.#stopTimeout = stopTimeout;
     process.on('exit', this.#onExit);

@@ -3,6 +3,7 @@ import { countEvent, createEventFlow, EVENT_FLOW } from '../between/event-flow.t
 import type { StateMemory } from '../between/state-memory.ts';
 import type {
   CommandAnswer,
+  DemandRange,
   DeviceDescription,
   LentMapping,
   RingConfig,
@@ -13,7 +14,7 @@ import type {
 import type { DeviceSpec } from '../device-spec.ts';
 import { VhostUserBackendError } from '../errors.ts';
 import type { RingCounters } from '../status.ts';
-import type { DeviceLink } from './device-link.ts';
+import type { DeviceLink, MemorySeat, MemoryWish } from './device-link.ts';
 import type { WorkerPool, WorkerTenant } from './worker-pool.ts';
 import type { WorkerSeat } from './worker-seat.ts';
 
@@ -32,7 +33,9 @@ export interface DeviceInstancesOptions {
   /** The file of the device's state. */
   readonly state: StateMemory | undefined;
   /** Told what the device, or a worker, says. */
-  readonly tenant: WorkerTenant;
+  readonly tenant: Omit<WorkerTenant, 'memoryWanted'>;
+  /** An instance needs memory that is mapped on demand. */
+  onMemoryWanted(wish: MemoryWish): void;
 }
 
 /**
@@ -106,9 +109,13 @@ export class DeviceInstances implements DeviceLink {
     await this.#each((seat) => seat.call('writeConfig', { offset, data }));
   }
 
-  async attachMemory(generation: number, mappings: readonly LentMapping[]): Promise<void> {
+  async attachMemory(
+    generation: number,
+    mappings: readonly LentMapping[],
+    onDemand: readonly DemandRange[],
+  ): Promise<void> {
     try {
-      await this.#each((seat) => seat.call('attachMemory', { generation, mappings }));
+      await this.#each((seat) => seat.call('attachMemory', { generation, mappings, onDemand }));
     } catch (error) {
       // Those that it worked in forget it, and say so before they answer.
       await Promise.allSettled(this.#seats.map((seat) => seat.call('dropMemory', { generation })));
@@ -148,7 +155,7 @@ export class DeviceInstances implements DeviceLink {
       this.#seats.map(async (seat) => {
         const reset = seat.call('reset', { closing: this.#closing });
         await this.#patiently(seat, reset, GONE_TIMEOUT_MS);
-        await seat.call('attachMemory', { generation, mappings: [] });
+        await seat.call('attachMemory', { generation, mappings: [], onDemand: [] });
         await seat.call('useMemory', { generation, moves: [] });
       }),
     );
@@ -210,11 +217,22 @@ export class DeviceInstances implements DeviceLink {
       },
       notifyStalled: () => tenant.notifyStalled(),
       memoryFault: () => tenant.memoryFault(),
+      memoryWanted: (generation, chunks) =>
+        this.#options.onMemoryWanted({ seat: borrower, generation, chunks }),
+      memoryIdle: (memory) => tenant.memoryIdle(memory),
       waits: (call) => tenant.waits(call),
       failed: (record) => tenant.failed(record),
       workerLost: (error, guilty) => tenant.workerLost(error, guilty),
     };
-    this.#seats.push(pool.seat(own, this.#seats));
+    const seat = pool.seat(own, this.#seats);
+    const borrower: MemorySeat = {
+      arrived: (generation, chunks) => seat.call('memoryArrived', { generation, chunks }),
+      ended: (generation, memories) => {
+        // One that cannot be asked borrows nothing.
+        seat.call('memoryEnded', { generation, memories }).catch(() => undefined);
+      },
+    };
+    this.#seats.push(seat);
   }
 
   #onReleased(generation: number): void {

@@ -45,7 +45,7 @@ export interface DeviceLifeOptions {
  * A device from its making in workers to its disposal. One that is made again after a failure has
  * another life, perhaps in other workers.
  */
-export class DeviceLife implements WorkerTenant {
+export class DeviceLife implements Omit<WorkerTenant, 'memoryWanted'> {
   readonly #options: DeviceLifeOptions;
   readonly #instances: DeviceInstances;
   #making: Promise<DeviceDescription> | undefined;
@@ -58,7 +58,14 @@ export class DeviceLife implements WorkerTenant {
   constructor(options: DeviceLifeOptions) {
     this.#options = options;
     const { spec, pool, stopTimeout, state } = options;
-    this.#instances = new DeviceInstances({ spec, pool, stopTimeout, state, tenant: this });
+    this.#instances = new DeviceInstances({
+      spec,
+      pool,
+      stopTimeout,
+      state,
+      tenant: this,
+      onMemoryWanted: (wish) => this.#server?.memoryWanted(wish),
+    });
   }
 
   get name(): string {
@@ -154,6 +161,10 @@ export class DeviceLife implements WorkerTenant {
 
   memoryReleased(generation: number): void {
     this.#server?.memoryReleased(generation);
+  }
+
+  memoryIdle(memory: number): void {
+    this.#server?.memoryIdle(memory);
   }
 
   emitted(text: string): void {

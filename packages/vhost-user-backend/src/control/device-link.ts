@@ -1,10 +1,27 @@
+import type { ChunkMapping, WantedChunk } from '@node-vmm/vm-memory';
 import type {
+  DemandRange,
   LentMapping,
   RingConfig,
   RingFdKind,
   RingMove,
   StoppedRing,
 } from '../between/worker-calls.ts';
+
+/** An instance of a device in its worker, as the memory that it borrows reaches it. */
+export interface MemorySeat {
+  /** Chunks that it wanted. Rejects when it is not there any more, or is about to go. */
+  arrived(generation: number, chunks: readonly ChunkMapping[]): Promise<void>;
+  /** Chunks have been taken away, or are to be given back. */
+  ended(generation: number, memories: readonly number[]): void;
+}
+
+/** An instance needs memory. */
+export interface MemoryWish {
+  readonly seat: MemorySeat;
+  readonly generation: number;
+  readonly chunks: readonly WantedChunk[];
+}
 
 /**
  * A device as its front-end's connection reaches it, wherever it lives. Every method is answered by the
@@ -18,7 +35,11 @@ export interface DeviceLink {
   readConfig(offset: number, length: number): Promise<Uint8Array>;
   writeConfig(offset: number, data: Uint8Array): Promise<void>;
   /** Makes memory visible to the workers: to all or, when it rejects, to none. */
-  attachMemory(generation: number, mappings: readonly LentMapping[]): Promise<void>;
+  attachMemory(
+    generation: number,
+    mappings: readonly LentMapping[],
+    onDemand: readonly DemandRange[],
+  ): Promise<void>;
   /**
    * Puts attached memory in place of the old. When it rejects the device has failed.
    *

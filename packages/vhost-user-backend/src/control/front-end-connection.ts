@@ -7,6 +7,7 @@ import {
 } from '@node-vmm/vhost-user';
 import { closeFds, errorMessage, type Fd, type UnixStream } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from '../errors.ts';
+import type { MemoryWish } from './device-link.ts';
 import {
   type FrontEndOptions,
   FrontEndRequests,
@@ -21,6 +22,7 @@ export class FrontEndConnection implements FileHolder {
   /** Resolves when the connection has ended and everything that it held is released. */
   readonly ended: Promise<void>;
   readonly #options: FrontEndOptions;
+  readonly #stream: UnixStream;
   readonly #connection: VhostUserConnection<Table>;
   readonly #requests: FrontEndRequests;
   #work: Promise<void> = Promise.resolve();
@@ -32,6 +34,8 @@ export class FrontEndConnection implements FileHolder {
    */
   constructor(stream: UnixStream, options: FrontEndOptions) {
     this.#options = options;
+    this.#stream = stream;
+    this.#requests = new FrontEndRequests(this.#options, this);
     this.#connection = new VhostUserConnection({
       stream,
       poller: options.poller,
@@ -43,12 +47,13 @@ export class FrontEndConnection implements FileHolder {
         options.logger.warn({ request }, 'unknown request refused');
         acknowledge(1n);
       },
+      // Who lends memory of a domain takes the end of the connection for the end of all mappings.
+      keepsOpen: () => this.#requests.memory.hasForeign,
       onClose: (reason) => {
         this.#logEnd(reason);
         this.#end();
       },
     });
-    this.#requests = new FrontEndRequests(this.#options, this);
     this.ended = new Promise<void>((resolve) => {
       this.#end = resolve;
     }).then(() => this.#release());
@@ -64,6 +69,14 @@ export class FrontEndConnection implements FileHolder {
 
   memoryReleased(generation: number): void {
     this.#requests.memory.released(generation);
+  }
+
+  memoryWanted(wish: MemoryWish): void {
+    this.#requests.memory.wanted(wish);
+  }
+
+  memoryIdle(memory: number): void {
+    this.#requests.memory.idle(memory);
   }
 
   /** A worker came upon memory of the front-end's that is not there: its guest loses all its devices. */
@@ -139,7 +152,11 @@ export class FrontEndConnection implements FileHolder {
 
   async #release(): Promise<void> {
     await this.#work;
-    await this.#requests.close();
+    try {
+      await this.#requests.close();
+    } finally {
+      this.#stream.close();
+    }
   }
 
   #logEnd(reason: CloseReason): void {

@@ -1,6 +1,6 @@
 import { errorMessage, type Logger, type Poller, type Watch } from '@node-vmm/vmm-sys-util';
 import type { DeviceDescription } from '../between/worker-calls.ts';
-import type { DeviceLink } from './device-link.ts';
+import type { DeviceLink, MemoryWish } from './device-link.ts';
 import { FrontEndConnection } from './front-end-connection.ts';
 import type { FrontEndSource } from './front-end-source.ts';
 import type { GuestFiles } from './guest-files.ts';
@@ -71,6 +71,14 @@ export class FrontEndListener {
 
   memoryReleased(generation: number): void {
     this.#connection?.memoryReleased(generation);
+  }
+
+  memoryWanted(wish: MemoryWish): void {
+    this.#connection?.memoryWanted(wish);
+  }
+
+  memoryIdle(memory: number): void {
+    this.#connection?.memoryIdle(memory);
   }
 
   /** Drops a front-end whose memory is not there, and what else its guest has. */

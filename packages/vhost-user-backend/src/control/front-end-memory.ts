@@ -1,7 +1,8 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
 import { type Fd, hex } from '@node-vmm/vmm-sys-util';
 import { VhostUserBackendError } from '../errors.ts';
-import type { DeviceLink } from './device-link.ts';
+import type { DeviceLink, MemorySeat, MemoryWish } from './device-link.ts';
+import type { ChunkHolder } from './foreign-chunk.ts';
 import type { FrontEndRings } from './front-end-rings.ts';
 import type { HeldFiles } from './guest-files.ts';
 import { MAX_MEM_SLOTS, MemoryTable, type TableEntry } from './memory-table.ts';
@@ -18,6 +19,11 @@ export class FrontEndMemory {
   readonly #mapper: RegionMapper;
   /** Tables that workers may still look at, by generation. */
   readonly #lent = new Map<number, MemoryTable>();
+  /** Who borrows chunks of which. */
+  readonly #holders = new Map<number, Map<MemorySeat, ChunkHolder>>();
+  /** What is to have come to its end before all is unmapped. */
+  readonly #work = new Set<Promise<void>>();
+  #hasForeign = false;
   #table: MemoryTable = MemoryTable.EMPTY;
 
   /**
@@ -42,13 +48,18 @@ export class FrontEndMemory {
     return this.#table;
   }
 
+  /** True once memory of a Xen domain may have been mapped here. */
+  get hasForeign(): boolean {
+    return this.#hasForeign;
+  }
+
   /** Puts other regions in place of all. The descriptors stay the caller's. */
   async setTable(
     regions: readonly MemoryRegion[],
     fds: readonly Fd[],
     rings: FrontEndRings,
   ): Promise<void> {
-    await this.#exchange([], await this.#mapper.map(regions, fds), rings);
+    await this.#exchange([], await this.#map(regions, fds), rings);
   }
 
   /** Adds a region. The descriptor stays the caller's. */
@@ -60,7 +71,7 @@ export class FrontEndMemory {
         `Cannot add a memory region: all ${MAX_MEM_SLOTS} slots are in use`,
       );
     }
-    await this.#exchange(entries, await this.#mapper.map([region], [fd]), rings);
+    await this.#exchange(entries, await this.#map([region], [fd]), rings);
   }
 
   async remove(region: MemoryRegion, rings: FrontEndRings): Promise<void> {
@@ -80,16 +91,43 @@ export class FrontEndMemory {
     const table = this.#lent.get(generation);
     if (table === undefined) return;
     this.#lent.delete(generation);
-    this.#unmapUnused(table.entries);
+    this.#dropHolders(generation, table);
+    this.#track(this.#unmapUnused(table.entries));
   }
 
-  /** No thread uses any of it any more. Idempotent. */
-  unmapAll(): void {
+  /** An instance needs memory of a table. */
+  wanted(wish: MemoryWish): void {
+    this.#track(this.#fetch(wish));
+  }
+
+  /** An instance has given back a chunk that was to end. */
+  idle(memory: number): void {
+    for (const table of this.#lent.values()) {
+      for (const { domain } of table.foreign) domain.idle(memory);
+    }
+  }
+
+  /** No thread uses any of it any more. Resolves when what only this one had is unmapped. Idempotent. */
+  async unmapAll(): Promise<void> {
     for (const generation of [...this.#lent.keys()]) this.released(generation);
-    const { entries } = this.#table;
+    const { entries, foreign } = this.#table;
     this.#table = MemoryTable.EMPTY;
     this.#files.set([]);
-    this.#unmapUnused(entries);
+    await Promise.all(this.#work);
+    await this.#unmapUnused(entries);
+    await Promise.all(foreign.map(({ domain }) => domain.unmapped()));
+  }
+
+  #map(regions: readonly MemoryRegion[], fds: readonly Fd[]): Promise<TableEntry[]> {
+    // Before: whoever hears of the end of the connection must find nothing mapped.
+    if (regions.some(({ xen }) => xen !== undefined)) this.#hasForeign = true;
+    return this.#mapper.map(regions, fds);
+  }
+
+  #track(work: Promise<void>): void {
+    // What cannot be unmapped stays until the process ends.
+    const done = work.catch(() => undefined).finally(() => this.#work.delete(done));
+    this.#work.add(done);
   }
 
   async #exchange(
@@ -102,22 +140,66 @@ export class FrontEndMemory {
     let table: MemoryTable;
     try {
       table = new MemoryTable([...kept, ...added]);
-      await this.#device.attachMemory(generation, table.mappings);
+      // First: what uses it may need some at once.
+      this.#lent.set(generation, table);
+      await this.#device.attachMemory(generation, table.mappings, table.onDemand);
     } catch (error) {
-      this.#unmapUnused(added);
+      this.#lent.delete(generation);
+      await this.#unmapUnused(added);
       throw error;
     }
-    this.#lent.set(generation, table);
     this.#table = table;
     this.#files.set(table.files);
     const stopped = await this.#device.useMemory(generation, rings.moves());
-    this.#unmapUnused(old.entries);
+    this.#track(this.#unmapUnused(old.entries));
     await rings.moved(stopped);
+    // Who exchanges memory says that it has changed, for all devices of the domain.
+    const domains = new Set([...old.foreign, ...table.foreign].map(({ domain }) => domain));
+    await Promise.all([...domains].map((domain) => domain.renew()));
   }
 
-  #unmapUnused(entries: Iterable<TableEntry>): void {
+  async #fetch({ seat, generation, chunks }: MemoryWish): Promise<void> {
+    const table = this.#lent.get(generation);
+    if (table === undefined) return;
+    const holder = this.#holder(seat, generation);
+    const alive = (): boolean => this.#lent.get(generation) === table;
+    const lent = await Promise.all(
+      chunks.map((wanted) => {
+        const region = table.foreign.find((foreign) => foreign.has(wanted));
+        return region?.lend(wanted, holder, alive);
+      }),
+    );
+    if (!alive()) return;
+    const arrived = lent.filter((chunk) => chunk !== undefined);
+    // An instance that cannot be asked is gone, and its memory is released.
+    await seat.arrived(generation, arrived).catch(() => undefined);
+  }
+
+  #holder(seat: MemorySeat, generation: number): ChunkHolder {
+    let holders = this.#holders.get(generation);
+    if (holders === undefined) {
+      holders = new Map();
+      this.#holders.set(generation, holders);
+    }
+    let holder = holders.get(seat);
+    if (holder === undefined) {
+      holder = { ended: (memories) => seat.ended(generation, memories) };
+      holders.set(seat, holder);
+    }
+    return holder;
+  }
+
+  #dropHolders(generation: number, table: MemoryTable): void {
+    for (const holder of this.#holders.get(generation)?.values() ?? []) {
+      for (const { domain } of table.foreign) domain.drop(holder);
+    }
+    this.#holders.delete(generation);
+  }
+
+  async #unmapUnused(entries: Iterable<TableEntry>): Promise<void> {
     const used = new Set(this.#table.entries);
     for (const table of this.#lent.values()) for (const entry of table.entries) used.add(entry);
-    for (const entry of entries) if (!used.has(entry)) entry.release();
+    const unused = [...entries].filter((entry) => !used.has(entry));
+    await Promise.all(unused.map((entry) => entry.release()));
   }
 }

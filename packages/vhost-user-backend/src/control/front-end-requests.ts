@@ -222,7 +222,7 @@ export class FrontEndRequests {
     this.#channel?.close();
     await device.release(nextGeneration());
     this.#rings.forget();
-    this.memory.unmapAll();
+    await this.memory.unmapAll();
   }
 
   async #setFeatures(features: bigint): Promise<void> {

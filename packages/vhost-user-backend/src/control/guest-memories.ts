@@ -1,9 +1,19 @@
 import type { Logger } from '@node-vmm/vmm-sys-util';
+import { ForeignDomains } from './foreign-domains.ts';
+import type { MapForeign } from './foreign-region.ts';
 import { GuestFiles } from './guest-files.ts';
 import { MappingBudget } from './mapping-budget.ts';
-import { type MapForeign, type MappingMeans, RegionMapper } from './region-mapper.ts';
+import { type MappingMeans, RegionMapper } from './region-mapper.ts';
 import { type AskViewed, RetiredMemory } from './retired-memory.ts';
 import { SharedFiles } from './shared-files.ts';
+
+/** How memory of Xen domains is mapped. */
+export interface ForeignMeans {
+  /** Undefined where there is none. */
+  readonly mapForeign: MapForeign | undefined;
+  /** See `FOREIGN_LIMIT`. */
+  readonly foreignLimit: number;
+}
 
 /** The memory of all guests of a daemon. */
 export class GuestMemories {
@@ -14,10 +24,9 @@ export class GuestMemories {
   #last = 0;
 
   /**
-   * @param mapForeign - maps memory of Xen domains, where there are any
    * @param viewed - asks all worker threads
    */
-  constructor(logger: Logger, mapForeign: MapForeign | undefined, viewed: AskViewed) {
+  constructor(logger: Logger, { mapForeign, foreignLimit }: ForeignMeans, viewed: AskViewed) {
     const nextMemory = (): number => ++this.#last;
     this.files = new GuestFiles(logger);
     this.#retired = new RetiredMemory(viewed);
@@ -26,6 +35,7 @@ export class GuestMemories {
       shared: new SharedFiles(nextMemory),
       retired: this.#retired,
       mapForeign,
+      domains: new ForeignDomains(this.#retired, nextMemory, foreignLimit),
       nextMemory,
     };
   }

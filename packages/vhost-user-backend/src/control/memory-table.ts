@@ -1,7 +1,8 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
 import { hex } from '@node-vmm/vmm-sys-util';
-import type { LentMapping } from '../between/worker-calls.ts';
+import type { DemandRange, LentMapping } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { ForeignRegion } from './foreign-region.ts';
 
 /**
  * Memory regions that a front-end may add one by one, as rust-vmm and libvhost-user have it: what
@@ -16,8 +17,10 @@ export interface TableEntry {
   readonly mappings: readonly LentMapping[];
   /** What identifies the file that it maps, undefined for memory of a Xen domain. */
   readonly file: string | undefined;
-  /** Nobody uses the region any more. Idempotent. */
-  release(): void;
+  /** Where it is memory of a Xen domain, of which nothing is mapped before it is needed. */
+  readonly foreign: ForeignRegion | undefined;
+  /** Nobody uses the region any more; resolves when nothing of it is mapped. Idempotent. */
+  release(): Promise<void>;
 }
 
 /** An immutable memory table: the regions of the front-end and where this process mapped them. */
@@ -35,6 +38,19 @@ export class MemoryTable {
   /** What another thread needs to see the memory. */
   get mappings(): LentMapping[] {
     return this.entries.flatMap(({ mappings }) => mappings);
+  }
+
+  /** What another thread is to ask for when it needs it. */
+  get onDemand(): DemandRange[] {
+    return this.foreign.map(({ region }) => ({
+      guestAddr: region.guestAddr,
+      length: region.size,
+    }));
+  }
+
+  /** The regions of Xen domains. */
+  get foreign(): ForeignRegion[] {
+    return this.entries.flatMap(({ foreign }) => (foreign === undefined ? [] : [foreign]));
   }
 
   /** What identifies the files that are mapped. */

@@ -1,38 +1,16 @@
 import type { MemoryRegion } from '@node-vmm/vhost-user';
 import { XEN_MMAP_FOREIGN, XEN_MMAP_GRANT } from '@node-vmm/virtio-bindings';
-import {
-  type FdRegion,
-  type GuestAddress,
-  type GuestMemory,
-  mappingsOf,
-} from '@node-vmm/vm-memory';
+import type { FdRegion, GuestAddress } from '@node-vmm/vm-memory';
 import { type Fd, hex, MAX_VIEW_LENGTH } from '@node-vmm/vmm-sys-util';
 import type { LentMapping } from '../between/worker-calls.ts';
 import { VhostUserBackendError } from '../errors.ts';
+import type { ForeignDomains } from './foreign-domains.ts';
+import { type ForeignRange, ForeignRegion, type MapForeign } from './foreign-region.ts';
 import type { GuestFiles } from './guest-files.ts';
 import type { BudgetShare, MappingCost } from './mapping-budget.ts';
 import type { TableEntry } from './memory-table.ts';
 import type { OwnedMemory, RetiredMemory } from './retired-memory.ts';
 import type { SharedFile, SharedFiles } from './shared-files.ts';
-
-/** A range of another Xen domain's memory, by its frame numbers. */
-export interface ForeignRange {
-  readonly domid: number;
-  /** What the front-end sent: to be found to be privcmd, and to be used; stays the caller's. */
-  readonly fd: Fd;
-  readonly guestAddr: GuestAddress;
-  /** Bytes. */
-  readonly length: bigint;
-}
-
-/** Memory of a Xen domain, mapped. */
-export interface ForeignMemory extends GuestMemory {
-  /** Lets go of the domain's pages, while the addresses stay until disposal. Default: both at once. */
-  vacate?(): void;
-}
-
-/** Maps memory of a Xen domain: `mapForeign` of `@node-vmm/vm-memory/xen`. */
-export type MapForeign = (range: ForeignRange) => ForeignMemory;
 
 /** What the mappers of a daemon's devices have in common. */
 export interface MappingMeans {
@@ -40,13 +18,16 @@ export interface MappingMeans {
   readonly shared: SharedFiles;
   readonly retired: RetiredMemory;
   readonly mapForeign: MapForeign | undefined;
+  readonly domains: ForeignDomains;
   /** Numbers that no memory had before. */
   readonly nextMemory: () => number;
 }
 
-/** Most pieces in which a foreign mapping is made, but for those that are as long as they may be, bytes. */
-const FOREIGN_PIECES = 64;
-const FOREIGN_PIECE_MAX = 32 * 2 ** 20;
+/**
+ * What a foreign region may take up with what is mapped of it on demand, and what was before and somebody may
+ * still look at.
+ */
+const FOREIGN_COST: MappingCost = { addresses: 64 * 2 ** 20, mappings: 4 };
 
 /** Maps the regions of the front-ends of one device, within what they may take up. */
 export class RegionMapper {
@@ -78,7 +59,7 @@ export class RegionMapper {
       }
       return entries;
     } catch (error) {
-      for (const entry of entries) entry.release();
+      await Promise.all(entries.map((entry) => entry.release()));
       throw error;
     }
   }
@@ -95,15 +76,9 @@ export class RegionMapper {
     const { mapForeign } = this.#means;
     const guestAddr = region.guestAddr as GuestAddress;
     if (xen !== undefined && (flags & XEN_MMAP_FOREIGN) !== 0 && mapForeign !== undefined) {
-      const pieces = FOREIGN_PIECES + Math.ceil(Number(size) / FOREIGN_PIECE_MAX);
-      const cost = { addresses: Number(size), mappings: pieces };
-      await this.#admit(region, cost);
+      await this.#admit(region, FOREIGN_COST);
       const range = { domid: xen.domid, fd, guestAddr, length: size };
-      return this.#foreign(
-        region,
-        cost,
-        tried(region, () => mapForeign(range)),
-      );
+      return this.#foreign(region, range, mapForeign);
     }
     const part: FdRegion = { guestAddr, length: size, fd, fdOffset: region.mmapOffset };
     const { shared } = this.#means;
@@ -169,14 +144,26 @@ export class RegionMapper {
     }
   }
 
-  #foreign(region: MemoryRegion, cost: MappingCost, owned: ForeignMemory): TableEntry {
-    const memory = this.#means.nextMemory();
-    this.#share.take(cost);
-    const mappings = mappingsOf(owned).map((mapping) => ({ ...mapping, memory }));
-    return entry(region, mappings, undefined, () => {
-      const close = (): void => owned[Symbol.dispose]();
-      this.#retire(memory, { vacate: () => owned.vacate?.(), close }, cost);
+  async #foreign(
+    region: MemoryRegion,
+    range: ForeignRange,
+    mapForeign: MapForeign,
+  ): Promise<TableEntry> {
+    const { domains } = this.#means;
+    const foreign = await ForeignRegion.open(region, range, mapForeign, domains).catch((cause) => {
+      throw notMapped(region, cause);
     });
+    this.#share.take(FOREIGN_COST);
+    return entry(
+      region,
+      [],
+      undefined,
+      async () => {
+        this.#share.giveBack(FOREIGN_COST);
+        await foreign.close();
+      },
+      foreign,
+    );
   }
 
   #retire(memory: number, owned: OwnedMemory, cost: MappingCost): void {
@@ -188,16 +175,18 @@ function entry(
   region: MemoryRegion,
   mappings: readonly LentMapping[],
   file: string | undefined,
-  release: () => void,
+  release: () => void | Promise<void>,
+  foreign?: ForeignRegion,
 ): TableEntry {
-  let held = true;
+  let released: Promise<void> | undefined;
   return {
     region,
     mappings,
     file,
+    foreign,
     release: () => {
-      if (held) release();
-      held = false;
+      released ??= Promise.resolve(release());
+      return released;
     },
   };
 }
@@ -207,11 +196,15 @@ function tried<T>(region: MemoryRegion, step: () => T): T {
   try {
     return step();
   } catch (cause) {
-    throw new VhostUserBackendError(
-      'INVALID_MEMORY',
-      `Cannot map the region at ${hex(region.guestAddr)}: ${cause instanceof Error ? cause.message : cause}`,
-      {},
-      { cause },
-    );
+    throw notMapped(region, cause);
   }
+}
+
+function notMapped(region: MemoryRegion, cause: unknown): VhostUserBackendError {
+  return new VhostUserBackendError(
+    'INVALID_MEMORY',
+    `Cannot map the region at ${hex(region.guestAddr)}: ${cause instanceof Error ? cause.message : cause}`,
+    {},
+    { cause },
+  );
 }

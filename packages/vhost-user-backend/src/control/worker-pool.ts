@@ -1,3 +1,4 @@
+import type { WantedChunk } from '@node-vmm/vm-memory';
 import { type RateLimitedLogger, ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import type { ConnectHost } from '../between/host-protocol.ts';
 import type { DeviceCall } from '../between/pulse.ts';
@@ -13,6 +14,10 @@ export interface WorkerTenant {
   readonly name: string;
   configChanged(): void;
   memoryReleased(generation: number): void;
+  /** It needs memory that is mapped on demand. */
+  memoryWanted(generation: number, chunks: readonly WantedChunk[]): void;
+  /** It has given back a chunk of such memory. */
+  memoryIdle(memory: number): void;
   /** It tells those who listen outside: JSON. */
   emitted(text: string): void;
   /** Its front-end's eventfd blocked the worker. */
@@ -222,6 +227,8 @@ export class WorkerPool {
     if (event.type === 'failed') tenant.failed(event.error);
     else if (event.type === 'configChanged') tenant.configChanged();
     else if (event.type === 'memoryReleased') tenant.memoryReleased(event.generation);
+    else if (event.type === 'memoryWanted') tenant.memoryWanted(event.generation, event.chunks);
+    else if (event.type === 'memoryIdle') tenant.memoryIdle(event.memory);
     else if (event.type === 'memoryFault') tenant.memoryFault();
     else if (event.type === 'emitted') tenant.emitted(event.text);
     else {

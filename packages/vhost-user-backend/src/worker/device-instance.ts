@@ -1,4 +1,5 @@
 import type { ChainBatch } from '@node-vmm/virtio-queue';
+import type { ChunkMapping } from '@node-vmm/vm-memory';
 import {
   asFd,
   type EventFd,
@@ -13,7 +14,6 @@ import type {
   CommandAnswer,
   DeviceDescription,
   InstanceEvent,
-  LentMapping,
   RingConfig,
   RingFdKind,
   RingMove,
@@ -30,6 +30,7 @@ import { EventOutlet } from './event-outlet.ts';
 import type { HostLinksEnvironment } from './host-links.ts';
 import { InstanceMemory } from './instance-memory.ts';
 import { InstanceState } from './instance-state.ts';
+import type { LentParts } from './lent-memory.ts';
 import { noCounters } from './ring-counters.ts';
 import { RingStops } from './ring-stops.ts';
 import { Vring, type VringOwner } from './vring.ts';
@@ -116,9 +117,11 @@ export class DeviceInstance implements VringOwner, Disposable {
     this.#device = device;
     this.#stops = new RingStops(device, this.#code);
     this.#counters = this.description.queueMaxSizes.map(noCounters);
-    this.#memory = new InstanceMemory(name, own.views, (generation) =>
-      own.say({ type: 'memoryReleased', generation }),
-    );
+    this.#memory = new InstanceMemory(name, own.views, {
+      released: (generation) => own.say({ type: 'memoryReleased', generation }),
+      wanted: (generation, chunks) => own.say({ type: 'memoryWanted', generation, chunks }),
+      idle: (memory) => own.say({ type: 'memoryIdle', memory }),
+    });
   }
 
   /** Calls back, perhaps at once, when the host threads of its making are there, or one is not. */
@@ -172,9 +175,21 @@ export class DeviceInstance implements VringOwner, Disposable {
    * @throws {VhostUserBackendError} INVALID_STATE, with everything as it was
    * @throws {VmMemoryError} likewise
    */
-  attachMemory(generation: number, mappings: readonly LentMapping[]): void {
+  attachMemory(generation: number, parts: LentParts): void {
     this.#code.checkAlive();
-    this.#memory.attach(generation, mappings);
+    this.#memory.attach(generation, parts);
+  }
+
+  memoryArrived(generation: number, chunks: readonly ChunkMapping[]): void {
+    this.#memory.arrived(generation, chunks);
+  }
+
+  /** Rings that are in such memory go to what is mapped in its place. */
+  memoryEnded(generation: number, memories: readonly number[]): void {
+    const memory = this.#memory.ended(generation, memories);
+    if (memory === undefined) return;
+    for (const ring of this.#rings.values()) ring.renew(memory);
+    this.#stops.renew(memory);
   }
 
   dropMemory(generation: number): void {

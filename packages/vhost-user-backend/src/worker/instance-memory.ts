@@ -1,6 +1,6 @@
-import type { LentMapping } from '../between/worker-calls.ts';
+import type { ChunkMapping } from '@node-vmm/vm-memory';
 import { VhostUserBackendError } from '../errors.ts';
-import { LentMemory } from './lent-memory.ts';
+import { LentMemory, type LentParts, type MemoryLender } from './lent-memory.ts';
 import type { WorkerViews } from './worker-views.ts';
 
 /**
@@ -9,26 +9,38 @@ import type { WorkerViews } from './worker-views.ts';
  */
 const MAX_RETIRING = 16;
 
+const NOTHING: LentParts = { mappings: [], onDemand: [] };
+
 /** The guest memory of a device's instance: what its rings start in now, and what it has left. */
 export class InstanceMemory {
   readonly #device: string;
   readonly #views: WorkerViews;
-  readonly #onReleased: (generation: number) => void;
+  readonly #lender: MemoryLender;
   /** Generations that somebody here still uses. */
-  readonly #lent = new Set<number>();
+  readonly #lent = new Map<number, LentMemory>();
   #current: LentMemory;
   #attached: LentMemory | undefined;
 
   /**
    * @param device - for messages
    * @param views - of the thread
-   * @param onReleased - nobody here looks at that generation any more
    */
-  constructor(device: string, views: WorkerViews, onReleased: (generation: number) => void) {
+  constructor(device: string, views: WorkerViews, lender: MemoryLender) {
     this.#device = device;
     this.#views = views;
-    this.#onReleased = onReleased;
-    this.#current = this.#lend(0, []);
+    this.#lender = lender;
+    this.#current = this.#lend(0, NOTHING);
+  }
+
+  /** Chunks that were wanted have come; where that memory is gone nobody needs them. */
+  arrived(generation: number, chunks: readonly ChunkMapping[]): void {
+    this.#lent.get(generation)?.arrived(chunks);
+  }
+
+  /** Chunks are gone or to be given back. @returns the memory, when a ring may be in one of them */
+  ended(generation: number, memories: readonly number[]): LentMemory | undefined {
+    const memory = this.#lent.get(generation);
+    return memory?.ended(memories) === true ? memory : undefined;
   }
 
   get current(): LentMemory {
@@ -41,13 +53,13 @@ export class InstanceMemory {
    * @throws {VhostUserBackendError} INVALID_STATE, with everything as it was
    * @throws {VmMemoryError} likewise
    */
-  attach(generation: number, mappings: readonly LentMapping[]): void {
+  attach(generation: number, parts: LentParts): void {
     if (this.#lent.size > MAX_RETIRING) {
       const device = this.#device;
       const text = `Cannot exchange memory of ${device}: requests in ${MAX_RETIRING} earlier memory tables are unfinished`;
       throw new VhostUserBackendError('INVALID_STATE', text, { device });
     }
-    this.#attached = this.#lend(generation, mappings);
+    this.#attached = this.#lend(generation, parts);
   }
 
   drop(generation: number): void {
@@ -72,15 +84,18 @@ export class InstanceMemory {
   forget(): void {
     if (this.#attached !== undefined) this.drop(this.#attached.generation);
     this.#current.release();
-    this.#current = this.#lend(0, []);
+    this.#current = this.#lend(0, NOTHING);
   }
 
-  #lend(generation: number, mappings: readonly LentMapping[]): LentMemory {
-    const memory = new LentMemory(generation, mappings, this.#views, () => {
-      this.#lent.delete(generation);
-      this.#onReleased(generation);
+  #lend(generation: number, parts: LentParts): LentMemory {
+    const memory = new LentMemory(generation, parts, this.#views, {
+      ...this.#lender,
+      released: () => {
+        this.#lent.delete(generation);
+        this.#lender.released(generation);
+      },
     });
-    this.#lent.add(generation);
+    this.#lent.set(generation, memory);
     return memory;
   }
 }

@@ -1,7 +1,7 @@
 import type { StoppedRing } from '../between/worker-calls.ts';
 import type { VhostUserDevice } from '../device.ts';
 import type { DeviceCode } from './device-code.ts';
-import type { Vring } from './vring.ts';
+import type { RingMemory, Vring } from './vring.ts';
 
 /**
  * Rings on their way to a stop. The device completes what it holds and says that it is done; when that
@@ -55,6 +55,11 @@ export class RingStops {
   /** The rings that are waited for. */
   get waiting(): number[] {
     return [...this.#stopping.keys()].map(({ index }) => index);
+  }
+
+  /** As `Vring.renew`, of those that are waited for: the device may still return what it has of them. */
+  renew(memory: RingMemory): void {
+    for (const ring of this.#stopping.keys()) ring.renew(memory);
   }
 
   /** Waits no longer. */

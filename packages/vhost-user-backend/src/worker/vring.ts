@@ -9,7 +9,7 @@ import {
   type Virtqueue,
   type VirtqueueConfig,
 } from '@node-vmm/virtio-queue';
-import type { GuestAddress, GuestMemory } from '@node-vmm/vm-memory';
+import { type GuestAddress, type GuestMemory, VmMemoryError } from '@node-vmm/vm-memory';
 import {
   type EventFd,
   FaultWatch,
@@ -92,6 +92,8 @@ export class Vring implements DeviceQueue {
   #faulty = false;
   /** Some of the front-end's memory is not there: nothing is served, and nothing returned. */
   #memoryFault = false;
+  /** Where the ring is still, on its way to other memory, or to the same that is mapped anew. */
+  #left: RingMemory | undefined;
   /** Memory that the ring waits for. */
   #awaited: GuestMemory | undefined;
   /** Takes no more chains; those that the device holds may still be returned. */
@@ -162,6 +164,8 @@ export class Vring implements DeviceQueue {
   letGo(): void {
     for (const memory of this.#older) memory.release();
     this.#older.clear();
+    this.#left?.release();
+    this.#left = undefined;
     this.#memory.release();
   }
 
@@ -171,22 +175,79 @@ export class Vring implements DeviceQueue {
    * @throws {VirtioQueueError} when a ring that is being served cannot be there; it is as it was then
    */
   move(placement: RingPlacement | undefined, memory: RingMemory): void {
-    const config = { ...this.#config, placement };
-    const old = this.#memory;
-    let held = 0;
-    if (this.#queue !== undefined) {
-      if (placement === undefined) throw new Error(NO_PLACE);
-      held = this.#queue.relocate(memory.view, queueConfig(config, placement), () => {
-        if (this.#older.delete(old)) old.release();
-      });
-    }
-    if (held > 0) this.#older.add(old);
-    else old.release();
-    this.#config = config;
+    const former = { config: this.#config, memory: this.#memory, left: this.#left };
+    this.#config = { ...this.#config, placement };
     this.#memory = memory;
+    this.#left ??= former.memory;
+    try {
+      this.#follow();
+    } catch (error) {
+      this.#config = former.config;
+      this.#memory = former.memory;
+      this.#left = former.left;
+      throw error;
+    }
     memory.retain();
+    // What it was about to go to and never was in.
+    if (former.left !== undefined) former.memory.release();
     this.#faulty = false;
     if (this.#enabled) this.#owner.schedule(this);
+  }
+
+  /** Some of the memory is mapped anew: the ring goes on where that is there. */
+  renew(memory: RingMemory): void {
+    if (this.#stopped || this.#queue === undefined || memory !== this.#memory) return;
+    if (this.#left !== undefined) return;
+    this.#left = memory;
+    // It is left and gone to.
+    memory.retain();
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    try {
+      this.#follow();
+    } catch (error) {
+      this.#lose(error as Error);
+    }
+    if (this.#left === undefined && this.#enabled) this.#owner.schedule(this);
+  }
+
+  /**
+   * Goes to the memory that is the ring's now, from where it was; waits where some of it is not mapped yet.
+   *
+   * @throws {VirtioQueueError} when the ring cannot be there
+   */
+  #follow(): void {
+    const old = this.#left;
+    if (old === undefined) return;
+    const memory = this.#memory;
+    let held = 0;
+    if (this.#queue !== undefined) {
+      const { placement } = this.#config;
+      if (placement === undefined) throw new Error(NO_PLACE);
+      try {
+        held = this.#queue.relocate(memory.view, queueConfig(this.#config, placement), () => {
+          if (this.#older.delete(old)) old.release();
+        });
+      } catch (error) {
+        if (!VirtioQueueError.is(error, 'RING_NOT_READY')) throw error;
+        this.#await(memory.view);
+        return;
+      }
+    }
+    this.#left = undefined;
+    if (held > 0 && old !== memory) this.#older.add(old);
+    else old.release();
+  }
+
+  /** It cannot go where it is to be. */
+  #lose(reason: Error): void {
+    // Nothing of where it was is kept.
+    this.#queue?.[Symbol.dispose]();
+    this.#left?.release();
+    this.#left = undefined;
+    this.#break(reason);
   }
 
   /** A disabled ring takes no chains; those that the device holds may still be returned. */
@@ -224,6 +285,8 @@ export class Vring implements DeviceQueue {
    */
   serve(): boolean {
     if (!this.#enabled || this.#broken || this.#stopping || this.#memoryFault) return false;
+    // On its way: it is looked at when it is there.
+    if (this.#left !== undefined) return false;
     const queue = this.#queue ?? this.#open();
     if (this.#lost() || queue === undefined) return false;
     this.#counters.wakeups++;
@@ -322,7 +385,7 @@ export class Vring implements DeviceQueue {
       this.#faulty = false;
       return queue;
     } catch (error) {
-      if (VirtioQueueError.is(error) && error.code === 'RING_NOT_READY') {
+      if (VirtioQueueError.is(error, 'RING_NOT_READY') || VmMemoryError.is(error, 'NOT_YET')) {
         this.#await(view);
         return undefined;
       }
@@ -342,7 +405,8 @@ export class Vring implements DeviceQueue {
     view.whenReady(() => {
       if (this.#awaited !== view) return;
       this.#awaited = undefined;
-      this.#owner.schedule(this);
+      if (this.#left !== undefined && !this.#stopped) this.#goOn();
+      else this.#owner.schedule(this);
     });
   }
 

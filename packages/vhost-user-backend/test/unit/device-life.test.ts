@@ -18,8 +18,10 @@ it('a device whose end is asked for before it is made is disposed of all the sam
   const logger = new MemoryLogger();
   const pool = new WorkerPool(1, threadEntry(undefined), rateLimited(logger));
   const poller = new MainPoller();
-  const memories = new GuestMemories(logger, undefined, (ids, collect) =>
-    pool.viewed(ids, collect),
+  const memories = new GuestMemories(
+    logger,
+    { mapForeign: undefined, foreignLimit: 0 },
+    (ids, collect) => pool.viewed(ids, collect),
   );
   const life = new DeviceLife({
     spec: { name: 'early', module: TELLS },

@@ -5,7 +5,8 @@ const entry = (guestAddr: bigint, userAddr: bigint, size: bigint) => ({
   region: { guestAddr, userAddr, size, mmapOffset: 0n },
   mappings: [],
   file: undefined,
-  release: () => undefined,
+  foreign: undefined,
+  release: () => Promise.resolve(),
 });
 
 describe('MemoryTable', () => {

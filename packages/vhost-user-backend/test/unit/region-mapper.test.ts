@@ -1,14 +1,17 @@
-import { openSync, readdirSync, readFileSync } from 'node:fs';
-import { type GuestAddress, GuestMemoryMmap, GuestMemoryView } from '@node-vmm/vm-memory';
-import { asFd, closeFd, EventFd, type Fd, memfdCreate } from '@node-vmm/vmm-sys-util';
+import { fstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { GuestMemoryView } from '@node-vmm/vm-memory';
+import { asFd, closeFd, EPERM, ESRCH, EventFd, type Fd, memfdCreate } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FOREIGN_LIMIT, ForeignDomains } from '../../src/control/foreign-domains.ts';
+import type { MapForeign } from '../../src/control/foreign-region.ts';
 import { GuestFiles } from '../../src/control/guest-files.ts';
 import { MappingBudget } from '../../src/control/mapping-budget.ts';
 import type { TableEntry } from '../../src/control/memory-table.ts';
-import { type ForeignMemory, RegionMapper } from '../../src/control/region-mapper.ts';
+import { RegionMapper } from '../../src/control/region-mapper.ts';
 import { RetiredMemory } from '../../src/control/retired-memory.ts';
 import { SharedFiles } from '../../src/control/shared-files.ts';
+import { FakeDomain, mapperOf, restrictedMapper } from '../support/fake-domain.ts';
 
 const SIZE = 0x10000;
 const region = (guestAddr: bigint, mmapOffset = 0n, size = 4096n) => ({
@@ -21,7 +24,7 @@ const mapped = (name: string): number =>
   readFileSync('/proc/self/maps', 'utf8').split(`memfd:${name}`).length - 1;
 
 /** The mappers of a daemon with room for so much, whose workers look at what the test says. */
-function daemon(total = { addresses: 2 ** 40, mappings: 1000 }, mapForeign?: () => ForeignMemory) {
+function daemon(total = { addresses: 2 ** 40, mappings: 1000 }, mapForeign?: MapForeign) {
   const viewed = new Set<number>();
   const asked: boolean[] = [];
   let last = 0;
@@ -35,6 +38,7 @@ function daemon(total = { addresses: 2 ** 40, mappings: 1000 }, mapForeign?: () 
     shared: new SharedFiles(nextMemory),
     retired,
     mapForeign,
+    domains: new ForeignDomains(retired, nextMemory, FOREIGN_LIMIT),
     nextMemory,
   };
   const budget = new MappingBudget(total);
@@ -240,26 +244,69 @@ describe('What front-ends may take up', () => {
 });
 
 describe('A region of a Xen domain', () => {
-  const foreign = { ...region(0x4000n), xen: { mmapFlags: 1, domid: 7 } };
+  let domain: FakeDomain;
+  beforeEach(() => {
+    domain = new FakeDomain(7);
+  });
+  afterEach(() => domain.close());
 
-  it('is let go of at once, and its addresses when no worker has a view of them', async () => {
-    const calls: string[] = [];
-    const memory = GuestMemoryMmap.create([{ guestAddr: 0x4000n as GuestAddress, length: 4096 }]);
-    const owned = Object.assign(memory, {
-      vacate: () => calls.push('vacate'),
-      [Symbol.dispose]: () => calls.push('dispose'),
-    });
-    const { mapper, viewed, retired } = daemon(undefined, () => owned);
-    const fd = memfdCreate('privcmd', 4096);
-    const [entry] = await mapper('a').map([foreign], [fd]);
-    expect(entry?.file).toBeUndefined();
-    viewed.add(entry?.mappings[0]?.memory as number);
-    entry?.release();
-    expect(calls).toEqual(['vacate']);
-    viewed.clear();
-    await retired.collect();
-    expect(calls).toEqual(['vacate', 'dispose']);
-    memory.close();
-    closeFd(fd);
+  it('has one page of it mapped, by the descriptor of who lends it, until it is let go of', async () => {
+    const { mapper } = daemon(undefined, mapperOf(domain));
+    const [entry] = await mapper('a').map(domain.regions(), domain.fds);
+    expect([...domain.live]).toEqual([[0, 1]]);
+    expect([entry?.mappings, entry?.file]).toEqual([[], undefined]);
+    await entry?.release();
+    await entry?.release();
+    expect([...domain.live]).toEqual([]);
+  });
+
+  it('is looked for where holes may be, and may be far longer than what is there', async () => {
+    for (let page = 0; page < 0x100; page++) domain.missing.add(page * 4096);
+    const { mapper } = daemon(undefined, mapperOf(domain));
+    const [entry] = await mapper('a').map(domain.regions(2 ** 40), domain.fds);
+    expect([...domain.live]).toEqual([[0x10_0000, 1]]);
+    await entry?.release();
+  });
+
+  it('is refused when none of it is there', async () => {
+    for (let page = 0; page < 0x200; page++) domain.missing.add(page * 4096);
+    const { mapper } = daemon(undefined, mapperOf(domain));
+    await expect(mapper('a').map(domain.regions(), domain.fds)).rejects.toThrow(
+      'Cannot map the region at 0x40000000: domain 7 has no memory at any of the',
+    );
+    expect(domain.live.size).toBe(0);
+  });
+
+  it.each([
+    [-EPERM, 'domain 7: the hypervisor does not permit it'],
+    [-ESRCH, 'domain 7: there is no such domain'],
+  ])('of a domain that refuses every page (%i) is refused with the cause', async (error, text) => {
+    const pages = {
+      hostAddress: 0,
+      errors: Int32Array.of(error),
+      vacate: () => Promise.resolve(),
+      close: () => undefined,
+    };
+    const { mapper } = daemon(undefined, async () => pages);
+    await expect(mapper('a').map(domain.regions(), domain.fds)).rejects.toThrow(text);
+  });
+
+  it('is refused by a descriptor that is for another domain, whoever else has that memory', async () => {
+    const other = memfdCreate('restricted', 4096);
+    const own = new FakeDomain(8);
+    const is = (fd: Fd, as: Fd | undefined) => fstatSync(fd).ino === fstatSync(as ?? fd).ino;
+    const map = restrictedMapper((fd) => (is(fd, other) ? 8 : 7), domain, own);
+    const { mapper } = daemon(undefined, map);
+    const [entry] = await mapper('a').map(domain.regions(), domain.fds);
+    const table = mapper('b').map(domain.regions(), [other]);
+    await expect(table).rejects.toMatchObject({ code: 'INVALID_MEMORY' });
+    await expect(table).rejects.toThrow('the hypervisor does not permit it');
+    expect(domain.live.size).toBe(1);
+    // It is good for its own.
+    const [mine] = await mapper('b').map(own.regions(), [other]);
+    await mine?.release();
+    await entry?.release();
+    closeFd(other);
+    own.close();
   });
 });

@@ -58,6 +58,13 @@ describe('Vring', () => {
   const mappings = (number: number) =>
     mappingsOf(memory).map((mapping) => ({ ...mapping, memory: number }));
 
+  const lend = (generation: number) =>
+    new LentMemory(generation, { mappings: mappings(1), onDemand: [] }, views, {
+      released: (which) => released.push(which),
+      wanted: () => undefined,
+      idle: () => undefined,
+    });
+
   beforeEach(() => {
     scheduled = 0;
     kick = EventFd.create();
@@ -65,7 +72,7 @@ describe('Vring', () => {
     driver = new SplitDriverQueue(memory, { ...layout, features: FEATURES });
     released = [];
     views = new WorkerViews();
-    lent = new LentMemory(1, mappings(1), views, (generation) => released.push(generation));
+    lent = lend(1);
     counters = {
       chains: 0,
       malformedChains: 0,
@@ -173,7 +180,7 @@ describe('Vring', () => {
     driver.addWritable(0x8000, 0, 16);
     driver.publish();
     ring.serve();
-    const next = new LentMemory(2, mappings(1), views, (generation) => released.push(generation));
+    const next = lend(2);
     ring.move(layout, next);
     // The instance's own use of both ends.
     lent.release();

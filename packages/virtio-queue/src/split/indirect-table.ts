@@ -1,7 +1,7 @@
 import { VRING_DESC } from '@node-vmm/virtio-bindings';
 import {
   ACCESS_READ,
-  type GuestAddress,
+  copyBytes,
   type GuestMemory,
   LEND_NOT_YET,
   LEND_READY,
@@ -29,8 +29,6 @@ export class IndirectTable {
   #view: DataView = this.#copyView;
   #offset = 0;
   #entries = 0;
-  #addrLow = 0;
-  #addrHigh = 0;
 
   addrLow = 0;
   addrHigh = 0;
@@ -62,8 +60,6 @@ export class IndirectTable {
     const answer = this.#memory.lend(addrLow, addrHigh, length, ACCESS_READ, loan);
     if (answer !== LEND_READY) return answer === LEND_NOT_YET ? NOT_YET : MALFORMED;
     this.#entries = length / DESC_SIZE;
-    this.#addrLow = addrLow;
-    this.#addrHigh = addrHigh;
     const offset = loan.offsetAt(0);
     const window = loan.regionAt(0).windowAt(offset, loan.lengthAt(0));
     this.#view = window.view;
@@ -78,8 +74,7 @@ export class IndirectTable {
     let at = this.#offset + index * DESC_SIZE;
     if (this.#loan.count > 1) {
       // The table crosses a region border: rare, so the plain way will do.
-      const start = (BigInt(this.#addrHigh) << 32n) + BigInt(this.#addrLow);
-      this.#memory.read((start + BigInt(index * DESC_SIZE)) as GuestAddress, this.#copy);
+      this.#copyOut(index * DESC_SIZE);
       view = this.#copyView;
       at = 0;
     }
@@ -89,6 +84,26 @@ export class IndirectTable {
     this.flags = view.getUint16(at + flags, true);
     this.next = view.getUint16(at + next, true);
     return true;
+  }
+
+  /** From the pieces that are on loan: the memory itself may have others there by now. */
+  #copyOut(from: number): void {
+    const loan = this.#loan;
+    let skip = from;
+    let done = 0;
+    for (let i = 0; i < loan.count && done < DESC_SIZE; i++) {
+      const length = loan.lengthAt(i);
+      if (skip >= length) {
+        skip -= length;
+        continue;
+      }
+      const run = Math.min(length - skip, DESC_SIZE - done);
+      const offset = loan.offsetAt(i) + skip;
+      const window = loan.regionAt(i).windowAt(offset, run);
+      copyBytes(window.bytes, offset - window.offset, this.#copy, done, run);
+      done += run;
+      skip = 0;
+    }
   }
 
   /** Gives the table back. */

@@ -1,10 +1,9 @@
 import { fstatSync, readlinkSync } from 'node:fs';
-import type { Fd } from '@node-vmm/vmm-sys-util';
-import { asDomId } from '@node-vmm/xen-sys';
+import { type Fd, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 import { deviceName } from '../device-name.ts';
-import { VmMemoryError } from '../errors.ts';
+import { rangeText, VmMemoryError } from '../errors.ts';
 import type { GuestAddress } from '../guest-address.ts';
-import { GuestMemoryXen } from './guest-memory-xen.ts';
+import { ForeignPages } from './foreign-pages.ts';
 
 /** A range of another Xen domain's memory, and a descriptor of privcmd to map it through. */
 export interface ForeignMapRequest {
@@ -18,13 +17,17 @@ export interface ForeignMapRequest {
 }
 
 /**
- * Maps a range of another domain's memory through somebody else's privcmd, so that this process needs no
- * right of its own to open it: what a vhost-user back-end does with regions of XEN_MMAP.
+ * Maps a few pages of another domain's memory through somebody else's privcmd, so that this process needs no
+ * right of its own to open it: what a vhost-user back-end does with regions of XEN_MMAP. Pages that the
+ * domain does not have are told in `errors`.
  *
- * @throws {VmMemoryError} BAD_REGION when the descriptor is something else; FOREIGN_MAP_FAILED ...
+ * @throws {VmMemoryError} BAD_REGION when the descriptor is something else, or these are not whole pages;
+ * FOREIGN_MAP_FAILED
+ * @throws {XenSysError} NOT_PERMITTED when the descriptor is for another domain
  * @throws {RangeError} when `domid` is out of range
  */
-export function mapForeign({ domid, fd, guestAddr, length }: ForeignMapRequest): GuestMemoryXen {
+export async function mapForeign(request: ForeignMapRequest): Promise<ForeignPages> {
+  const { domid, fd, guestAddr, length } = request;
   if (!isPrivcmd(fd)) {
     // Its ioctl numbers mean something else to other drivers.
     throw new VmMemoryError(
@@ -32,7 +35,12 @@ export function mapForeign({ domid, fd, guestAddr, length }: ForeignMapRequest):
       'Cannot map foreign memory: the descriptor is not /dev/xen/privcmd',
     );
   }
-  return GuestMemoryXen.map({ domid: asDomId(domid), fd, ranges: [{ guestAddr, length }] });
+  const page = BigInt(PAGE_SIZE);
+  if (guestAddr % page !== 0n || length % page !== 0n || length === 0n) {
+    const text = `Cannot map ${rangeText(guestAddr, length)}: Xen maps whole pages of ${PAGE_SIZE} bytes`;
+    throw new VmMemoryError('BAD_REGION', text, { guestAddr, length });
+  }
+  return ForeignPages.map(domid, fd, guestAddr / page, Number(length / page));
 }
 
 function isPrivcmd(fd: Fd): boolean {

@@ -4,11 +4,15 @@ import {
   _IOR,
   _IOW,
   _IOWR,
+  addressOf,
   asFd,
   EventFd,
   ioctl,
+  ioctlAsync,
   legacyIoctl,
   SysError,
+  UnixStream,
+  writeFd,
 } from '../../src/index.ts';
 
 describe('ioctl numbers', () => {
@@ -34,6 +38,21 @@ describe('ioctl numbers', () => {
       expect.unreachable();
     } catch (error) {
       expect(SysError.is(error) && error.code).toBe('EBADF');
+    }
+  });
+
+  it('are issued on another thread for who cannot wait', async () => {
+    const size = Int32Array.of(0);
+    const [near, far] = UnixStream.pair();
+    try {
+      expect(writeFd(far.fd, new Uint8Array(5), 5)).toBe(5);
+      const fionread = legacyIoctl('FIONREAD', 0x541b);
+      expect(await ioctlAsync(near.fd, fionread, addressOf(size))).toBe(0);
+      expect(size[0]).toBe(5);
+      expect(await ioctlAsync(asFd(99_999), fionread, addressOf(size))).toBe(-1);
+    } finally {
+      near.close();
+      far.close();
     }
   });
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   asFd,
@@ -43,6 +44,19 @@ describe('Mapping', () => {
     expect(() => run.overlay(1, { length: 4096, fd })).toThrow(RangeError);
     closeFd(fd);
     expect(() => run.overlay(0, { length: 4096, fd: asFd(99_999) })).toThrow(SysError);
+  });
+
+  it('is let go of on another thread, while its addresses stay', async () => {
+    const fd = memfdCreate('vacated', 8192);
+    const mapping = Mapping.create({ length: 8192, fd });
+    const bytes = new Uint8Array(mapping.buffer());
+    bytes[5000] = 42;
+    expect(await mapping.vacateAsync()).toBe(true);
+    expect(bytes[5000]).toBe(0);
+    expect(readFileSync('/proc/self/maps', 'latin1')).not.toContain('memfd:vacated');
+    mapping.close();
+    await expect(mapping.vacateAsync()).rejects.toThrow('Cannot vacate a mapping: it is closed');
+    closeFd(fd);
   });
 
   it('reports a failed mmap with errno and subject', () => {

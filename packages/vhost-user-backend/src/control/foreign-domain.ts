@@ -1,0 +1,251 @@
+import type { ChunkMapping, WantedChunk } from '@node-vmm/vm-memory';
+import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import { type ChunkHolder, ForeignChunk, type ForeignPages } from './foreign-chunk.ts';
+
+/** What a {@link ForeignDomain} needs. */
+export interface ForeignDomainMeans {
+  /** Most bytes that stay mapped though nobody has them on loan. */
+  readonly limit: number;
+  /** Numbers that no memory had before. */
+  nextMemory(): number;
+  /** Resolves when more may be mapped: what was before, and somebody may still look at, has room, too. */
+  room(): Promise<void>;
+  /** Maps for this domain when it is its turn. */
+  turn<T>(job: () => Promise<T>): Promise<T>;
+  /** The pages are let go of, and nobody finds the addresses: they are freed when nobody looks there. */
+  retire(memory: number, close: () => void): void;
+}
+
+/** Maps what is wanted, through the descriptor of who wants it. */
+export type MapChunk = () => Promise<ForeignPages>;
+
+/** How long a page that was not there is taken not to be there, milliseconds. */
+const MISSING_MS = 100;
+/** How long whoever has the domain's chunks ended waits for those who have them on loan, milliseconds. */
+const ENDING_MS = 1_000;
+/** Most chunks of which only is known that no page of them exists. */
+const MAX_EMPTY = 1024;
+
+/**
+ * Memory of a Xen domain that is mapped in this process, once for all devices that the domain has here: a
+ * chunk is mapped when the first of them needs it, stays for the others, and is given back, least recently
+ * used first, when more than the limit is mapped and nobody has it on loan.
+ */
+export class ForeignDomain {
+  readonly #means: ForeignDomainMeans;
+  readonly #chunks = new Map<string, ForeignChunk>();
+  /** Not to be had any more, and still on loan. */
+  readonly #ending = new Map<ForeignChunk, { readonly gone: Promise<void>; settle(): void }>();
+  readonly #pending = new Map<string, Promise<ForeignChunk>>();
+  readonly #unmapping = new Set<Promise<void>>();
+  readonly #clock = new Int32Array(new SharedArrayBuffer(4));
+  /** Goes on when all that is mapped ends. */
+  #generation = 0;
+
+  constructor(means: ForeignDomainMeans) {
+    this.#means = means;
+  }
+
+  /** Bytes that are mapped. */
+  get mapped(): number {
+    let pages = 0;
+    for (const { count } of this.#all()) pages += count;
+    return pages * PAGE_SIZE;
+  }
+
+  /**
+   * The chunk that is wanted, for a holder to be sent.
+   *
+   * @param wanted - within a region of the holder's, page-aligned
+   * @param alive - whether the holder is still there, when it has been mapped
+   * @returns undefined when the holder has gone meanwhile
+   */
+  async lend(
+    wanted: WantedChunk,
+    holder: ChunkHolder,
+    map: MapChunk,
+    alive: () => boolean,
+  ): Promise<ChunkMapping | undefined> {
+    for (;;) {
+      const chunk = this.#there(wanted) ?? (await this.#mapped(wanted, map));
+      if (!alive()) {
+        if (!chunk.granted && !chunk.ended) this.#take(chunk);
+        return undefined;
+      }
+      // It may have ended before this was continued.
+      if (!chunk.ended) return chunk.grant(holder);
+    }
+  }
+
+  /**
+   * Ends all that is mapped, for all who have it: what is lent from now on is mapped anew.
+   *
+   * @returns when nothing of it is mapped any more, or after a second
+   */
+  async renew(): Promise<void> {
+    this.#generation++;
+    const told = new Map<ChunkHolder, number[]>();
+    for (const chunk of [...this.#chunks.values()]) this.#end(chunk, told);
+    for (const [holder, memories] of told) holder.ended(memories);
+    await this.#settled();
+  }
+
+  /** A holder has given back what is to end. */
+  idle(memory: number): void {
+    for (const chunk of this.#ending.keys()) if (chunk.memory === memory) this.#take(chunk);
+  }
+
+  /** The holder looks at nothing any more. */
+  drop(holder: ChunkHolder): void {
+    for (const chunk of [...this.#all()]) {
+      const { granted } = chunk;
+      chunk.drop(holder);
+      // What only it had goes with it; the rest waits for the others.
+      if (chunk.ended || (granted && !chunk.granted)) this.#take(chunk);
+    }
+  }
+
+  /** Resolves when what was let go of before is unmapped. */
+  async unmapped(): Promise<void> {
+    await Promise.all(this.#unmapping);
+  }
+
+  /** All that is mapped goes, nobody looks at any of it. */
+  async close(): Promise<void> {
+    this.#generation++;
+    for (const chunk of [...this.#all()]) {
+      for (const holder of chunk.holders) chunk.drop(holder);
+      this.#take(chunk);
+    }
+    // What is being mapped is found to be of no use, and unmapped.
+    await Promise.allSettled(this.#pending.values());
+    await this.unmapped();
+  }
+
+  #all(): ForeignChunk[] {
+    return [...this.#chunks.values(), ...this.#ending.keys()];
+  }
+
+  #there(wanted: WantedChunk): ForeignChunk | undefined {
+    const chunk = this.#chunks.get(keyOf(wanted));
+    if (chunk === undefined) return undefined;
+    const look = wanted.again && !chunk.whole && performance.now() - chunk.since >= MISSING_MS;
+    return look ? undefined : chunk;
+  }
+
+  /** Maps it, once for all who want it at that time. */
+  #mapped(wanted: WantedChunk, map: MapChunk): Promise<ForeignChunk> {
+    const key = keyOf(wanted);
+    let pending = this.#pending.get(key);
+    if (pending === undefined) {
+      pending = this.#means
+        .turn(() => this.#map(wanted, map))
+        .finally(() => this.#pending.delete(key));
+      this.#pending.set(key, pending);
+    }
+    return pending;
+  }
+
+  async #map(wanted: WantedChunk, map: MapChunk): Promise<ForeignChunk> {
+    this.#makeRoom(wanted.length);
+    // What is unmapped first makes room for it.
+    await this.unmapped();
+    await this.#means.room();
+    Atomics.add(this.#clock, 0, 1);
+    for (;;) {
+      const generation = this.#generation;
+      let pages: ForeignPages | undefined;
+      try {
+        pages = await map();
+      } catch {
+        // The domain is gone, or the host has no room: there is no page for whoever needs one.
+      }
+      // What was mapped before the end of all may be what is to go.
+      if (generation !== this.#generation && pages !== undefined) {
+        pages.close();
+        continue;
+      }
+      const memory = this.#means.nextMemory();
+      const chunk = new ForeignChunk({ memory, wanted, pages, clock: this.#clock });
+      const key = keyOf(wanted);
+      const former = this.#chunks.get(key);
+      if (former !== undefined) {
+        const told = new Map<ChunkHolder, number[]>();
+        this.#end(former, told);
+        for (const [holder, memories] of told) holder.ended(memories);
+      }
+      this.#chunks.set(key, chunk);
+      return chunk;
+    }
+  }
+
+  /** Takes away what nobody has on loan, the least recently used first, until so much more may be mapped. */
+  #makeRoom(length: number): void {
+    const chunks = [...this.#chunks.values()];
+    let mapped = this.mapped + length;
+    let empty = chunks.filter(({ count }) => count === 0).length;
+    if (mapped <= this.#means.limit && empty <= MAX_EMPTY) return;
+    chunks.sort((a, b) => (a.used - b.used) | 0);
+    for (const chunk of chunks) {
+      const wanted = chunk.count === 0 ? empty > MAX_EMPTY : mapped > this.#means.limit;
+      if (!wanted || !this.#take(chunk)) continue;
+      mapped -= chunk.count * PAGE_SIZE;
+      if (chunk.count === 0) empty--;
+    }
+  }
+
+  /** Unmaps a chunk that nobody has on loan. @returns false when somebody has */
+  #take(chunk: ForeignChunk): boolean {
+    const holders = chunk.revoke();
+    if (holders === undefined) return false;
+    const key = keyOf(chunk.wanted);
+    if (this.#chunks.get(key) === chunk) this.#chunks.delete(key);
+    for (const holder of holders) holder.ended([chunk.memory]);
+    const unmapping = this.#unmap(chunk);
+    this.#unmapping.add(unmapping);
+    void unmapping.then(() => {
+      this.#unmapping.delete(unmapping);
+      this.#ending.get(chunk)?.settle();
+      this.#ending.delete(chunk);
+    });
+    return true;
+  }
+
+  async #unmap({ memory, pages }: ForeignChunk): Promise<void> {
+    if (pages === undefined) return;
+    try {
+      await pages.vacate();
+    } catch {
+      // No more mappings can be had: the pages go with the addresses.
+    }
+    this.#means.retire(memory, () => pages.close());
+  }
+
+  #end(chunk: ForeignChunk, told: Map<ChunkHolder, number[]>): void {
+    this.#chunks.delete(keyOf(chunk.wanted));
+    const { holders, memory } = chunk;
+    chunk.end();
+    let settle = (): void => undefined;
+    const gone = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    this.#ending.set(chunk, { gone, settle });
+    if (this.#take(chunk)) return;
+    for (const holder of holders) told.set(holder, [...(told.get(holder) ?? []), memory]);
+  }
+
+  async #settled(): Promise<void> {
+    const gone = [...this.#ending.values()].map((ending) => ending.gone);
+    if (gone.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ENDING_MS);
+    });
+    await Promise.race([Promise.all(gone), late]);
+    clearTimeout(timer);
+  }
+}
+
+function keyOf({ guestAddr, length, part }: WantedChunk): string {
+  return `${guestAddr} ${length} ${part}`;
+}

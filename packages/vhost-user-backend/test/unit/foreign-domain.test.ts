@@ -1,0 +1,248 @@
+import { ChunkLoans, type ChunkMapping } from '@node-vmm/vm-memory';
+import { expect, it, vi } from 'vitest';
+import type { ChunkHolder, ForeignPages } from '../../src/control/foreign-chunk.ts';
+import { ForeignDomain } from '../../src/control/foreign-domain.ts';
+import { ForeignDomains } from '../../src/control/foreign-domains.ts';
+import { ForeignTurns } from '../../src/control/foreign-turns.ts';
+import { RetiredMemory } from '../../src/control/retired-memory.ts';
+
+const CHUNK = 2 ** 21;
+const PAGES = 512;
+
+/** A domain that counts what is mapped of it. */
+class Bed {
+  readonly mapped: number[] = [];
+  readonly live = new Set<number>();
+  readonly missing = new Set<number>();
+  readonly told: [ChunkHolder, readonly number[]][] = [];
+  readonly domain: ForeignDomain;
+  gate: Promise<void> = Promise.resolve();
+  #memory = 0;
+
+  constructor(limit = 4 * CHUNK) {
+    const turns = new ForeignTurns();
+    this.domain = new ForeignDomain({
+      limit,
+      nextMemory: () => ++this.#memory,
+      room: () => Promise.resolve(),
+      turn: (job) => turns.run(1, job),
+      retire: (_memory, close) => close(),
+    });
+  }
+
+  holder(): ChunkHolder {
+    const holder: ChunkHolder = { ended: (memories) => this.told.push([holder, memories]) };
+    return holder;
+  }
+
+  async lend(index: number, holder: ChunkHolder, again = false): Promise<ChunkMapping> {
+    const wanted = { guestAddr: index * CHUNK, length: CHUNK, part: false, again };
+    const lent = await this.domain.lend(
+      wanted,
+      holder,
+      () => this.#map(index),
+      () => true,
+    );
+    if (lent === undefined) throw new Error('nothing was lent');
+    return lent;
+  }
+
+  async #map(index: number): Promise<ForeignPages> {
+    this.mapped.push(index);
+    const mapping = this.mapped.length;
+    await this.gate;
+    this.live.add(mapping);
+    const gone = (): void => void this.live.delete(mapping);
+    return {
+      hostAddress: 4096,
+      errors: new Int32Array(PAGES).fill(this.missing.has(index) ? -22 : 0),
+      vacate: async () => gone(),
+      close: gone,
+    };
+  }
+}
+
+const loansOf = ({ loans, clock }: ChunkMapping): ChunkLoans => new ChunkLoans(loans, clock);
+
+it('maps a chunk once for all who want it, and for each counts its own loans', async () => {
+  const bed = new Bed();
+  const [a, b] = [bed.holder(), bed.holder()];
+  const [one, two] = await Promise.all([bed.lend(3, a), bed.lend(3, b)]);
+  expect(bed.mapped).toEqual([3]);
+  expect([one.memory, one.hostAddress]).toEqual([two.memory, two.hostAddress]);
+  expect(loansOf(one).release()).toBe(false);
+  expect([loansOf(one).count, loansOf(two).count]).toEqual([0, 1]);
+  await bed.domain.close();
+  expect(bed.live.size).toBe(0);
+});
+
+it('gives back what is not on loan, least recently used first, and never what is', async () => {
+  const bed = new Bed();
+  const holder = bed.holder();
+  const lent = [];
+  for (let i = 0; i < 4; i++) lent.push(loansOf(await bed.lend(i, holder)));
+  for (const loans of lent.slice(1)) loans.release();
+  // Used again: it is the third that is oldest now.
+  expect(lent[1]?.retain()).toBe(true);
+  lent[1]?.release();
+  const fifth = loansOf(await bed.lend(4, holder));
+  expect(bed.told).toEqual([[holder, [3]]]);
+  expect([lent[2]?.retain(), lent[0]?.count, fifth.count]).toEqual([false, 1, 1]);
+  expect(bed.domain.mapped).toBe(4 * CHUNK);
+  // What is on loan alone is more than that.
+  for (const loans of [lent[1], lent[3]]) expect(loans?.retain()).toBe(true);
+  await bed.lend(5, holder);
+  await bed.lend(6, holder);
+  expect([bed.domain.mapped, bed.live.size]).toEqual([6 * CHUNK, 6]);
+  await bed.domain.close();
+});
+
+it('takes a chunk away from all or from none', async () => {
+  const bed = new Bed(CHUNK);
+  const [a, b] = [bed.holder(), bed.holder()];
+  const one = loansOf(await bed.lend(0, a));
+  const two = loansOf(await bed.lend(0, b));
+  one.release();
+  await bed.lend(1, a);
+  // One of them has it.
+  expect([bed.told, one.retain(), two.count]).toEqual([[], true, 1]);
+  await bed.domain.close();
+});
+
+it('looks again for a page that was not there, a while later and for who wants that', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  try {
+    const bed = new Bed();
+    const holder = bed.holder();
+    bed.missing.add(0);
+    const first = await bed.lend(0, holder);
+    expect([first.missing?.includes(0), bed.live.size]).toEqual([false, 0]);
+    bed.missing.clear();
+    expect((await bed.lend(0, holder, true)).memory).toBe(first.memory);
+    vi.advanceTimersByTime(100);
+    expect((await bed.lend(0, holder)).memory).toBe(first.memory);
+    const second = await bed.lend(0, holder, true);
+    expect([second.missing, bed.mapped]).toEqual([undefined, [0, 0]]);
+    expect(bed.told).toEqual([[holder, [first.memory]]]);
+    // All of it is there: nothing to look for.
+    vi.advanceTimersByTime(100);
+    expect((await bed.lend(0, holder, true)).memory).toBe(second.memory);
+    await bed.domain.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it('ends all that is mapped for all who have it: at once what is not on loan, the rest when it comes back', async () => {
+  const bed = new Bed();
+  const [a, b] = [bed.holder(), bed.holder()];
+  const idle = loansOf(await bed.lend(0, a));
+  idle.release();
+  const held = await bed.lend(1, b);
+  let renewed = false;
+  const renewal = bed.domain.renew().then(() => {
+    renewed = true;
+  });
+  expect(bed.told).toEqual([
+    [a, [1]],
+    [b, [2]],
+  ]);
+  expect([idle.retain(), loansOf(held).retain()]).toEqual([false, false]);
+  const anew = await bed.lend(1, a);
+  expect([anew.memory, renewed]).toEqual([3, false]);
+  // Its owner is told that it was the last.
+  expect(loansOf(held).release()).toBe(true);
+  bed.domain.idle(held.memory);
+  await renewal;
+  expect([...bed.live]).toEqual([3]);
+  await bed.domain.close();
+});
+
+it('waits no longer than a second for what is on loan', async () => {
+  const bed = new Bed();
+  await bed.lend(0, bed.holder());
+  await bed.domain.renew();
+  expect([...bed.live]).toEqual([1]);
+  await bed.domain.close();
+});
+
+it('does not lend what was being mapped when all ended', async () => {
+  const bed = new Bed();
+  let open = (): void => undefined;
+  bed.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  const lending = bed.lend(0, bed.holder());
+  await expect.poll(() => bed.mapped).toEqual([0]);
+  await bed.domain.renew();
+  open();
+  await lending;
+  expect([bed.mapped, bed.live.size]).toEqual([[0, 0], 1]);
+  await bed.domain.close();
+});
+
+it('unmaps with a holder what only it had, whatever it had on loan', async () => {
+  const bed = new Bed();
+  const [a, b] = [bed.holder(), bed.holder()];
+  await bed.lend(0, a);
+  await bed.lend(1, a);
+  await bed.lend(1, b);
+  bed.domain.drop(a);
+  await bed.domain.unmapped();
+  expect([...bed.live]).toEqual([2]);
+  bed.domain.drop(b);
+  await bed.domain.unmapped();
+  expect(bed.live.size).toBe(0);
+});
+
+it('is a fault for who needs it when nothing can be mapped', async () => {
+  const domain = new ForeignDomain({
+    limit: CHUNK,
+    nextMemory: () => 1,
+    room: () => Promise.resolve(),
+    turn: (job) => job(),
+    retire: (_memory, close) => close(),
+  });
+  const wanted = { guestAddr: 0, length: CHUNK, part: false, again: false };
+  const map = () => Promise.reject(new Error('there is no room'));
+  const lent = await domain.lend(wanted, { ended: () => undefined }, map, () => true);
+  expect([lent?.missing?.includes(0), domain.mapped]).toEqual([false, 0]);
+});
+
+it('is found by its number for as long as somebody lends some of it', async () => {
+  const retired = new RetiredMemory(async () => new Set());
+  const domains = new ForeignDomains(retired, () => 1, CHUNK);
+  const first = domains.join(7);
+  expect(domains.join(7)).toBe(first);
+  expect(domains.join(8)).not.toBe(first);
+  await domains.leave(7, first);
+  expect(domains.join(7)).toBe(first);
+  await domains.leave(7, first);
+  await domains.leave(7, first);
+  // Another domain that got the number.
+  const later = domains.join(7);
+  expect(later).not.toBe(first);
+  await domains.leave(7, first);
+  expect(domains.join(7)).toBe(later);
+  expect(domains.count).toBe(2);
+});
+
+it('lets domains take turns', async () => {
+  const turns = new ForeignTurns();
+  const order: string[] = [];
+  const job = (name: string) => async () => {
+    await Promise.resolve();
+    order.push(name);
+  };
+  await Promise.all([
+    turns.run(1, job('1a')),
+    turns.run(1, job('1b')),
+    turns.run(1, job('1c')),
+    turns.run(2, job('2a')),
+    turns.run(3, job('3a')),
+  ]);
+  expect(order).toEqual(['1a', '1b', '2a', '3a', '1c']);
+  await expect(turns.run(1, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  await turns.run(1, job('again'));
+  expect(order.at(-1)).toBe('again');
+});

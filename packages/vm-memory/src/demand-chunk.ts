@@ -1,0 +1,79 @@
+import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import { ChunkLoans } from './chunk-loans.ts';
+import type { GuestAddress } from './guest-address.ts';
+import type { RegionMapping } from './guest-memory-view.ts';
+import type { HostWindows } from './host-windows.ts';
+import { MappedRegion } from './mapped-region.ts';
+import { RegionSlice } from './region-slice.ts';
+
+/** Ours: bytes of guest memory that are mapped at once: 512 pages. */
+export const CHUNK_LENGTH: number = 512 * PAGE_SIZE;
+
+/** Guest memory that somebody needs. */
+export interface WantedChunk {
+  /** Whole pages, within one region, at most {@link CHUNK_LENGTH} bytes. */
+  readonly guestAddr: number;
+  /** Bytes. */
+  readonly length: number;
+  /** Exactly what a slice is of; else what lies between two multiples of {@link CHUNK_LENGTH}. */
+  readonly part: boolean;
+  /** Some of it was not there: the owner is to look again. */
+  readonly again: boolean;
+}
+
+/** A chunk that its owner has mapped, as it is sent to the thread that wanted it, with one loan. */
+export interface ChunkMapping extends RegionMapping {
+  /** Names it; not used again. */
+  readonly memory: number;
+  readonly part: boolean;
+  /** By page: 1 for one that does not exist, which must not be touched. Undefined when all do. */
+  readonly missing: Uint8Array | undefined;
+  /** See `ChunkLoans`. */
+  readonly loans: Int32Array;
+  readonly clock: Int32Array;
+}
+
+/** A chunk of guest memory as the thread that borrows it sees it. */
+export class DemandChunk extends MappedRegion {
+  readonly mapping: ChunkMapping;
+  readonly loans: ChunkLoans;
+  /** When it came, by `performance.now()`. */
+  readonly since: number = performance.now();
+  /** Nobody is to find it any more. */
+  forgotten = false;
+  hidden = false;
+
+  constructor(mapping: ChunkMapping, windows: HostWindows) {
+    super(BigInt(mapping.guestAddr) as GuestAddress, windows);
+    this.mapping = mapping;
+    this.loans = new ChunkLoans(mapping.loans, mapping.clock);
+  }
+
+  /** True when every page of a part exists, which the caller has checked to be within. */
+  has(offset: number, length: number): boolean {
+    const { missing } = this.mapping;
+    if (missing === undefined) return true;
+    const last = Math.floor((offset + length - 1) / PAGE_SIZE);
+    for (let page = Math.floor(offset / PAGE_SIZE); page <= last; page++) {
+      if (missing[page] !== 0) return false;
+    }
+    return true;
+  }
+}
+
+/** A slice of a chunk, which is lent until it is released. */
+export class ChunkSlice extends RegionSlice {
+  readonly #onReleased: () => void;
+  #out = true;
+
+  constructor(chunk: DemandChunk, offset: number, length: number, onReleased: () => void) {
+    super(chunk, offset, length);
+    this.#onReleased = onReleased;
+  }
+
+  override release(): void {
+    super.release();
+    if (this.#out) this.#onReleased();
+    this.#out = false;
+  }
+}
