@@ -59,7 +59,12 @@ onEveryBed(
     });
 
     it(`loses no transfer of two guests in ${SCALE.restarts} restarts, and none after one is gone`, async () => {
-      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`);
+      const daemon = start(
+        'daemon',
+        `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`,
+      );
+      // Beside a bridge that maps two guests a busy machine loads it too slowly for its watchdog.
+      await daemon.waitFor(/device ready[\s\S]*device ready/, 240_000);
       let bridge = await startBridge();
       const guests: XenDomain[] = [];
       for (const name of names) guests.push(await box.createDomain({ name, devices: ['i2c'] }));
