@@ -150,12 +150,14 @@ export class FrontEndMemory {
     }
     this.#table = table;
     this.#files.set(table.files);
+    // Who exchanges memory says that it has changed, for all devices of the domain. First: what rings then go
+    // to is mapped anew already.
+    const domains = new Set([...old.foreign, ...table.foreign].map(({ domain }) => domain));
+    const renewals = [...domains].map((domain) => domain.renew());
     const stopped = await this.#device.useMemory(generation, rings.moves());
     this.#track(this.#unmapUnused(old.entries));
     await rings.moved(stopped);
-    // Who exchanges memory says that it has changed, for all devices of the domain.
-    const domains = new Set([...old.foreign, ...table.foreign].map(({ domain }) => domain));
-    await Promise.all([...domains].map((domain) => domain.renew()));
+    await Promise.all(renewals);
   }
 
   async #fetch({ seat, generation, chunks }: MemoryWish): Promise<void> {

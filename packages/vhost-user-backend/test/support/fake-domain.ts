@@ -61,15 +61,17 @@ export class FakeDomain {
     if (pages > 1) await this.gate;
     const errors = new Int32Array(pages);
     const mapping = Mapping.create({ length: Number(length), prot: PROT_NONE });
-    for (let i = 0; i < pages; i++) {
-      const at = offset + i * PAGE_SIZE;
-      const frame = this.moved.get(at) ?? at;
-      if (this.missing.has(at) || frame >= this.guest.size) {
-        errors[i] = -EINVAL;
-        continue;
+    const frames = Array.from({ length: pages }, (_, i) => this.#frame(offset + i * PAGE_SIZE));
+    for (let i = 0; i < pages; ) {
+      const first = frames[i];
+      let run = 1;
+      if (first === undefined) errors[i] = -EINVAL;
+      else {
+        while (frames[i + run] === first + run * PAGE_SIZE) run++;
+        const file = { fd: this.fds[0] as Fd, offset: first, flags: MAP_SHARED };
+        mapping.overlay(i * PAGE_SIZE, { length: run * PAGE_SIZE, ...file });
       }
-      const file = { fd: this.fds[0] as Fd, offset: frame, flags: MAP_SHARED };
-      mapping.overlay(i * PAGE_SIZE, { length: PAGE_SIZE, ...file });
+      i += run;
     }
     const entry = [offset, pages] as const;
     this.live.add(entry);
@@ -86,6 +88,11 @@ export class FakeDomain {
         this.live.delete(entry);
       },
     };
+  }
+
+  #frame(offset: number): number | undefined {
+    const frame = this.moved.get(offset) ?? offset;
+    return this.missing.has(offset) || frame >= this.guest.size ? undefined : frame;
   }
 
   close(): void {
