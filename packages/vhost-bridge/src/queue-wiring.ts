@@ -101,9 +101,14 @@ export class QueueWiring {
     return this.#position === undefined ? this.#kept : this.#position.keep(stoppedAt);
   }
 
-  /** The ring's indices as they are now, undefined before it was handed over. */
+  /** The ring's indices as they are now, undefined before it was handed over and where nothing is there. */
   get indices(): RingPosition['indices'] | undefined {
-    return this.#position?.indices;
+    try {
+      return this.#position?.indices;
+    } catch {
+      // A guest may have given the ring's pages back.
+      return undefined;
+    }
   }
 
   /**

@@ -56,6 +56,12 @@ describe('A queue whose back-end has died', () => {
     expect(wiring.handOver(0n, false)).toBe(10);
   });
 
+  it('has no indices where the memory of the ring is gone', () => {
+    expect(wiring.indices).toEqual({ used: 5, avail: 10 });
+    vm.memory.close();
+    expect(wiring.indices).toBeUndefined();
+  });
+
   it('goes on behind what was returned where that was in order', () => {
     expect(wiring.handOver(0n, true)).toBe(5);
   });
