@@ -1,16 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DeviceSpec, VhostUserDaemonOptions } from '../../src/index.ts';
+import type { DeviceSpec, ServedDevice, VhostUserDaemonOptions } from '../../src/index.ts';
 import { type FrontEnd, GUEST_BASE, GuestRing, negotiate, until } from '../../src/testing/index.ts';
 import { Bench } from '../bench.ts';
 import { FakeDomain, mapperOf, type XenRegion } from '../support/fake-domain.ts';
 
 /** REPLY_ACK and XEN_MMAP. */
 const PROTOCOL = (1n << 3n) | (1n << 17n);
+const KEEPS = new URL('../fixtures/keeping-device.mjs', import.meta.url);
 const FAILS = new URL('../fixtures/fails-device.mjs', import.meta.url);
 const MIB = 2 ** 20;
 const CHUNK = 2 * MIB;
 
 interface Connected {
+  readonly device: ServedDevice;
   readonly frontEnd: FrontEnd;
   readonly ring: GuestRing;
   tell(regions?: readonly XenRegion[]): Promise<number>;
@@ -51,7 +53,7 @@ describe('Memory of a Xen domain', () => {
     expect(await ring.enable(frontEnd)).toBe(0);
     const tell = (changed = regions) =>
       frontEnd.tell('VHOST_USER_SET_MEM_TABLE', changed, [...from.fds]);
-    return { frontEnd, ring, tell };
+    return { device, frontEnd, ring, tell };
   }
 
   const errors = () => bench.logger.lines.filter(({ level }) => level === 'error');
@@ -239,6 +241,25 @@ describe('Memory of a Xen domain', () => {
       await changed;
       expect(errors()).toEqual([]);
     }, 60_000);
+
+    it('is empty to a device that kept bytes of it, and stays so until nobody has them', async () => {
+      const a = await connect(0);
+      const b = await connect(1, domain, undefined, { module: KEEPS });
+      const place = 3 * CHUNK;
+      add(b, place, [1, 2, 3, 4]);
+      if (b.ring.driver.publish()) b.ring.kick.signal();
+      expect(await b.ring.collect(b.frontEnd.poller, 1)).toEqual([0]);
+      expect(await b.device.command(['look'])).toEqual({ bytes: [1, 2, 3, 4] });
+      expect(await a.tell()).toBe(0);
+      await expect.poll(() => domain.chunks).not.toContain(place);
+      for (let i = 0; i < 5; i++) expect(await echoes(a, i * CHUNK + 0x8_0000)).toEqual([3]);
+      expect(await b.device.command(['look'])).toEqual({ bytes: [0, 0, 0, 0] });
+      await b.device.command(['write']);
+      const now = new Uint8Array(4);
+      domain.guest.memory.read((GUEST_BASE + BigInt(place)) as never, now);
+      expect([...now]).toEqual([1, 2, 3, 4]);
+      await b.device.command(['forget']);
+    });
 
     it('breaks a ring that is no longer in it, which then keeps nothing', async () => {
       const [a, b] = [await connect(0), await connect(1)];
