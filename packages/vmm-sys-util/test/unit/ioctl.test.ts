@@ -5,8 +5,10 @@ import {
   _IOW,
   _IOWR,
   asFd,
+  ENOTTY,
   EventFd,
   ioctl,
+  ioctlOnce,
   legacyIoctl,
   SysError,
 } from '../../src/index.ts';
@@ -35,5 +37,10 @@ describe('ioctl numbers', () => {
     } catch (error) {
       expect(SysError.is(error) && error.code).toBe('EBADF');
     }
+  });
+
+  it('returns the errno of one that is not to be repeated, and throws nothing', () => {
+    using eventfd = EventFd.create();
+    expect(ioctlOnce(eventfd.fd, legacyIoctl('I2C_RDWR', 0x707), 0)).toBe(-ENOTTY);
   });
 });
