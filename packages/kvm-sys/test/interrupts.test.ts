@@ -47,7 +47,9 @@ const APIC_GUEST: Code = [
 const APIC_HANDLER: Code = [
   ['c60511000d0002', 'mov byte [0xd0011], 2'],
   ['c705b000e0fe00000000', 'mov dword [0xfee000b0], 0'],
-  ['cf', 'iretd'],
+  // No iretd: a KVM that emulates privileged instructions does not know it in this mode.
+  ['83c40c', 'add esp, 12'],
+  ...WAIT,
 ];
 const GDT_AT = 0x5000;
 const IDT_AT = 0x6000;
@@ -116,8 +118,12 @@ describe.skipIf(unavailable)(`interrupts of a guest ${unavailable ?? 'on /dev/kv
     for (const count of [1, 2, 3]) {
       eventfd.signal();
       await expect.poll(() => signals(resample)).toBe(1n);
-      expect(interrupts(running)).toBe(count);
+      await expect.poll(() => interrupts(running)).toBe(count);
     }
+    await guest.threads.stop();
+    await running.ended();
+    // No more than were raised: the line has gone down each time.
+    expect(interrupts(running)).toBe(3);
   });
 
   it('a route gives a line another number', async () => {
