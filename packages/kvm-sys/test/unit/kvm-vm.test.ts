@@ -187,7 +187,7 @@ describe('interrupts', () => {
     const [line, message] = [8, 56].map((at) => KVM_IRQ_ROUTING_ENTRY.read(view, at));
     expect(line).toMatchObject({ gsi: 5, type: 1, flags: 0 });
     expect(message).toMatchObject({ gsi: 24, type: 2, flags: 0 });
-    const words = [line, message].map((entry) => [...new Uint32Array(entry?.u.buffer ?? [])]);
+    const words = [line, message].map((entry) => [...new Uint32Array(Uint8Array.from(entry?.u ?? []).buffer)]);
     expect(words).toEqual([
       [2, 11, 0, 0, 0, 0, 0, 0],
       [0xfee0_1000, 2, 0x42, 0, 0, 0, 0, 0],
