@@ -8,6 +8,7 @@ import { packageBench } from './package-bench.ts';
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   eventfd,
   poller: () => packageBench('packages/vmm-sys-util/bench/poller.bench.mjs'),
+  kvm: () => packageBench('packages/kvm-sys/bench/exits.bench.mjs'),
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),

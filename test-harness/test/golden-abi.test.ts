@@ -15,7 +15,7 @@ const NO_HEADER = /^(VhostUser\w+|u64)$/;
 
 /** Names that come from headers, so that a new constant cannot escape the comparison ... */
 const FROM_HEADERS =
-  /^(XEN|IOREQ_|STATE_IO|HVM_|XS_|DOMID_|__HYPERVISOR_|GUEST_|PRIVCMD_|IOCTL_|VIRTIO_|VIRTQ_|VRING_|VHOST_(?!USER_)|I2C_|GPIO_|E[A-Z0-9]+$|EFD_|EPOLL|F_|MFD_|MAP_|PROT_|MSG_|SCM_|SOL_|O_)/;
+  /^(XEN|IOREQ_|STATE_IO|HVM_|XS_|DOMID_|__HYPERVISOR_|GUEST_|PRIVCMD_|IOCTL_|KVM_|KVMIO|VIRTIO_|VIRTQ_|VRING_|VHOST_(?!USER_)|I2C_|GPIO_|E[A-Z0-9]+$|EFD_|EPOLL|F_|MFD_|MAP_|PROT_|MSG_|SCM_|SOL_|O_)/;
 
 /** ... except these, which are ours or in no installed header. */
 const OWN = new Set([
@@ -115,13 +115,18 @@ function kept(series: string, target: AbiTarget): GoldenAbi {
   return JSON.parse(readFileSync(path, 'utf8')) as GoldenAbi;
 }
 
-/** What one series says. Constants of arm guests are of use on every host, so they are taken, too. */
+/**
+ * What one series says. Constants of arm guests are of use on every host, and tables of one architecture's
+ * registers are looked at on the other, too: what only the other has is taken from there.
+ */
 function goldenOf(series: string): GoldenAbi {
+  const [other, host] = [kept(series, HOST === 'arm64' ? 'x86_64' : 'arm64'), kept(series, HOST)];
   return {
-    structs: kept(series, HOST).structs,
-    constants: { ...kept(series, 'arm64').constants, ...kept(series, HOST).constants },
+    structs: { ...other.structs, ...host.structs },
+    constants: { ...other.constants, ...host.constants },
   };
 }
+
 const everything = await allExports();
 
 const tables = everything.filter((item): item is [string, string, Table] => isTable(item[2]));

@@ -1,5 +1,5 @@
 import type { Fd, HostPointer } from './brand.ts';
-import { callAsync, check, type MemoryArg, retry, sys } from './libc.ts';
+import { callAsync, check, errno, type MemoryArg, retry, sys } from './libc.ts';
 
 // asm-generic/ioctl.h: number 8 bits, type 8, size 14, direction 2. x86_64 and arm64 use it as is.
 const NRSHIFT = 0;
@@ -80,4 +80,15 @@ export function ioctlNumber(fd: Fd, request: IoctlRequest, arg: number, subject?
     `ioctl(${request.name})`,
     subject,
   );
+}
+
+/**
+ * Issues an ioctl with a number as its argument once: a signal ends it, as `KVM_RUN` needs it, and
+ * failing makes no error object.
+ *
+ * @returns the result, >= 0, or a negative `errno`: `-EINTR` after a signal
+ */
+export function ioctlOnce(fd: Fd, request: IoctlRequest, arg: number): number {
+  const result = sys.ioctlNumber(fd, request.number, arg);
+  return result < 0 ? -errno() : result;
 }

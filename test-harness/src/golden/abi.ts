@@ -4,7 +4,7 @@ export interface AbiGroup {
   /** Where the definitions are, for messages. */
   readonly origin: string;
   /** Only there; by default everywhere. */
-  readonly target?: 'arm64';
+  readonly target?: 'arm64' | 'x86_64';
   readonly prologue: readonly string[];
   /** Name in our tables -> C type and fields; a field is `name` or `name=C designator`. */
   readonly structs: Readonly<Record<string, readonly [type: string, fields: string]>>;
@@ -232,6 +232,105 @@ export const ABI: readonly AbiGroup[] = [
       GPIO_V2_LINE_EVENT_RISING_EDGE GPIO_V2_LINE_EVENT_FALLING_EDGE
       GPIO_GET_CHIPINFO_IOCTL GPIO_V2_GET_LINEINFO_IOCTL GPIO_V2_GET_LINE_IOCTL
       GPIO_V2_LINE_SET_CONFIG_IOCTL GPIO_V2_LINE_GET_VALUES_IOCTL GPIO_V2_LINE_SET_VALUES_IOCTL`,
+  },
+  {
+    name: 'kvm',
+    origin: 'Linux uapi kvm.h',
+    prologue: include('stdint.h', 'sys/ioctl.h', 'linux/kvm.h'),
+    structs: {
+      ...plain({
+        kvm_userspace_memory_region: 'slot flags guest_phys_addr memory_size userspace_addr',
+        kvm_ioeventfd: 'datamatch addr len fd flags',
+        kvm_irqfd: 'fd gsi flags resamplefd',
+        kvm_irq_level: 'irq level',
+        kvm_msi: 'address_lo address_hi data flags devid',
+        kvm_irq_routing: 'nr flags',
+        kvm_irq_routing_entry: 'gsi type flags u',
+        kvm_irq_routing_irqchip: 'irqchip pin',
+        kvm_irq_routing_msi: 'address_lo address_hi data devid',
+        kvm_pit_config: 'flags',
+        kvm_create_device: 'type fd flags',
+        kvm_device_attr: 'flags group attr addr',
+        kvm_signal_mask: 'len',
+        kvm_one_reg: 'id addr',
+      }),
+      kvm_run: [
+        'struct kvm_run',
+        'request_interrupt_window immediate_exit exit_reason ready_for_interrupt_injection if_flag flags cr8 apic_base',
+      ],
+      kvm_run_mmio: [
+        'struct kvm_run',
+        'phys_addr=mmio.phys_addr data=mmio.data len=mmio.len is_write=mmio.is_write',
+      ],
+      kvm_run_io: [
+        'struct kvm_run',
+        'direction=io.direction size=io.size port=io.port count=io.count data_offset=io.data_offset',
+      ],
+      kvm_run_fail_entry: [
+        'struct kvm_run',
+        'hardware_entry_failure_reason=fail_entry.hardware_entry_failure_reason cpu=fail_entry.cpu',
+      ],
+      kvm_run_internal: [
+        'struct kvm_run',
+        'suberror=internal.suberror ndata=internal.ndata data=internal.data',
+      ],
+      kvm_run_system_event: [
+        'struct kvm_run',
+        'type=system_event.type ndata=system_event.ndata data=system_event.data',
+      ],
+    },
+    constants: `
+      KVMIO KVM_API_VERSION KVM_GET_API_VERSION KVM_CREATE_VM KVM_CHECK_EXTENSION
+      KVM_GET_VCPU_MMAP_SIZE KVM_CAP_IRQCHIP KVM_CAP_USER_MEMORY KVM_CAP_SET_TSS_ADDR
+      KVM_CAP_EXT_CPUID KVM_CAP_NR_VCPUS KVM_CAP_NR_MEMSLOTS KVM_CAP_MP_STATE KVM_CAP_IRQ_ROUTING
+      KVM_CAP_IRQFD KVM_CAP_IOEVENTFD KVM_CAP_MAX_VCPUS KVM_CAP_ONE_REG
+      KVM_CAP_SIGNAL_MSI KVM_CAP_READONLY_MEM KVM_CAP_IRQFD_RESAMPLE KVM_CAP_DEVICE_CTRL
+      KVM_CAP_IOEVENTFD_ANY_LENGTH KVM_CAP_IMMEDIATE_EXIT KVM_MEM_LOG_DIRTY_PAGES KVM_MEM_READONLY
+      KVM_IOEVENTFD_FLAG_DATAMATCH KVM_IOEVENTFD_FLAG_PIO KVM_IOEVENTFD_FLAG_DEASSIGN
+      KVM_IRQFD_FLAG_DEASSIGN KVM_IRQFD_FLAG_RESAMPLE KVM_MSI_VALID_DEVID KVM_IRQ_ROUTING_IRQCHIP
+      KVM_IRQ_ROUTING_MSI KVM_CREATE_DEVICE_TEST KVM_DEV_TYPE_VFIO KVM_DEV_TYPE_ARM_VGIC_V2
+      KVM_DEV_TYPE_ARM_VGIC_V3 KVM_DEV_TYPE_ARM_VGIC_ITS KVM_CREATE_VCPU KVM_SET_USER_MEMORY_REGION
+      KVM_SET_TSS_ADDR KVM_SET_IDENTITY_MAP_ADDR KVM_CREATE_IRQCHIP KVM_IRQ_LINE
+      KVM_SET_GSI_ROUTING KVM_IRQFD KVM_CREATE_PIT2 KVM_IOEVENTFD KVM_SIGNAL_MSI KVM_CREATE_DEVICE
+      KVM_SET_DEVICE_ATTR KVM_EXIT_UNKNOWN KVM_EXIT_EXCEPTION KVM_EXIT_IO KVM_EXIT_HYPERCALL
+      KVM_EXIT_DEBUG KVM_EXIT_HLT KVM_EXIT_MMIO KVM_EXIT_IRQ_WINDOW_OPEN KVM_EXIT_SHUTDOWN
+      KVM_EXIT_FAIL_ENTRY KVM_EXIT_INTR KVM_EXIT_SET_TPR KVM_EXIT_TPR_ACCESS KVM_EXIT_NMI
+      KVM_EXIT_INTERNAL_ERROR KVM_EXIT_SYSTEM_EVENT KVM_EXIT_IOAPIC_EOI KVM_EXIT_ARM_NISV
+      KVM_EXIT_X86_RDMSR KVM_EXIT_X86_WRMSR KVM_EXIT_IO_IN KVM_EXIT_IO_OUT
+      KVM_SYSTEM_EVENT_SHUTDOWN KVM_SYSTEM_EVENT_RESET KVM_SYSTEM_EVENT_CRASH
+      KVM_INTERNAL_ERROR_EMULATION KVM_RUN KVM_SET_SIGNAL_MASK KVM_REG_SIZE_SHIFT KVM_REG_SIZE_MASK
+      KVM_REG_SIZE_U32 KVM_REG_SIZE_U64 KVM_REG_ARM64 KVM_GET_ONE_REG KVM_SET_ONE_REG`,
+  },
+  {
+    name: 'kvm-x86',
+    origin: 'Linux uapi kvm.h of x86',
+    target: 'x86_64',
+    prologue: include('stdint.h', 'sys/ioctl.h', 'linux/kvm.h'),
+    structs: plain({
+      kvm_regs: 'rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags',
+      kvm_segment: 'base limit selector type present dpl db s l g avl unusable',
+      kvm_dtable: 'base limit',
+      kvm_sregs: `
+        cs ds es fs gs ss tr ldt gdt idt cr0 cr2 cr3 cr4 cr8 efer apic_base interrupt_bitmap`,
+      kvm_cpuid2: 'nent',
+      kvm_cpuid_entry2: 'function index flags eax ebx ecx edx',
+    }),
+    constants: `
+      KVM_CAP_PIT2 KVM_GET_SUPPORTED_CPUID KVM_GET_REGS KVM_SET_REGS KVM_GET_SREGS KVM_SET_SREGS KVM_SET_CPUID2
+      KVM_GET_CPUID2`,
+  },
+  {
+    name: 'kvm-arm',
+    origin: 'Linux uapi kvm.h of arm64',
+    target: 'arm64',
+    prologue: include('stdint.h', 'sys/ioctl.h', 'linux/kvm.h'),
+    structs: plain({ kvm_vcpu_init: 'target features' }),
+    constants: `
+      KVM_REG_ARM_CORE KVM_ARM_VCPU_POWER_OFF KVM_ARM_VCPU_PSCI_0_2 KVM_DEV_ARM_VGIC_GRP_ADDR
+      KVM_DEV_ARM_VGIC_GRP_NR_IRQS KVM_DEV_ARM_VGIC_GRP_CTRL KVM_DEV_ARM_VGIC_CTRL_INIT
+      KVM_VGIC_V2_ADDR_TYPE_DIST KVM_VGIC_V2_ADDR_TYPE_CPU KVM_VGIC_V3_ADDR_TYPE_DIST
+      KVM_VGIC_V3_ADDR_TYPE_REDIST KVM_ARM_IRQ_TYPE_SHIFT KVM_ARM_IRQ_TYPE_SPI KVM_ARM_IRQ_TYPE_PPI
+      KVM_ARM_VCPU_INIT KVM_ARM_PREFERRED_TARGET`,
   },
   {
     name: 'libc',

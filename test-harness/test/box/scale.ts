@@ -14,9 +14,11 @@ export const SCALE = {
   /** Guests that come and go. */
   rounds: soak ? 6 : 3,
   /** Guests with many devices that are destroyed under load. */
-  destroys: soak ? 50 : 3,
+  destroys: soak ? 50 : 2,
   /** Guests' memory given back, and taken again. */
-  balloons: soak ? 10 : 2,
+  balloons: soak ? 10 : 1,
+  /** How much, of 512. */
+  balloonMib: soak ? 256 : 8,
   /** Starts of the bridge under running guests. */
   restarts: 20,
   /** Kills of a serving process. */

@@ -6,9 +6,11 @@ import {
   _IOWR,
   addressOf,
   asFd,
+  ENOTTY,
   EventFd,
   ioctl,
   ioctlAsync,
+  ioctlOnce,
   legacyIoctl,
   SysError,
   UnixStream,
@@ -54,5 +56,10 @@ describe('ioctl numbers', () => {
       near.close();
       far.close();
     }
+  });
+
+  it('returns the errno of one that is not to be repeated, and throws nothing', () => {
+    using eventfd = EventFd.create();
+    expect(ioctlOnce(eventfd.fd, legacyIoctl('I2C_RDWR', 0x707), 0)).toBe(-ENOTTY);
   });
 });
