@@ -1,13 +1,17 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type OpenControl, openControlSocket } from '@node-vmm/vhost-device-cli';
 import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
 import { BridgeCommands } from './bridge-commands.ts';
 import { controlPathIn } from './control-path.ts';
 
+const OWNER_ONLY = 0o700;
+
 /** Where a bridge's control socket may be. */
 export interface ControlPlace {
   /** Told by the user. */
   readonly asked: string | undefined;
-  /** Where guests are kept, if they are. */
+  /** Where guests are kept, or could be. */
   readonly stateDir: string | undefined;
 }
 
@@ -26,6 +30,7 @@ export async function openBridgeControl(
   const path = asked ?? (stateDir === undefined ? undefined : controlPathIn(stateDir));
   if (path === undefined) return undefined;
   try {
+    if (asked === undefined) mkdirSync(dirname(path), { recursive: true, mode: OWNER_ONLY });
     const control = await openControlSocket(path, logger);
     control.serve(new BridgeCommands(status));
     return control;

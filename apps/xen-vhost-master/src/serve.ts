@@ -21,6 +21,7 @@ import { guestHolder } from './hold-guest.ts';
 import { openStateDir } from './open-state-dir.ts';
 import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
+import { defaultStateDir } from './state-dir.ts';
 import { ToldSource } from './told-source.ts';
 import { VirtioDiskProtocol } from './virtio-disk-protocol.ts';
 import { VirtioProtocol } from './virtio-protocol.ts';
@@ -92,7 +93,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
   const domains = new Domains(store, logger);
   using dir = openStateDir(run, logger);
-  const place = { asked: run.controlSocket, stateDir: dir?.path };
+  const place = { asked: run.controlSocket, stateDir: run.stateDir ?? defaultStateDir() };
   using _control = await openBridgeControl(place, status, logger);
   const keeping = dir && new GuestKeeping({ dir, domains, logger });
   const leaves = run.keep !== false;

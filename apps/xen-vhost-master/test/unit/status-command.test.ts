@@ -1,6 +1,6 @@
 // The built programs: `status` asks a bridge in another process.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { ControlClient } from '@node-vmm/vhost-device-cli/control';
@@ -137,10 +137,21 @@ describe("the bridge's control socket", () => {
     expect(await client.command(['status'])).toEqual(NOTHING);
   });
 
+  it('is there where no guests are kept, too, and only for one bridge', async () => {
+    const place = { asked: undefined, stateDir: dir.join('made') };
+    using first = await openBridgeControl(place, () => NOTHING, silentLogger);
+    expect(first).toBeDefined();
+    expect(statSync(dir.join('made')).mode & 0o777).toBe(0o700);
+    expect(await openBridgeControl(place, () => NOTHING, silentLogger)).toBeUndefined();
+    using client = await ControlClient.connect(dir.join('made/control'));
+    expect(await client.command(['status'])).toEqual(NOTHING);
+  });
+
   it('that cannot be is a warning, unless it was told', async () => {
     const warnings: object[] = [];
     const logger = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
     const gone = dir.join('gone');
+    writeFileSync(gone, '');
     expect(
       await openBridgeControl({ asked: undefined, stateDir: gone }, () => NOTHING, logger),
     ).toBeUndefined();
