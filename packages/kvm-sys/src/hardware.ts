@@ -4,10 +4,10 @@ import { errorCode } from '@node-vmm/vmm-sys-util';
 /** Ours: where the kernel has KVM. */
 export const KVM_PATH = '/dev/kvm';
 
-/** What {@link KVM_PATH} needs when it is not there. */
+/** Ours: what {@link KVM_PATH} needs when it is not there. */
 export const KVM_REMEDY =
   'load the module kvm_intel or kvm_amd, and let the firmware enable virtualisation; inside a virtual machine its host must allow nested virtualisation';
-/** What {@link KVM_PATH} needs when it is there and not for this user. */
+/** Ours: what {@link KVM_PATH} needs when it is there and not for this user. */
 export const KVM_PERMISSION_REMEDY =
   'add yourself to group kvm: `sudo usermod -aG kvm $USER`, and log in again; in a container, pass `--device /dev/kvm`';
 
