@@ -1,8 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DeviceSpec, ServedDevice, VhostUserDaemonOptions } from '../../src/index.ts';
-import { type FrontEnd, GUEST_BASE, GuestRing, negotiate, until } from '../../src/testing/index.ts';
+import {
+  FakeDomain,
+  type FrontEnd,
+  GUEST_BASE,
+  GuestRing,
+  mapperOf,
+  negotiate,
+  until,
+  type XenRegion,
+} from '../../src/testing/index.ts';
 import { Bench } from '../bench.ts';
-import { FakeDomain, mapperOf, type XenRegion } from '../support/fake-domain.ts';
+
 
 /** REPLY_ACK and XEN_MMAP. */
 const PROTOCOL = (1n << 3n) | (1n << 17n);
