@@ -24,6 +24,7 @@ const sockets = new Sockets();
 const [guest, other] = [new FakeDomain(7, 64 * CHUNK), new FakeDomain(8, 64 * CHUNK)];
 const daemon = new VhostUserDaemon({ mapForeign: mapperOf(guest, other), workers: 2 });
 const frontEnds = [];
+const devices = [];
 
 async function connect(domain, place) {
   const device = await daemon.addDevice({
@@ -64,6 +65,26 @@ async function measured(device, offset) {
   return times.sort((a, b) => a - b);
 }
 
+const useAll = () => Promise.all(devices.map((device, i) => request(device, (2 + i) * CHUNK)));
+
+/** What it costs that the guest gives memory back once, and what `between` takes besides. */
+async function givenBack(between) {
+  let [cpu, wall] = [0, 0];
+  guest.asked.length = 0;
+  for (let i = 0; i < ROUNDS; i++) {
+    const start = performance.now();
+    const before = process.cpuUsage();
+    await Promise.all(devices.map(({ tell }) => tell()));
+    await between();
+    const { user, system } = process.cpuUsage(before);
+    wall += performance.now() - start;
+    cpu += (user + system) / 1000;
+  }
+  const maps = (guest.asked.length / ROUNDS).toFixed(1);
+  const [ms, all] = [cpu, wall].map((sum) => (sum / ROUNDS).toFixed(2));
+  return `${ms} ms of processor time, ${all} ms, ${maps} calls that map`;
+}
+
 const at = (times, part) => Math.round(times[Math.floor(part * (times.length - 1))]);
 const shown = (times) => `median ${at(times, 0.5)} us, p99 ${at(times, 0.99)} us`;
 const perSecond = (times) => Math.round(1e6 / (times.reduce((sum, one) => sum + one, 0) / REQUESTS));
@@ -71,22 +92,12 @@ const report = (name, text) => console.log(`  ${name.padEnd(52)} ${text}`);
 
 const neighbour = await connect(other, 0);
 await measured(neighbour, () => 2 * CHUNK);
-const devices = [];
 for (const count of [1, 4, 11]) {
   while (devices.length < count) devices.push(await connect(guest, devices.length));
   for (const [i, device] of devices.entries()) await request(device, (2 + i) * CHUNK);
-  guest.asked.length = 0;
-  const start = performance.now();
-  const before = process.cpuUsage();
-  for (let i = 0; i < ROUNDS; i++) await Promise.all(devices.map(({ tell }) => tell()));
-  const { user, system } = process.cpuUsage(before);
-  const wall = (performance.now() - start) / ROUNDS;
-  const cpu = (user + system) / 1000 / ROUNDS;
-  const maps = (guest.asked.length / ROUNDS).toFixed(1);
-  report(
-    `memory given back, devices of the guest: ${count}`,
-    `${cpu.toFixed(2)} ms of processor time, ${wall.toFixed(2)} ms, ${maps} calls that map`,
-  );
+  const named = `memory given back, devices of the guest: ${count}`;
+  report(named, await givenBack(async () => undefined));
+  report(`${named}, each used`, await givenBack(useAll));
 }
 
 const [device] = devices;
