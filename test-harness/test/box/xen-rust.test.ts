@@ -12,19 +12,22 @@ import {
 } from '../../src/box/index.ts';
 import { bridgeReady, expectNoResidue } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
-import { notThisSeries } from './scale.ts';
+import { notInCi } from './scale.ts';
 
 const PROGRAM = vhostDeviceRngXenPath();
 const MEMORY = 128;
 const MIB = 1024;
 const PATIENT = { timeoutMs: 240_000 };
 
+const REBIND =
+  'cd /sys/bus/virtio/drivers/virtio_rng; for d in virtio*; do echo $d >unbind; echo $d >bind; done';
+
 function whyNot(bed: Bed): string {
   if (bed.architecture !== 'x86_64')
     return " (skipped, unavailable: Rust's library for it is no package of this machine)";
   if (PROGRAM === undefined)
     return ' (skipped, unavailable: vhost-device-rng for Xen is not built, there is no cargo or no source)';
-  return notThisSeries(bed);
+  return notInCi(bed);
 }
 
 onEveryBed(
@@ -104,7 +107,11 @@ onEveryBed(
 
       await box.sh(`kill -9 ${await pid()}; rm -f /run/vhost/rng.sock0 /run/vhost/rng.sock1`);
       startRust();
+      // Its framework begins with its used index at 0 (vhost-user-backend 0.10), which no guest can go on with: that
+      // is seen, and said to the guest. Linux's driver does not listen and is bound anew.
+      await bridge.waitFor(/impossible used index[\s\S]*impossible used index/, 60_000);
       for (const [index, guest] of guests.entries()) {
+        await guest.sh(REBIND, PATIENT);
         await read(guest, 16_384);
         expect(await guest.sh('i2cget -y 0 0x50 1')).toBe(`0x4${index}\n`);
       }
