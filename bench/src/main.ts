@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   kvm: () => packageBench('packages/kvm-sys/bench/exits.bench.mjs'),
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
+  foreign: () => packageBench('packages/vhost-user-backend/bench/foreign.bench.mjs'),
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,
   gpio,

@@ -1,7 +1,8 @@
 const COUNT = 0;
 const ENDING = 1;
 const USED = 2;
-const LENGTH = 3;
+const SLICES = 3;
+const LENGTH = 4;
 /** Stands where the count is once the memory is no longer to be had. */
 const REVOKED = -1;
 
@@ -32,6 +33,21 @@ export class ChunkLoans {
   /** Loans that are out. */
   get count(): number {
     return Math.max(0, Atomics.load(this.words, COUNT));
+  }
+
+  /** How many of the loans are slices: what a ring is in. */
+  get slices(): number {
+    return Atomics.load(this.words, SLICES);
+  }
+
+  /** A loan is a slice from now on. */
+  slice(): void {
+    Atomics.add(this.words, SLICES, 1);
+  }
+
+  /** It is none any more, before it is given back. */
+  unslice(): void {
+    Atomics.sub(this.words, SLICES, 1);
   }
 
   /** The owner's time at which it was lent last. */

@@ -63,17 +63,22 @@ export class DemandChunk extends MappedRegion {
 
 /** A slice of a chunk, which is lent until it is released. */
 export class ChunkSlice extends RegionSlice {
+  readonly #loans: ChunkLoans;
   readonly #onReleased: () => void;
   #out = true;
 
   constructor(chunk: DemandChunk, offset: number, length: number, onReleased: () => void) {
     super(chunk, offset, length);
+    this.#loans = chunk.loans;
+    this.#loans.slice();
     this.#onReleased = onReleased;
   }
 
   override release(): void {
     super.release();
-    if (this.#out) this.#onReleased();
+    if (!this.#out) return;
     this.#out = false;
+    this.#loans.unslice();
+    this.#onReleased();
   }
 }

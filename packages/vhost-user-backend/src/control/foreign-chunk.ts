@@ -75,6 +75,12 @@ export class ForeignChunk {
     return this.#grants.size > 0;
   }
 
+  /** True while rings are in it. */
+  get sliced(): boolean {
+    for (const { slices } of this.#grants.values()) if (slices > 0) return true;
+    return false;
+  }
+
   /** When it was lent last, in the domain's time. */
   get used(): number {
     let last = this.#used;

@@ -16,6 +16,9 @@ export interface ForeignDomainMeans {
   retire(memory: number, close: () => void): void;
 }
 
+/** What holders are to hear of: numbers of memories. */
+type Told = Map<ChunkHolder, number[]>;
+
 /** Maps what is wanted, through the descriptor of who wants it. */
 export type MapChunk = () => Promise<ForeignPages>;
 
@@ -23,6 +26,8 @@ export type MapChunk = () => Promise<ForeignPages>;
 const MISSING_MS = 100;
 /** How long whoever has the domain's chunks ended waits for those who have them on loan, milliseconds. */
 const ENDING_MS = 1_000;
+/** How long the guest is to give back nothing more before rings are looked for anew, milliseconds. */
+const QUIET_MS = 1_000;
 /** Most chunks of which only is known that no page of them exists. */
 const MAX_EMPTY = 1024;
 
@@ -41,6 +46,9 @@ export class ForeignDomain {
   readonly #clock = new Int32Array(new SharedArrayBuffer(4));
   /** Goes on when all that is mapped ends. */
   #generation = 0;
+  /** Some of it is to end in this turn of Node's event loop. */
+  #returning: Promise<void> | undefined;
+  #quiet: NodeJS.Timeout | undefined;
 
   constructor(means: ForeignDomainMeans) {
     this.#means = means;
@@ -83,11 +91,29 @@ export class ForeignDomain {
    * @returns when nothing of it is mapped any more, or after a second
    */
   async renew(): Promise<void> {
+    clearTimeout(this.#quiet);
     this.#generation++;
-    const told = new Map<ChunkHolder, number[]>();
-    for (const chunk of [...this.#chunks.values()]) this.#end(chunk, told);
-    for (const [holder, memories] of told) holder.ended(memories);
+    this.#end([...this.#chunks.values()]);
     await this.#settled();
+  }
+
+  /**
+   * The guest gave pages back, or has others: as {@link renew}, but for what rings are in, which is looked for
+   * anew when it has given back nothing for a second: no driver gives back pages of a ring in use, and one that
+   * says a hundred times that it gave back some has as many rings as ever. What comes in the same turn of Node's
+   * event loop, from the guest's other devices, is the same.
+   */
+  returned(): Promise<void> {
+    this.#returning ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#returning = undefined;
+        this.#generation++;
+        this.#end([...this.#chunks.values()].filter(({ sliced }) => !sliced));
+        this.#lookWhenQuiet();
+        void this.#settled().then(resolve);
+      });
+    });
+    return this.#returning;
   }
 
   /** A holder has given back what is to end. */
@@ -112,6 +138,7 @@ export class ForeignDomain {
 
   /** All that is mapped goes, nobody looks at any of it. */
   async close(): Promise<void> {
+    clearTimeout(this.#quiet);
     this.#generation++;
     for (const chunk of [...this.#all()]) {
       for (const holder of chunk.holders) chunk.drop(holder);
@@ -169,11 +196,7 @@ export class ForeignDomain {
       const chunk = new ForeignChunk({ memory, wanted, pages, clock: this.#clock });
       const key = keyOf(wanted);
       const former = this.#chunks.get(key);
-      if (former !== undefined) {
-        const told = new Map<ChunkHolder, number[]>();
-        this.#end(former, told);
-        for (const [holder, memories] of told) holder.ended(memories);
-      }
+      if (former !== undefined) this.#end([former]);
       this.#chunks.set(key, chunk);
       return chunk;
     }
@@ -194,13 +217,14 @@ export class ForeignDomain {
     }
   }
 
-  /** Unmaps a chunk that nobody has on loan. @returns false when somebody has */
-  #take(chunk: ForeignChunk): boolean {
+  /** Unmaps a chunk that nobody has on loan, and tells its holders. @returns false when somebody has it */
+  #take(chunk: ForeignChunk, told?: Told): boolean {
     const holders = chunk.revoke();
     if (holders === undefined) return false;
     const key = keyOf(chunk.wanted);
     if (this.#chunks.get(key) === chunk) this.#chunks.delete(key);
-    for (const holder of holders) holder.ended([chunk.memory]);
+    if (told === undefined) for (const holder of holders) holder.ended([chunk.memory]);
+    else note(told, chunk, holders);
     const unmapping = this.#unmap(chunk);
     this.#unmapping.add(unmapping);
     void unmapping.then(() => {
@@ -221,17 +245,30 @@ export class ForeignDomain {
     this.#means.retire(memory, () => pages.close());
   }
 
-  #end(chunk: ForeignChunk, told: Map<ChunkHolder, number[]>): void {
-    this.#chunks.delete(keyOf(chunk.wanted));
-    const { holders, memory } = chunk;
-    chunk.end();
-    let settle = (): void => undefined;
-    const gone = new Promise<void>((resolve) => {
-      settle = resolve;
-    });
-    this.#ending.set(chunk, { gone, settle });
-    if (this.#take(chunk)) return;
-    for (const holder of holders) told.set(holder, [...(told.get(holder) ?? []), memory]);
+  /** Nobody gets them any more, and all who have them are told once. */
+  #end(chunks: readonly ForeignChunk[]): void {
+    const told: Told = new Map();
+    for (const chunk of chunks) {
+      this.#chunks.delete(keyOf(chunk.wanted));
+      chunk.end();
+      let settle = (): void => undefined;
+      const gone = new Promise<void>((resolve) => {
+        settle = resolve;
+      });
+      this.#ending.set(chunk, { gone, settle });
+      if (!this.#take(chunk, told)) note(told, chunk, chunk.holders);
+    }
+    for (const [holder, memories] of told) holder.ended(memories);
+  }
+
+  #lookWhenQuiet(): void {
+    clearTimeout(this.#quiet);
+    const rings = [...this.#chunks.values()];
+    if (rings.length === 0) return;
+    this.#quiet = setTimeout(() => {
+      this.#end(rings.filter((chunk) => this.#chunks.get(keyOf(chunk.wanted)) === chunk));
+    }, QUIET_MS);
+    this.#quiet.unref();
   }
 
   async #settled(): Promise<void> {
@@ -243,6 +280,14 @@ export class ForeignDomain {
     });
     await Promise.race([Promise.all(gone), late]);
     clearTimeout(timer);
+  }
+}
+
+function note(told: Told, { memory }: ForeignChunk, holders: readonly ChunkHolder[]): void {
+  for (const holder of holders) {
+    const memories = told.get(holder);
+    if (memories === undefined) told.set(holder, [memory]);
+    else memories.push(memory);
   }
 }
 

@@ -53,12 +53,22 @@ export class FrontEndMemory {
     return this.#hasForeign;
   }
 
-  /** Puts other regions in place of all. The descriptors stay the caller's. */
+  /**
+   * Puts other regions in place of all. The descriptors stay the caller's; where all regions are what they were,
+   * and a Xen domain's, those are used that were given with them first.
+   */
   async setTable(
     regions: readonly MemoryRegion[],
     fds: readonly Fd[],
     rings: FrontEndRings,
   ): Promise<void> {
+    if (this.#table.isForeign(regions)) {
+      // Who says again what it has said says that pages behind it are others.
+      const domains = new Set(this.#table.foreign.map(({ domain }) => domain));
+      await Promise.all([...domains].map((domain) => domain.returned()));
+      await rings.moved([]);
+      return;
+    }
     await this.#exchange([], await this.#map(regions, fds), rings);
   }
 

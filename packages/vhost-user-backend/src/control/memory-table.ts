@@ -53,6 +53,19 @@ export class MemoryTable {
     return this.entries.flatMap(({ foreign }) => (foreign === undefined ? [] : [foreign]));
   }
 
+  /** True when it has exactly these regions, in this order, each of a Xen domain. */
+  isForeign(regions: readonly MemoryRegion[]): boolean {
+    const { entries } = this;
+    return (
+      regions.length > 0 &&
+      regions.length === entries.length &&
+      entries.every(
+        ({ region, foreign }, i) =>
+          foreign !== undefined && sameRegion(region, regions[i] as MemoryRegion),
+      )
+    );
+  }
+
   /** What identifies the files that are mapped. */
   get files(): string[] {
     return this.entries.flatMap(({ file }) => (file === undefined ? [] : [file]));
@@ -60,12 +73,7 @@ export class MemoryTable {
 
   /** The entry that is exactly this region. */
   find(region: MemoryRegion): TableEntry | undefined {
-    return this.entries.find(
-      ({ region: own }) =>
-        own.guestAddr === region.guestAddr &&
-        own.userAddr === region.userAddr &&
-        own.size === region.size,
-    );
+    return this.entries.find(({ region: own }) => samePlace(own, region));
   }
 
   /**
@@ -80,6 +88,19 @@ export class MemoryTable {
     }
     return undefined;
   }
+}
+
+function samePlace(a: MemoryRegion, b: MemoryRegion): boolean {
+  return a.guestAddr === b.guestAddr && a.userAddr === b.userAddr && a.size === b.size;
+}
+
+function sameRegion(a: MemoryRegion, b: MemoryRegion): boolean {
+  return (
+    samePlace(a, b) &&
+    a.mmapOffset === b.mmapOffset &&
+    a.xen?.domid === b.xen?.domid &&
+    a.xen?.mmapFlags === b.xen?.mmapFlags
+  );
 }
 
 function checkOverlap(

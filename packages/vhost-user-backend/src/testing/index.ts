@@ -9,6 +9,7 @@ export { BenchQueue, type RequestOptions } from './bench-queue.ts';
 export * from './compliance.ts';
 export * from './daemon-program.ts';
 export * from './device-bench.ts';
+export * from './fake-domain.ts';
 export * from './front-end.ts';
 export * from './guest.ts';
 export * from './guest-ring.ts';

@@ -158,6 +158,63 @@ it('ends all that is mapped for all who have it: at once what is not on loan, th
   await bed.domain.close();
 });
 
+it('ends once what several say in one turn, but for what rings are in, which it ends when they are quiet', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const bed = new Bed();
+    const [a, b] = [bed.holder(), bed.holder()];
+    const data = loansOf(await bed.lend(0, a));
+    data.release();
+    const ring = loansOf(await bed.lend(1, b));
+    ring.slice();
+    const [first, second] = [bed.domain.returned(), bed.domain.returned()];
+    expect(bed.told).toEqual([]);
+    await Promise.all([first, second]);
+    expect(bed.told).toEqual([[a, [1]]]);
+    expect([data.retain(), ring.retain(), [...bed.live]]).toEqual([false, true, [2]]);
+    ring.release();
+    // Again before they are quiet.
+    vi.advanceTimersByTime(900);
+    await bed.domain.returned();
+    vi.advanceTimersByTime(900);
+    expect(bed.told).toHaveLength(1);
+    vi.advanceTimersByTime(100);
+    expect(bed.told.slice(1)).toEqual([[b, [2]]]);
+    expect([ring.retain(), ring.ending]).toEqual([false, true]);
+    ring.unslice();
+    expect(ring.release()).toBe(true);
+    bed.domain.idle(2);
+    await bed.domain.unmapped();
+    expect(bed.live.size).toBe(0);
+    await bed.domain.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it('ends what a ring was in that has left it, though it is kept for another try', async () => {
+  const bed = new Bed();
+  const kept = loansOf(await bed.lend(0, bed.holder()));
+  kept.slice();
+  kept.unslice();
+  const returned = bed.domain.returned();
+  await expect.poll(() => kept.ending).toBe(true);
+  kept.release();
+  bed.domain.idle(1);
+  await returned;
+  expect(bed.live.size).toBe(0);
+  await bed.domain.close();
+});
+
+it('tells each holder once of all that ends', async () => {
+  const bed = new Bed();
+  const holder = bed.holder();
+  for (let i = 0; i < 3; i++) loansOf(await bed.lend(i, holder)).release();
+  await bed.domain.returned();
+  expect(bed.told).toEqual([[holder, [1, 2, 3]]]);
+  await bed.domain.close();
+});
+
 it('waits no longer than a second for what is on loan', async () => {
   const bed = new Bed();
   await bed.lend(0, bed.holder());

@@ -11,7 +11,7 @@ import type { TableEntry } from '../../src/control/memory-table.ts';
 import { RegionMapper } from '../../src/control/region-mapper.ts';
 import { RetiredMemory } from '../../src/control/retired-memory.ts';
 import { SharedFiles } from '../../src/control/shared-files.ts';
-import { FakeDomain, mapperOf, restrictedMapper } from '../support/fake-domain.ts';
+import { FakeDomain, mapperOf, restrictedMapper } from '../../src/testing/index.ts';
 
 const SIZE = 0x10000;
 const region = (guestAddr: bigint, mmapOffset = 0n, size = 4096n) => ({

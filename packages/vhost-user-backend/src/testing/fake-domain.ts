@@ -1,6 +1,7 @@
 import { EPERM, type Fd, MAP_SHARED, Mapping, PAGE_SIZE, PROT_NONE } from '@node-vmm/vmm-sys-util';
-import type { ForeignPages, ForeignRange, MapForeign } from '../../src/index.ts';
-import { GUEST_BASE, Guest, type TableRegion } from '../../src/testing/index.ts';
+import type { ForeignPages } from '../control/foreign-chunk.ts';
+import type { ForeignRange, MapForeign } from '../control/foreign-region.ts';
+import { GUEST_BASE, Guest, type TableRegion } from './guest.ts';
 
 const EINVAL = 22;
 
@@ -29,11 +30,13 @@ export class FakeDomain {
   /** Most bytes that were mapped at a time. */
   peak = 0;
 
+  /** @param size - bytes, of which pages take up room when first touched */
   constructor(domid: number, size?: number) {
     this.domid = domid;
     this.guest = new Guest(size);
   }
 
+  /** Of the memfd; the domain's. */
   get fds(): Fd[] {
     return this.guest.fds;
   }
@@ -54,6 +57,7 @@ export class FakeDomain {
     return [...this.live].reduce((sum, [, pages]) => sum + pages * PAGE_SIZE, 0);
   }
 
+  /** Maps some of it: what a daemon is given as `mapForeign`, for this domain alone. */
   async map({ guestAddr, length }: ForeignRange): Promise<ForeignPages> {
     const offset = Number(guestAddr - GUEST_BASE);
     const pages = Number(length) / PAGE_SIZE;
@@ -95,6 +99,7 @@ export class FakeDomain {
     return this.missing.has(offset) || frame >= this.guest.size ? undefined : frame;
   }
 
+  /** Gives up its memory. */
   close(): void {
     this.guest.close();
   }
