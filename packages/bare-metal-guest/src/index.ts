@@ -1,0 +1,7 @@
+/**
+ * A guest without an operating system that drives virtio devices, and the assembler that makes it.
+ *
+ * @packageDocumentation
+ */
+export { type Assembled, assemble } from './x86/assembler.ts';
+export * from './x86/errors.ts';
