@@ -5,3 +5,4 @@
  */
 export { type Assembled, assemble } from './x86/assembler.ts';
 export * from './x86/errors.ts';
+export * from './program/image.ts';
