@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+
+export * from './program/image.ts';
 export { type Assembled, assemble } from './x86/assembler.ts';
 export * from './x86/errors.ts';
-export * from './program/image.ts';

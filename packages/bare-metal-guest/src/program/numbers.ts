@@ -18,10 +18,7 @@ import {
   VIRTIO_I2C_MSG_OK,
 } from '@node-vmm/virtio-bindings/i2c';
 import * as mmio from '@node-vmm/virtio-bindings/mmio';
-import {
-  VIRTQ_DESC_F_NEXT,
-  VIRTQ_DESC_F_WRITE,
-} from '@node-vmm/virtio-bindings/split-virtqueues';
+import { VIRTQ_DESC_F_NEXT, VIRTQ_DESC_F_WRITE } from '@node-vmm/virtio-bindings/split-virtqueues';
 
 /** The specification's numbers, which are in the text by their names there. */
 const SPECIFICATION = {
