@@ -38,7 +38,14 @@ async function connect(domain, place) {
   frontEnd.connection.codec.options.xenMmap = true;
   const regions = domain.regions();
   await negotiate(frontEnd, { regions, fds: domain.fds }, { protocolFeatures: PROTOCOL });
-  const ring = new GuestRing(domain.guest, 0, undefined, 64, 0, GUEST_BASE + BigInt(place * 0x4000));
+  const ring = new GuestRing(
+    domain.guest,
+    0,
+    undefined,
+    64,
+    0,
+    GUEST_BASE + BigInt(place * 0x4000),
+  );
   ring.setUp(frontEnd);
   await ring.enable(frontEnd);
   const tell = () => frontEnd.tell('VHOST_USER_SET_MEM_TABLE', regions, [...domain.fds]);
@@ -87,7 +94,8 @@ async function givenBack(between) {
 
 const at = (times, part) => Math.round(times[Math.floor(part * (times.length - 1))]);
 const shown = (times) => `median ${at(times, 0.5)} us, p99 ${at(times, 0.99)} us`;
-const perSecond = (times) => Math.round(1e6 / (times.reduce((sum, one) => sum + one, 0) / REQUESTS));
+const perSecond = (times) =>
+  Math.round(1e6 / (times.reduce((sum, one) => sum + one, 0) / REQUESTS));
 const report = (name, text) => console.log(`  ${name.padEnd(52)} ${text}`);
 
 const neighbour = await connect(other, 0);

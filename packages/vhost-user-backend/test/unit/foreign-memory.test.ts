@@ -12,7 +12,6 @@ import {
 } from '../../src/testing/index.ts';
 import { Bench } from '../bench.ts';
 
-
 /** REPLY_ACK and XEN_MMAP. */
 const PROTOCOL = (1n << 3n) | (1n << 17n);
 const KEEPS = new URL('../fixtures/keeping-device.mjs', import.meta.url);
