@@ -1,9 +1,9 @@
-// `node scripts/nodes.mjs DIRECTORY`: the main job and unit tests on the newest Node of each line that we
-// support, but for the line of the Node that runs this (`npm test` does it): of every package on the last
-// of these lines, before it of the packages that have to do with Node itself; and the main job and the
-// programs of READMEs on the oldest Node.
-// What is built stays as it is: one build serves all. Writes vitest's reports and `nodes.json`, which
-// scripts/totals.mjs reads; a Node that npm does not get is a named skip.
+// `node scripts/nodes.mjs DIRECTORY`: the main job and unit tests of the packages that have to do with Node
+// itself on the newest Node of each line that we support, but for the line of the Node that runs this
+// (`npm test` does it); and the main job and the programs of READMEs on the oldest Node. Writes vitest's
+// reports and `nodes.json`, which scripts/totals.mjs reads; a Node that npm does not get is a named skip.
+// `npm run test:nodes`: the same with the unit tests of every package; exit status 1 when one fails.
+// What is built stays as it is: one build serves all.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -14,9 +14,9 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { basename, delimiter, dirname, join } from 'node:path';
-import { env, root } from './bootstrap.mjs';
+import { bootstrap, env, root } from './bootstrap.mjs';
 
 const NODES = ['20.20.2', '22.23.3', '24.21.0', '26.10.0'];
 /** What users are told: `engines` of package.json, which READMEs repeat. */
@@ -38,7 +38,10 @@ const TESTS_MS = 20 * 60_000;
 
 const { XDG_CACHE_HOME: base } = process.env;
 const cache = join(base?.startsWith('/') ? base : join(homedir(), '.cache'), 'node-vmm');
-const [reports] = process.argv.slice(2);
+const [given] = process.argv.slice(2);
+const whole = given === undefined;
+if (whole) await bootstrap();
+const reports = given ?? mkdtempSync(join(tmpdir(), 'node-vmm-nodes-'));
 const major = (version) => version.split('.')[0];
 
 /** The official binary as npm package, once for all runs; throws what npm says when it has none. */
@@ -111,11 +114,22 @@ function testOn(version, which) {
 
 const results = [];
 const lines = NODES.filter((version) => major(version) !== major(process.versions.node));
-const testsOf = (version) => (version === lines.at(-1) ? PACKAGES : NEAR_NODE);
-for (const [version, which] of [[OLDEST, READMES], ...lines.map((line) => [line, testsOf(line)])]) {
+const tests = whole ? PACKAGES : NEAR_NODE;
+for (const [version, which] of [[OLDEST, READMES], ...lines.map((line) => [line, tests])]) {
   console.log(`Node ${version}`);
   const result = testOn(version, which);
   if (result.unavailable !== undefined) console.log(`  ${result.unavailable}`);
   results.push(result);
 }
-writeFileSync(join(reports, 'nodes.json'), JSON.stringify(results));
+if (whole) {
+  for (const { version, unavailable, job, tests: status } of results) {
+    const said = (what, code) => `${what} ${code === 0 ? 'passed' : 'failed'}`;
+    console.log(
+      `Node ${version}: ${unavailable ?? `${said('npm start', job)}, ${said('tests', status)}`}`,
+    );
+  }
+  const failed = ({ unavailable, job, tests: status }) =>
+    unavailable === undefined && (job !== 0 || status !== 0);
+  if (results.some(failed)) process.exitCode = 1;
+  rmSync(reports, { recursive: true });
+} else writeFileSync(join(reports, 'nodes.json'), JSON.stringify(results));

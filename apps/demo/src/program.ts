@@ -14,8 +14,19 @@ import {
   SpawnedBackends,
   VhostBridgeError,
 } from '@node-vmm/vhost-bridge';
-import { EXIT_FAILURE, EXIT_OK, type Main } from '@node-vmm/vhost-device-cli';
-import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
+import { bridgeMetrics } from '@node-vmm/vhost-bridge/status';
+import {
+  EXIT_FAILURE,
+  EXIT_OK,
+  type Main,
+  openMetrics,
+  openStatusSocket,
+} from '@node-vmm/vhost-device-cli';
+import {
+  packageVersion,
+  parseCommandLine,
+  parseMetricsAddress,
+} from '@node-vmm/vhost-device-cli/options';
 import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
 import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import { Command } from 'commander';
@@ -48,11 +59,24 @@ function runGuest(vm: SimulatedVm): { guest: ChildProcess; status: Promise<numbe
   return { guest, status };
 }
 
+interface DemoOptions {
+  readonly verbose?: boolean;
+  readonly stay?: boolean;
+  readonly controlSocket?: string;
+  readonly metrics?: string;
+}
+
 function createCommand(): Command {
   return new Command('demo')
     .description('An I2C adapter on a simulated machine, served by a daemon of its own.')
     .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version')
-    .option('--verbose', 'show the log of the bridge');
+    .option('--verbose', 'show the log of the bridge')
+    .option('--stay', 'leave the machine there when its guest is done, until Ctrl-C')
+    .option('--control-socket <path>', 'answer "xen-vhost-master status" on this socket')
+    .option(
+      '--metrics <address>',
+      'serve metrics to Prometheus: path of a socket, or\n[HOST:]PORT',
+    );
 }
 
 /**
@@ -78,15 +102,16 @@ async function comesUp(up: Promise<void>, ended: Promise<unknown>): Promise<bool
 
 /** What `npm start` does. */
 export const main: Main = async (argv, program) => {
-  const parsed = parseCommandLine<{ verbose?: boolean }>(createCommand(), argv);
+  const parsed = parseCommandLine<DemoOptions>(createCommand(), argv);
   if ('print' in parsed) return program.print(parsed.print);
+  const { controlSocket, metrics, stay = false } = parsed.options;
+  if (metrics !== undefined) parseMetricsAddress(metrics);
   const narrator = new Narrator('bridge');
   let bridge: Bridge | undefined;
   const verbose = parsed.options.verbose === true;
-  const own = await program.start(
-    { level: verbose ? 'debug' : 'warn' },
-    () => bridge?.status() ?? {},
-  );
+  let sockets: SpawnedBackends | undefined;
+  const status = (): object => ({ ...bridge?.status(), backends: sockets?.status() ?? [] });
+  const own = await program.start({ level: verbose ? 'debug' : 'warn' }, status);
   const logger = verbose ? own : new NarratedLog(narrator, program.signals);
   using poller = new MainPoller();
   const vm = SimulatedVm.create({ poller, logger });
@@ -95,36 +120,44 @@ export const main: Main = async (argv, program) => {
     `a simulated machine: ${(ram?.length ?? 0) >> 20} MiB of RAM in a memfd at ${hex(ram?.guestAddr ?? 0)}, an ioreq page, eventfds as event channels`,
   );
   const command = `${process.execPath} ${daemonProgram()} --simulate --log-level warn`;
-  const sockets = new SpawnedBackends(
-    new Map([['i2c', command]]),
-    new FixedSockets(new Map()),
-    logger,
-  );
+  sockets = new SpawnedBackends(new Map([['i2c', command]]), new FixedSockets(new Map()), logger);
   bridge = new Bridge({
     attachVm: () => ({
       vm,
       memory: Promise.resolve(vm.memory),
-      counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
+      counters: () => ({
+        ...vm.counters,
+        ...vm.buses.memory.counters,
+        interrupts: vm.interrupts,
+      }),
+      held: () => vm.held,
     }),
     sockets,
     poller,
     logger,
   });
+  const served = bridge;
   try {
+    using _control = await openStatusSocket({ asked: controlSocket }, status, logger);
+    using _metrics = await openMetrics(metrics, () => bridgeMetrics(served.status()), logger);
     narrator.say('starting vhost-device-i2c --simulate and connecting to its vhost-user socket');
     if (!(await comesUp(bridge.add(DEVICE), program.signals.ended))) return EXIT_OK;
     narrator.say(
       `features negotiated, guest memory shared; virtio-mmio I2C adapter at ${hex(DEVICE.base)}, interrupt ${DEVICE.irq}`,
     );
     narrator.say('starting the guest, a process of its own');
-    const { guest, status } = runGuest(vm);
+    const { guest, status: ended } = runGuest(vm);
     void program.signals.ended.then(() => guest.kill('SIGKILL'));
-    const exitCode = await status;
+    const exitCode = await ended;
     if (program.signals.ending) return EXIT_OK;
     const { memory: bus } = vm.buses;
     narrator.say(
       `served ${bus.counters.reads} register reads and ${bus.counters.writes} writes, ${bus.counters.ioeventfds} of them notifications that went to the daemon as eventfds`,
     );
+    if (stay && exitCode === EXIT_OK) {
+      narrator.say('the machine stays until Ctrl-C');
+      await program.signals.ended;
+    }
     return exitCode;
   } finally {
     await bridge.close();

@@ -26,6 +26,7 @@ export interface RawOptions {
   readonly release?: boolean;
   readonly stateDir?: string;
   readonly controlSocket?: string;
+  readonly metrics?: string;
   readonly logLevel?: LogLevel;
   readonly config?: string;
   readonly printConfig?: boolean;
@@ -84,6 +85,10 @@ function createCommand(): Command {
     .option(
       '--control-socket <path>',
       'socket on which "xen-vhost-master status" asks\n(default: control in the --state-dir)',
+    )
+    .option(
+      '--metrics <address>',
+      'serve metrics to Prometheus: path of a socket, or\n[HOST:]PORT (host by default 127.0.0.1)',
     )
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(

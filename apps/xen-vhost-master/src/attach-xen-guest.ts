@@ -109,7 +109,11 @@ export function attachXenGuest(
       mapping ??= begin();
       return mapping;
     },
-    counters: () => ({ ...vm.counters, ...vm.buses.memory.counters }),
+    counters: () => {
+      const { kernelKicks, interrupts } = vm;
+      return { ...vm.counters, ...vm.buses.memory.counters, kernelKicks, interrupts };
+    },
+    held: () => vm.held,
     sharing: () => (mapped === undefined ? undefined : shareBanks(mapped)),
     renewal,
     shared: () => vm.shared,

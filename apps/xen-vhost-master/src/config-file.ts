@@ -85,6 +85,7 @@ export function readConfig(file: string): ConfigFile {
     keep: output.keep,
     stateDir: output['state-dir'],
     controlSocket: output['control-socket'],
+    metrics: output.metrics,
     logLevel: output['log-level'],
     virtioDisks,
     devices,
@@ -95,7 +96,7 @@ export function readConfig(file: string): ConfigFile {
 /** Writes a configuration as {@link readConfig} reads it. */
 export function formatConfig(settings: Arguments): string {
   const { directory, sockets, spawn, notification, hold, xenstore, logLevel } = settings;
-  const { keep, stateDir, controlSocket } = settings;
+  const { keep, stateDir, controlSocket, metrics } = settings;
   const { virtioDisks, devices } = settings;
   const document = new Document({
     ...(directory === undefined ? {} : { 'socket-directory': directory }),
@@ -107,6 +108,7 @@ export function formatConfig(settings: Arguments): string {
     ...(keep === undefined ? {} : { keep }),
     ...(stateDir === undefined ? {} : { 'state-dir': stateDir }),
     ...(controlSocket === undefined ? {} : { 'control-socket': controlSocket }),
+    ...(metrics === undefined ? {} : { metrics }),
     'log-level': logLevel,
     ...(virtioDisks.length === 0 ? {} : { 'virtio-disk': virtioDisks.map(formatVirtioDiskRule) }),
     ...(devices.length === 0 ? {} : { devices: devices.map(plainDevice) }),

@@ -1,4 +1,5 @@
 import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
+import { parseMetricsAddress } from '@node-vmm/vhost-device-cli/options';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import * as v from 'valibot';
 import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
@@ -58,6 +59,12 @@ function listOf<const T extends v.GenericSchema>(item: T) {
   return v.array(item, 'expected a list: lines that begin with "- "');
 }
 
+/** As it is, when it is one. */
+function parseMetrics(text: string): string {
+  parseMetricsAddress(text);
+  return text;
+}
+
 const MEMORY = v.pipe(
   v.union(
     [
@@ -98,6 +105,7 @@ export const CONFIG_SCHEMA = table({
   keep: v.optional(v.boolean('expected true or false')),
   'state-dir': v.optional(path),
   'control-socket': v.optional(path),
+  metrics: v.optional(readBy(parseMetrics)),
   'log-level': v.optional(choice(LOG_LEVELS)),
   'virtio-disk': v.optional(listOf(readBy(parseVirtioDiskRule))),
   devices: v.optional(listOf(DEVICE)),

@@ -5,8 +5,9 @@ import { parseArguments } from './args.ts';
 export const main: Main = async (argv, program) => {
   const [command, ...words] = argv;
   if (command === 'status') {
-    const { statusMain } = await import('./status-command.ts');
-    return statusMain(words, program);
+    const { showStatus } = await import('@node-vmm/vhost-device-cli/status');
+    const { STATUS_COMMAND } = await import('./status-command.ts');
+    return showStatus(words, program, STATUS_COMMAND);
   }
   const parsed = await parseArguments(argv);
   if ('print' in parsed) return program.print(parsed.print);

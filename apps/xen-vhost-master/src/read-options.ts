@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
+import { parseMetricsAddress } from '@node-vmm/vhost-device-cli/options';
 import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { RawOptions } from './args.ts';
 import { BridgeError } from './errors.ts';
@@ -22,6 +23,7 @@ export function readOptions(options: RawOptions): Settings {
   const { notification, hold, xenstore, logLevel } = options;
   if (options.stateDir === '') fail('--state-dir expects a directory, got nothing');
   if (options.controlSocket === '') fail('--control-socket expects a path, got nothing');
+  if (options.metrics !== undefined) parseMetricsAddress(options.metrics);
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));
@@ -35,6 +37,7 @@ export function readOptions(options: RawOptions): Settings {
     keep: readKeep(options),
     stateDir: options.stateDir,
     controlSocket: options.controlSocket,
+    metrics: options.metrics,
     logLevel,
     virtioDisks: parseEach('--virtio-disk', virtioDisk, parseVirtioDiskRule, ruleSubject),
     devices: parseEach('--device', device, parseToldDevice, placeOf),

@@ -8,13 +8,14 @@ import {
   type SocketProvider,
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
-import type { Program } from '@node-vmm/vhost-device-cli';
+import { bridgeMetrics } from '@node-vmm/vhost-bridge/status';
+import { openMetrics, openStatusSocket, type Program } from '@node-vmm/vhost-device-cli';
 import { type Logger, MainPoller } from '@node-vmm/vmm-sys-util';
 import { XenStore } from '@node-vmm/xen-store';
 import { DomainPauser, XenHost } from '@node-vmm/xen-sys';
 import { attachXenGuest } from './attach-xen-guest.ts';
-import { openBridgeControl } from './bridge-control.ts';
 import { candidateTypes } from './candidates.ts';
+import { controlPathIn } from './control-path.ts';
 import { Domains } from './domains.ts';
 import { GuestKeeping } from './guest-keeping.ts';
 import { guestHolder } from './hold-guest.ts';
@@ -93,8 +94,11 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   sockets = new SpawnedBackends(run.spawn, socketProvider(run), logger);
   const domains = new Domains(store, logger);
   using dir = openStateDir(run, logger);
-  const place = { asked: run.controlSocket, stateDir: run.stateDir ?? defaultStateDir() };
-  using _control = await openBridgeControl(place, status, logger);
+  const stateDir = run.stateDir ?? defaultStateDir();
+  const usual = stateDir === undefined ? undefined : controlPathIn(stateDir);
+  using _control = await openStatusSocket({ asked: run.controlSocket, usual }, status, logger);
+  const measured = () => (bridge === undefined ? [] : bridgeMetrics(bridge.status()));
+  using _metrics = await openMetrics(run.metrics, measured, logger);
   const keeping = dir && new GuestKeeping({ dir, domains, logger });
   const leaves = run.keep !== false;
   const left = (await keeping?.find()) ?? new Map<string, boolean>();

@@ -25,6 +25,8 @@ export interface Settings {
   readonly stateDir: string | undefined;
   /** Where the bridge is asked for its status; undefined: in the directory in which guests are kept. */
   readonly controlSocket: string | undefined;
+  /** Where metrics are served: a path or `[host:]port`; undefined: nowhere. */
+  readonly metrics: string | undefined;
   readonly logLevel: LogLevel | undefined;
   readonly virtioDisks: readonly VirtioDiskRule[];
   readonly devices: readonly ToldDevice[];
@@ -52,6 +54,7 @@ export function mergeSettings(file: Settings, commandLine: Settings): Settings {
     keep: commandLine.keep ?? file.keep,
     stateDir: commandLine.stateDir ?? file.stateDir,
     controlSocket: commandLine.controlSocket ?? file.controlSocket,
+    metrics: commandLine.metrics ?? file.metrics,
     logLevel: commandLine.logLevel ?? file.logLevel,
     virtioDisks: override(file.virtioDisks, commandLine.virtioDisks, ruleSubject),
     devices: override(file.devices, commandLine.devices, placeOf),

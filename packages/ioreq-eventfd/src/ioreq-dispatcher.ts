@@ -1,4 +1,4 @@
-import { allOnes, type Buses } from '@node-vmm/vm-device';
+import { allOnes, type Buses, HeldTimes } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { AccessRequest } from './access-request.ts';
@@ -75,6 +75,8 @@ export class IoreqDispatcher implements Disposable {
     timeouts: 0,
     errors: 0,
   };
+  /** Of answers that were deferred, and of requests that waited for their device. */
+  readonly heldTimes: HeldTimes = new HeldTimes();
   readonly #components: IoreqDispatcherComponents;
   readonly #page: IoreqPage;
   readonly #access: AccessRequest;
@@ -210,9 +212,11 @@ export class IoreqDispatcher implements Disposable {
     putBack?: () => void,
   ): void {
     this.counters.deferred++;
+    const begun = this.heldTimes.begin();
     const over = (): boolean => {
       if (this.#held.get(vcpu) !== answer) return false;
       this.#held.delete(vcpu);
+      this.heldTimes.end(begun);
       clearTimeout(timer);
       return true;
     };

@@ -1,4 +1,5 @@
 import {
+  type HeldAccesses,
   type IrqCarrier,
   type IrqLine,
   type NotificationMode,
@@ -151,6 +152,11 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
   /** What the ioreq path counted. */
   get counters(): Readonly<IoreqCounters> {
     return this.#dispatcher.counters;
+  }
+
+  /** How long its accesses were held. */
+  get held(): HeldAccesses {
+    return this.#dispatcher.heldTimes.accesses;
   }
 
   /**

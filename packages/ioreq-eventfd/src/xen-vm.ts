@@ -1,6 +1,7 @@
 import {
   type AddressRange,
   describeRange,
+  type HeldAccesses,
   type IoeventfdMatch,
   type IrqCarrier,
   type IrqLine,
@@ -98,6 +99,9 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   /** Windows that it had before and that nobody has mapped again. */
   readonly #left: AddressRange[];
   #ports: VcpuPorts | undefined;
+  /** Notifications that the kernel takes. */
+  #assisted = 0;
+  #kernelKicks = 0;
   #keeping = false;
 
   /**
@@ -185,6 +189,19 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     return this.#dispatcher.counters;
   }
 
+  /**
+   * Notifications that the kernel took, as far as this process saw: an event of a vCPU without a request.
+   * What comes at once is one event.
+   */
+  get kernelKicks(): number {
+    return this.#kernelKicks;
+  }
+
+  /** How long its accesses were held. */
+  get held(): HeldAccesses {
+    return this.#dispatcher.heldTimes.accesses;
+  }
+
   /** Whether somebody else serves devices of this guest, too: QEMU, or another process like this one. */
   get shared(): boolean {
     this.checkLive('ask who serves the guest');
@@ -202,7 +219,9 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       const ports = this.#ports?.local ?? [];
       const kernel = this.#assist.ioeventfd(match, window, { page: this.#mapping, ports }, eventfd);
       if (kernel === undefined) return user;
+      this.#assisted++;
       return this.wirings.add(true, () => {
+        this.#assisted--;
         this.#quietly('end an ioeventfd', () => kernel.close());
         user.close();
         // A request that the kernel was looking at has nobody else to serve it.
@@ -310,7 +329,10 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       this.#ports = VcpuPorts.bind(
         { channels: this.#xen.openEventChannels(), page: this.#page, poller: this.poller },
         this.domid,
-        (vcpu) => this.#dispatcher.service(vcpu),
+        (vcpu) => {
+          const served = this.#dispatcher.service(vcpu);
+          if (!served && this.#assisted > 0) this.#kernelKicks++;
+        },
       );
     } catch (error) {
       this.#model.setIoreqServerState(this.#server, false);

@@ -6,6 +6,7 @@ import {
   type Poller,
   ThreadInterrupt,
 } from '@node-vmm/vmm-sys-util';
+import { BridgeCounters } from './bridge-counters.ts';
 import { BridgedDevice } from './bridged-device.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import { type DeviceEntry, deviceStatus, type Progress } from './device-entry.ts';
@@ -52,6 +53,7 @@ export class Bridge implements DeviceSink {
   readonly #guests: Guests;
   readonly #devices = new Map<string, DeviceEntry>();
   readonly #vacant = new VacantWindows();
+  readonly #counters = new BridgeCounters();
   // Of the thread that makes the bridge, on which everything here runs.
   readonly #releases = new PeerReleases();
   readonly #guard = new InterruptTimer(ThreadInterrupt.install());
@@ -62,7 +64,7 @@ export class Bridge implements DeviceSink {
   constructor(components: BridgeComponents) {
     this.#components = components;
     const { attachVm, logger, holdMs = HOLD_MS } = components;
-    this.#guests = new Guests({ attachVm, logger, holdMs });
+    this.#guests = new Guests({ attachVm, logger, holdMs, counters: this.#counters });
     this.#leases = new Leases(components.sockets, () =>
       [...this.#devices.values()].flatMap(({ down }) => down ?? []),
     );
@@ -92,7 +94,11 @@ export class Bridge implements DeviceSink {
   /** Guests, devices and the state of their back-ends, as plain data; waits for nobody. */
   status(): BridgeStatus {
     const devices = [...this.#devices.values()].map(deviceStatus);
-    return { guests: this.#guests.status(), devices: [...devices, ...this.#vacant.status()] };
+    return {
+      guests: this.#guests.status(),
+      devices: [...devices, ...this.#vacant.status()],
+      totals: this.#counters.totals,
+    };
   }
 
   /**
@@ -213,6 +219,7 @@ export class Bridge implements DeviceSink {
     const { poller } = this.#components;
     const { key, base } = description;
     const type = deviceById(description.deviceId);
+    const tally = this.#counters.devicesOf(type.name);
     const logger = this.#components.logger.child({ device: key, type: type.name });
     const found: Partial<KeptPlace> =
       this.#places.claim(description) ?? this.#vacant.take(description) ?? {};
@@ -227,7 +234,8 @@ export class Bridge implements DeviceSink {
       lease ??= await this.#leases.wait(type, description, signal);
       progress.socket = lease.path;
       const guard = this.#guard;
-      const components = { window, poller, logger, guard, releases: this.#releases };
+      const releases = this.#releases;
+      const components = { window, poller, logger, guard, releases, tally };
       const device = await BridgedDevice.create(
         components,
         description,
@@ -240,6 +248,7 @@ export class Bridge implements DeviceSink {
       logger.info({ socket: lease.path, base: hex(base) }, 'device up');
       return new ServedDevice({ description, device, window, lease, logger });
     } catch (error) {
+      if (!signal.aborted) tally.failed();
       lease?.release();
       this.#failed(description, window, found.ours === true || lease !== undefined, error);
       throw error;

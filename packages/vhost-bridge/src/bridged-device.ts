@@ -9,6 +9,7 @@ import type { IrqSource } from '@node-vmm/vm-device';
 import { hex, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { LET_GO_MS } from './backend-handshake.ts';
 import { BackendLink } from './backend-link.ts';
+import type { DeviceTally } from './bridge-counters.ts';
 import type { DeviceDescription } from './device-source.ts';
 import type { DeviceWindow } from './device-window.ts';
 import { VhostBridgeError } from './errors.ts';
@@ -41,6 +42,7 @@ export interface BridgedDeviceComponents {
   /** Keeps back-ends from making this process wait. */
   readonly guard: SignalGuard;
   readonly releases: PeerReleases;
+  readonly tally: DeviceTally;
 }
 
 /**
@@ -63,6 +65,8 @@ export class BridgedDevice implements VirtioDevice {
   readonly #memory: MemoryGiver;
   readonly #releases: PeerReleases;
   readonly #forgetMemory: () => void;
+  /** To be called when it is gone. */
+  readonly #gone: () => void;
   #session: QueueSession | undefined;
   /** Of the queues that the driver had when another bridge left them, until they are activated. */
   #kept: KeptQueues | undefined;
@@ -102,9 +106,13 @@ export class BridgedDevice implements VirtioDevice {
       interruptsAcknowledged: () => irq.lower(),
       logger: components.logger,
     });
+    this.#gone = components.tally.add(() => this.transport.counters);
     link.listen({
       onDown: () => this.#session?.backendDown(),
-      onUp: () => this.#startQueues(),
+      onUp: () => {
+        components.tally.reconnected();
+        this.#startQueues();
+      },
       onConfigChange: () => this.transport.configChanged(),
     });
   }
@@ -159,7 +167,7 @@ export class BridgedDevice implements VirtioDevice {
       window.open(device.transport);
       return device;
     } catch (error) {
-      if (device !== undefined) device.#forgetMemory();
+      if (device !== undefined) device.#forget();
       link?.close();
       irq.close();
       throw error;
@@ -261,10 +269,15 @@ export class BridgedDevice implements VirtioDevice {
       await Promise.race([this.reset(), delay(STOP_MS, undefined, { ref: false })]);
     } finally {
       onStopped();
-      this.#forgetMemory();
+      this.#forget();
       await this.#letGo();
       this.#place.irq.close();
     }
+  }
+
+  #forget(): void {
+    this.#forgetMemory();
+    this.#gone();
   }
 
   async #letGo(): Promise<void> {
@@ -294,7 +307,7 @@ export class BridgedDevice implements VirtioDevice {
       return (await session?.keep()) ?? { rings: [] };
     });
     this.#window.withdraw();
-    this.#forgetMemory();
+    this.#forget();
     this.#link.close();
     this.#place.irq.close();
     return { registers: this.transport.state, queues };

@@ -1,5 +1,6 @@
-import type { Vm } from '@node-vmm/vm-device';
+import type { HeldAccesses, Vm } from '@node-vmm/vm-device';
 import type { GuestMemory, ShareableMemory } from '@node-vmm/vm-memory';
+import type { GuestCounters } from './guest-counters.ts';
 import type { MemoryRenewal } from './memory-renewal.ts';
 import type { MemorySharing } from './memory-sharing.ts';
 
@@ -29,8 +30,10 @@ export interface BridgedVm {
   readonly renewal?: MemoryRenewal;
   /** Where the guest can be left, as it is, to another process. */
   readonly keeper?: GuestKeeper;
-  /** What was counted of the guest's accesses, as plain data; for the bridge's status. */
-  readonly counters?: () => object;
+  /** What was counted of the guest's accesses, for the bridge's status and metrics: read when somebody asks. */
+  readonly counters?: () => Partial<GuestCounters>;
+  /** How long accesses were held, as {@link counters}. */
+  readonly held?: () => HeldAccesses;
   /**
    * Whether somebody else serves devices of this guest, too: windows of devices that cannot be served
    * here are left to them. Default: nobody does.

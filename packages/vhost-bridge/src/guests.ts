@@ -1,20 +1,25 @@
 import type { GuestRange } from '@node-vmm/vm-memory';
 import type { Logger } from '@node-vmm/vmm-sys-util';
+import type { BridgeCounters } from './bridge-counters.ts';
 import type { BridgedVm } from './bridged-vm.ts';
 import type { DeviceSite } from './device-source.ts';
 import { DeviceWindow } from './device-window.ts';
+import type { GuestActivity } from './guest-counters.ts';
 import type { GuestStatus } from './status.ts';
 
 /** How guests are attached to. */
 export interface GuestsComponents {
   readonly attachVm: (guest: number, memory?: readonly GuestRange[]) => BridgedVm;
   readonly logger: Logger;
+  readonly counters: BridgeCounters;
   /** How long accesses to a window wait for its device, milliseconds. */
   readonly holdMs: number;
 }
 
 interface Guest {
   readonly attached: BridgedVm;
+  /** Called before it is detached from. */
+  readonly gone: () => void;
   windows: number;
 }
 
@@ -39,7 +44,7 @@ export class Guests {
       guest,
       vm: attached.vm.name,
       devices: windows,
-      counters: attached.counters?.() ?? {},
+      ...activityOf(attached),
     }));
   }
 
@@ -90,7 +95,8 @@ export class Guests {
       return known.attached;
     }
     const attached = this.#components.attachVm(guest, memory);
-    this.#guests.set(guest, { attached, windows: 1 });
+    const gone = this.#components.counters.addGuest(() => activityOf(attached));
+    this.#guests.set(guest, { attached, gone, windows: 1 });
     return attached;
   }
 
@@ -98,7 +104,12 @@ export class Guests {
     const known = this.#guests.get(guest);
     if (known === undefined || --known.windows > 0) return;
     this.#guests.delete(guest);
+    known.gone();
     known.attached.vm.close();
     this.#components.logger.info({ vm: known.attached.vm.name }, 'guest detached');
   }
+}
+
+function activityOf({ counters, held }: BridgedVm): GuestActivity {
+  return { counters: counters?.() ?? {}, ...(held === undefined ? {} : { held: held() }) };
 }

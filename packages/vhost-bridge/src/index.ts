@@ -16,6 +16,7 @@ export type {
   IrqTrigger,
 } from './device-source.ts';
 export { VhostBridgeError, type VhostBridgeErrorCode } from './errors.ts';
+export type * from './guest-counters.ts';
 export type { SaveKept } from './handover.ts';
 export type * from './kept-device.ts';
 export { MemoryRenewal, type MemoryUser } from './memory-renewal.ts';

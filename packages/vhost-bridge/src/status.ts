@@ -1,14 +1,14 @@
 // What `Bridge.status` shows: plain data.
+import type { HeldAccesses } from '@node-vmm/vm-device';
+import type { GuestActivity, GuestCounters } from './guest-counters.ts';
 
 /** A guest that is attached to. */
-export interface GuestStatus {
+export interface GuestStatus extends GuestActivity {
   /** Its domid. */
   readonly guest: number;
   /** `xen:3`. */
   readonly vm: string;
   readonly devices: number;
-  /** What was counted of the guest's accesses. */
-  readonly counters: object;
 }
 
 /** A queue that the driver has set up. */
@@ -51,8 +51,27 @@ export interface DeviceStatus extends Partial<BridgedDeviceStatus> {
   readonly reason?: string;
 }
 
+/** What was counted of devices of one type since the bridge was made. */
+export interface DeviceTotals {
+  /** Back-ends that came in the place of another one. */
+  readonly reconnects: number;
+  /** Devices that failed to come up. */
+  readonly failures: number;
+  /** What drivers did wrong, by kind. */
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+/** What was counted since the bridge was made, of those included that have gone; never reset. */
+export interface BridgeTotals {
+  readonly counters: Partial<GuestCounters>;
+  readonly held: HeldAccesses;
+  /** By the name of the type; `other`: of all that have none. */
+  readonly devices: Readonly<Record<string, DeviceTotals>>;
+}
+
 /** Everything that a bridge serves. */
 export interface BridgeStatus {
   readonly guests: readonly GuestStatus[];
   readonly devices: readonly DeviceStatus[];
+  readonly totals: BridgeTotals;
 }

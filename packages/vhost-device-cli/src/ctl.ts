@@ -5,10 +5,9 @@ import { EXIT_FAILURE, EXIT_OK } from './exit-codes.ts';
 import { packageVersion, parseCommandLine } from './options.ts';
 import type { Program } from './program.ts';
 import type { Main } from './run-program.ts';
+import { jsonLine } from './terminal-json.ts';
 
 const MANIFEST = new URL('../package.json', import.meta.url);
-/** What JSON leaves as it is and a terminal obeys. */
-const C1 = /[\u007f-\u009f]/g;
 
 /** `vhost-device-ctl`: says one thing to a daemon's control socket, or watches. */
 export const main: Main = async (argv, program) => {
@@ -65,8 +64,5 @@ async function watch(
 }
 
 function text(answer: ControlAnswer): string {
-  if (Object.keys(answer).length === 0) return '';
-  const escaped = (found: string): string =>
-    `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return `${JSON.stringify(answer).replace(C1, escaped)}\n`;
+  return Object.keys(answer).length === 0 ? '' : jsonLine(answer);
 }

@@ -6,6 +6,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `BAD_ENVIRONMENT`: what the service manager says in the environment makes no sense.
  * - `SOCKET_COUNT`: there are not as many sockets as devices.
  * - `CONTROL_SOCKET`: the control socket cannot be opened.
+ * - `METRICS`: the metrics cannot be served where that was asked for.
  * - `OPEN_FILES`: the process may not have as many open files as serving can take.
  * - `NOT_PERMITTED`: the process may not become the user that it is to be.
  */
@@ -15,6 +16,7 @@ export type CliErrorCode =
   | 'BAD_ENVIRONMENT'
   | 'SOCKET_COUNT'
   | 'CONTROL_SOCKET'
+  | 'METRICS'
   | 'OPEN_FILES'
   | 'NOT_PERMITTED';
 

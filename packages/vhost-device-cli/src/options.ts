@@ -9,6 +9,7 @@ import { LOG_LEVELS } from './log-levels.ts';
 import { passedSockets } from './service-environment.ts';
 
 export * from './command-line.ts';
+export { parseMetricsAddress } from './metrics/address.ts';
 export * from './path-problem.ts';
 
 /** Ours: most sockets of one daemon: each is a guest with its own device. */

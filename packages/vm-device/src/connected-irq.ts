@@ -17,6 +17,8 @@ export interface ConnectedIrqParts {
   readonly end: WireEnd;
   readonly makeIrqfd: MakeIrqfd;
   readonly logger: Logger;
+  /** Called for each interrupt that this process raises. */
+  readonly onRaise: () => void;
   /** Called once. */
   readonly onClose: (source: IrqSource) => void;
 }
@@ -36,6 +38,7 @@ export class ConnectedIrq implements IrqSource {
   raise(): void {
     this.#check('raise');
     this.#parts.end.raise();
+    this.#parts.onRaise();
   }
 
   lower(): void {

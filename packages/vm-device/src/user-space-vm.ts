@@ -43,6 +43,7 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
   readonly #irqSources = new Set<IrqSource>();
   #memory: M | undefined;
   #live = true;
+  #interrupts = 0;
 
   constructor(components: UserSpaceVmComponents<M>) {
     this.name = components.name;
@@ -57,6 +58,11 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
 
   get live(): boolean {
     return this.#live;
+  }
+
+  /** Interrupts that devices raised through this process; those that the kernel injects are not seen. */
+  get interrupts(): number {
+    return this.#interrupts;
   }
 
   /** @throws {VmError} CLOSED, or what getting hold of it throws */
@@ -105,6 +111,9 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
       end: this.#irqWires.connect(irq, this.carrierOf(interrupt)),
       makeIrqfd: (...irqfd) => this.makeIrqfd(...irqfd),
       logger: this.logger,
+      onRaise: () => {
+        this.#interrupts++;
+      },
       onClose: (closed) => this.#irqSources.delete(closed),
     });
     this.#irqSources.add(source);

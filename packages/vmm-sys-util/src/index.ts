@@ -31,6 +31,7 @@ export * from './ioctl.ts';
 export * from './level-logger.ts';
 export { addressOf, type MemoryArg, viewOf } from './libc.ts';
 export * from './logger.ts';
+export type * from './metrics.ts';
 export * from './mmap.ts';
 export * from './poller.ts';
 export * from './rate-limited-logger.ts';

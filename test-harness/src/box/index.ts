@@ -23,6 +23,7 @@ export {
   qemuStatus,
   type Readiness,
   vhostDeviceRngPath,
+  vhostDeviceRngXenPath,
 } from './status.ts';
 export { SystemdContainer, type SystemdContainerOptions } from './systemd-container.ts';
 export { systemdStatus } from './systemd-status.ts';

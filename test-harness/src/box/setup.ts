@@ -7,6 +7,7 @@ import {
   NEWEST_QEMU,
   SYSTEMD_ROOT,
   vhostDeviceRng,
+  vhostDeviceRngXen,
   vhostDeviceScmi,
 } from './artefacts/index.ts';
 import { artefactsOf, type Bed } from './bed.ts';
@@ -40,6 +41,7 @@ const OTHERS: readonly Artefact[] = [
   NEWEST_QEMU,
   SYSTEMD_ROOT,
   vhostDeviceRng,
+  vhostDeviceRngXen,
   vhostDeviceScmi,
 ];
 

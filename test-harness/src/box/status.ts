@@ -1,5 +1,12 @@
 import { type Artefact, artefactFile, isBuilt } from './artefact.ts';
-import { GUEST_NODE, GUESTS, KERNELS, NEWEST_QEMU, vhostDeviceRng } from './artefacts/index.ts';
+import {
+  GUEST_NODE,
+  GUESTS,
+  KERNELS,
+  NEWEST_QEMU,
+  vhostDeviceRng,
+  vhostDeviceRngXen,
+} from './artefacts/index.ts';
 import { artefactsOf, type Bed, type BedFeature, isNewer } from './bed.ts';
 import { allBeds } from './beds.ts';
 import { BoxError } from './errors.ts';
@@ -132,4 +139,11 @@ export function findBed(name?: string, needs: readonly BedFeature[] = []): Bed {
 /** Path of rust-vmm's vhost-device-rng, or undefined when setup had no cargo to build it. */
 export function vhostDeviceRngPath(): string | undefined {
   return isBuilt(vhostDeviceRng) ? artefactFile(vhostDeviceRng, 'vhost-device-rng') : undefined;
+}
+
+/** The same for an x86_64 dom0, with rust-vmm's feature `xen`. */
+export function vhostDeviceRngXenPath(): string | undefined {
+  return isBuilt(vhostDeviceRngXen)
+    ? artefactFile(vhostDeviceRngXen, 'vhost-device-rng')
+    : undefined;
 }

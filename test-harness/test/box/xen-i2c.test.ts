@@ -12,10 +12,11 @@ import { gpioSim } from './gpio-sim.ts';
 import { bindClock, readClock } from './guest-clock.ts';
 import { bridgeReady, busNumber, expectNoResidue, openFds, pidOf, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
-import { notHere, notInCi, SCALE } from './scale.ts';
+import { notHere, notInCi, notThisSeries, SCALE } from './scale.ts';
 
 onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   const later = notHere(bed);
+  const newest = notThisSeries(bed);
   // Of what takes long and the bed has little part in: xen-memory.test.ts and unit tests have the like.
   const seldom = notInCi(bed);
   let i2c: I2cBox;
@@ -87,8 +88,8 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   const modes: Readonly<Record<string, string>> = bed.features.includes('kernel-notification')
     ? { kernel: '"kernelAssisted":true', user: '"kernelAssisted":false' }
     : { auto: '"notificationsAssisted":false,"interruptsAssisted":false' };
-  it.each(Object.entries(modes))(
-    'serves every kind of transfer with %s notification',
+  it.skipIf(newest !== '').each(Object.entries(modes))(
+    `serves every kind of transfer with %s notification${newest}`,
     async (mode, logged) => {
       const stubToo = i2c.fullBus ? `,${stub}:0x30` : '';
       start(
@@ -122,7 +123,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     },
   );
 
-  it('serves two guests at once', async () => {
+  it.skipIf(newest !== '')(`serves two guests at once${newest}`, async () => {
     start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`);
     await bridgeFor(['first', 'second']);
     const guests = [await guest('first'), await guest('second')];

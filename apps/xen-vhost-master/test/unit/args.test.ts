@@ -108,6 +108,14 @@ describe('parseArguments', () => {
     expect(await refusal('-s', dir.path, '--state-dir', '')).toContain('expects a directory');
   });
 
+  it('reads where metrics are served', async () => {
+    expect(await run('-s', dir.path)).toMatchObject({ metrics: undefined });
+    for (const metrics of ['9100', '[::1]:9100', '/run/m']) {
+      expect(await run('-s', dir.path, '--metrics', metrics)).toMatchObject({ metrics });
+    }
+    expect(await refusal('-s', dir.path, '--metrics', 'all')).toContain('[HOST:]PORT');
+  });
+
   it('prints help and version', async () => {
     expect(await parseArguments(['--help'])).toEqual({
       print: expect.stringContaining('Examples:'),

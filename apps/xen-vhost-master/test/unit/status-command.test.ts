@@ -1,12 +1,12 @@
 // The built programs: `status` asks a bridge in another process.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { get } from 'node:http';
 import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { ControlClient } from '@node-vmm/vhost-device-cli/control';
+import { openStatusSocket } from '@node-vmm/vhost-device-cli';
 import { silentLogger } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { openBridgeControl } from '../../src/bridge-control.ts';
 import { TempDir } from '../support.ts';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -51,6 +51,19 @@ function start(...argv: string[]): Running {
   return { child, output: () => output, ended };
 }
 
+function scrape(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = get({ socketPath, path: '/metrics' }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text));
+    });
+    asked.on('error', reject);
+  });
+}
+
 const status = (...words: string[]) =>
   spawnSync(execPath, [PROGRAM, 'status', ...words], { encoding: 'utf8' });
 
@@ -58,7 +71,9 @@ describe('xen-vhost-master status', { timeout: 180_000 }, () => {
   it('shows what a bridge serves, as tables and as JSON', async () => {
     const control = dir.join('control');
     const spawned = `rng=${execPath} ${RNG}`;
-    const bridge = start(BRIDGE, '--spawn', spawned, '--control-socket', control);
+    const metrics = dir.join('metrics');
+    const places = ['--control-socket', control, '--metrics', metrics];
+    const bridge = start(BRIDGE, '--spawn', spawned, ...places);
     await expect.poll(bridge.output, PATIENCE).toContain('"device up"');
     expect(statSync(control).mode & 0o777).toBe(0o600);
 
@@ -76,6 +91,13 @@ describe('xen-vhost-master status', { timeout: 180_000 }, () => {
       backends: [{ pid: expect.any(Number) }],
     });
 
+    expect(statSync(metrics).mode & 0o777).toBe(0o600);
+    const text = await scrape(metrics);
+    expect(text).toContain('\nvhost_bridge_guests 1\n');
+    const up = '{type="rng",state="up",backend="connected"} 1';
+    expect(text).toContain(`\nvhost_bridge_devices${up}\n`);
+    expect(text).toContain('\nvhost_bridge_held_access_seconds_bucket{le="+Inf"} 0\n');
+
     const watching = start(PROGRAM, 'status', '--watch', '--control-socket', control);
     await expect.poll(watching.output, PATIENCE).toMatch(/rng +0x2000000 +33 +up +\/\S+ /);
     const { backends } = JSON.parse(json.stdout) as { backends: { pid: number }[] };
@@ -90,6 +112,7 @@ describe('xen-vhost-master status', { timeout: 180_000 }, () => {
     bridge.child.kill('SIGTERM');
     expect(await bridge.ended).toBe(0);
     expect(existsSync(control)).toBe(false);
+    expect(existsSync(metrics)).toBe(false);
   });
 
   it('ends with 1 and one line where no bridge answers', () => {
@@ -109,58 +132,11 @@ describe('xen-vhost-master status', { timeout: 180_000 }, () => {
 
   it('ends when the bridge does', async () => {
     const control = dir.join('control');
-    const open = await openBridgeControl(
-      { asked: control, stateDir: undefined },
-      () => NOTHING,
-      silentLogger,
-    );
+    const open = await openStatusSocket({ asked: control }, () => NOTHING, silentLogger);
     const watching = start(PROGRAM, 'status', '--watch', '--control-socket', control);
     await expect.poll(watching.output, PATIENCE).toContain('0 guests, 0 devices\n');
     open?.[Symbol.dispose]();
     expect(await watching.ended).toBe(1);
     expect(watching.output()).toContain('Cannot go on with the control socket');
-  });
-});
-
-describe("the bridge's control socket", () => {
-  it('is in the directory in which guests are kept, unless it was told', async () => {
-    const place = { asked: undefined, stateDir: dir.path };
-    using _control = await openBridgeControl(place, () => NOTHING, silentLogger);
-    using client = await ControlClient.connect(dir.join('control'));
-    expect(await client.command(['status'])).toEqual(NOTHING);
-    await expect(client.command(['stats'])).rejects.toMatchObject({ code: 'USAGE' });
-    await expect(client.command(['status', 'all'])).rejects.toMatchObject({ code: 'USAGE' });
-    await expect(client.command(['status'], { device: 'i2c0' })).rejects.toMatchObject({
-      code: 'USAGE',
-    });
-    await expect(client.watch()).rejects.toMatchObject({ code: 'USAGE' });
-    expect(await client.command(['status'])).toEqual(NOTHING);
-  });
-
-  it('is there where no guests are kept, too, and only for one bridge', async () => {
-    const place = { asked: undefined, stateDir: dir.join('made') };
-    using first = await openBridgeControl(place, () => NOTHING, silentLogger);
-    expect(first).toBeDefined();
-    expect(statSync(dir.join('made')).mode & 0o777).toBe(0o700);
-    expect(await openBridgeControl(place, () => NOTHING, silentLogger)).toBeUndefined();
-    using client = await ControlClient.connect(dir.join('made/control'));
-    expect(await client.command(['status'])).toEqual(NOTHING);
-  });
-
-  it('that cannot be is a warning, unless it was told', async () => {
-    const warnings: object[] = [];
-    const logger = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
-    const gone = dir.join('gone');
-    writeFileSync(gone, '');
-    expect(
-      await openBridgeControl({ asked: undefined, stateDir: gone }, () => NOTHING, logger),
-    ).toBeUndefined();
-    expect(warnings).toEqual([{ path: `${gone}/control`, reason: expect.any(String) }]);
-    await expect(
-      openBridgeControl({ asked: `${gone}/c`, stateDir: undefined }, () => NOTHING, logger),
-    ).rejects.toMatchObject({ code: 'BAD_DIRECTORY' });
-    expect(
-      await openBridgeControl({ asked: undefined, stateDir: undefined }, () => NOTHING, logger),
-    ).toBeUndefined();
   });
 });

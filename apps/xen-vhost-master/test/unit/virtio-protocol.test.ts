@@ -37,6 +37,7 @@ const settings = (given: Partial<Settings>): Settings => ({
   keep: undefined,
   stateDir: undefined,
   controlSocket: undefined,
+  metrics: undefined,
   logLevel: undefined,
   virtioDisks: [],
   devices: [],

@@ -230,6 +230,8 @@ describe('IoreqDispatcher', () => {
     await new Promise(setImmediate);
     expect(b.answer()).toBeDefined();
     expect(b.dispatcher.counters).toMatchObject({ deferred: 2, errors: 1, timeouts: 0 });
+    const { now, counts } = b.dispatcher.heldTimes.accesses;
+    expect({ now, all: counts.reduce((sum, count) => sum + count) }).toEqual({ now: 0, all: 2 });
   });
 
   it('waits for all deferred writes of a string instruction', async () => {

@@ -212,6 +212,7 @@ describe('XenVm', () => {
       const [read, write, ioctl] = spies.map((spy) => spy.mock.calls.length);
       expect({ read, write, ioctl }).toEqual(calls);
       expect(vm.counters.requests - before).toBe(requests);
+      expect(vm.kernelKicks > 0).toBe(requests === 0);
       vm.close();
     },
   );

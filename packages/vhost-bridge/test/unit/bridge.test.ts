@@ -30,8 +30,11 @@ class Bench {
   readonly bridge = new Bridge({
     attachVm: (guest) => {
       const vm = this.machines.get(guest);
-      const counters = (): object => ({ ...vm.counters, ...vm.buses.memory.counters });
-      return { vm, memory: Promise.resolve(vm.memory), counters };
+      const counters = () => {
+        const { interrupts } = vm;
+        return { ...vm.counters, ...vm.buses.memory.counters, interrupts };
+      };
+      return { vm, memory: Promise.resolve(vm.memory), counters, held: () => vm.held };
     },
     sockets: new SocketDirectory(this.dir.path),
     poller: this.poller,
@@ -181,7 +184,39 @@ describe('Bridge with a daemon and a guest', { timeout: TIMEOUT }, () => {
     const removing = bench.bridge.remove(device.key);
     expect(bench.bridge.status().devices).toMatchObject([{ state: 'going down' }]);
     await removing;
-    expect(bench.bridge.status()).toEqual({ guests: [], devices: [] });
+    expect(bench.bridge.status()).toMatchObject({ guests: [], devices: [] });
+  });
+
+  it('counts accesses, kicks, interrupts and back-ends, also when their guest has gone', async () => {
+    const daemon = bench.daemon();
+    const device = i2cDevice();
+    const adding = bench.bridge.add(device);
+    await until(() => bench.book.saying('waiting for back-end').length === 1);
+    const guest = bench.guest();
+    // Its first access waits for the back-end.
+    const starting = guest.ask('start');
+    await until(() => bench.bridge.status().totals.held.now === 1);
+    daemon.start();
+    await adding;
+    await starting;
+    await guest.ask('pairs', 0, 10);
+    await daemon.kill();
+    daemon.start();
+    await until(() => bench.bridge.status().totals.devices['i2c']?.reconnects === 1);
+    await guest.ask('pairs', 10, 10);
+    const { totals, guests } = bench.bridge.status();
+    expect(totals.counters).toEqual(guests[0]?.counters);
+    expect(totals.counters.ioeventfds).toBeGreaterThanOrEqual(20);
+    expect(totals.counters.interrupts).toBeGreaterThanOrEqual(20);
+    expect(totals.counters.requests).toBeGreaterThan(totals.counters.ioeventfds ?? 0);
+    expect(totals.held.counts.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(1);
+    expect(totals.held).toMatchObject({ now: 0, seconds: expect.any(Number) });
+    await guest.end();
+    await bench.bridge.remove(device.key);
+    const left = bench.bridge.status();
+    expect(left.guests).toEqual([]);
+    expect(left.totals.counters).toEqual(totals.counters);
+    expect(left.totals.devices['i2c']).toMatchObject({ reconnects: 1, failures: 0 });
   });
 
   it('lets a transfer wait for a daemon that was killed', async () => {

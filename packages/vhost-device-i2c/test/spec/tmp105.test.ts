@@ -105,3 +105,41 @@ describe('TMP105', () => {
     },
   );
 });
+
+// drivers/hwmon/lm75.c: the transfers that it makes, and what it makes of the answers.
+describe("Linux's driver lm75", () => {
+  /** `temp1_input` and the limits: millidegrees of twelve bits. */
+  const millidegrees = ([high = 0, low = 0]: readonly number[]): number =>
+    (((((high << 8) | low) << 16) >> 20) * 1000) >> 4;
+
+  it('probe: asks for twelve bits and no shutdown; remove: puts back what was there', () => {
+    const { read, write } = make();
+    write(CONFIGURATION, 0x01);
+    const [before = 0] = read(CONFIGURATION, 1);
+    expect(before).toBe(0x01);
+    write(CONFIGURATION, (before & ~0x81) | TWELVE_BITS);
+    expect(read(CONFIGURATION, 1)).toEqual([TWELVE_BITS]);
+    write(CONFIGURATION, before);
+    expect(read(CONFIGURATION, 1)).toEqual([before]);
+  });
+
+  it.each([
+    ['21.5', 21_500],
+    ['-40.0625', -40_063],
+    ['0', 0],
+    ['127.9375', 127_937],
+  ])('temp1_input at %s degrees: %d', (celsius, input) => {
+    const { read, write, set } = make();
+    write(CONFIGURATION, TWELVE_BITS);
+    set(celsius);
+    expect(millidegrees(read(TEMPERATURE, 2))).toBe(input);
+  });
+
+  it('temp1_max, temp1_max_hyst: registers 3 and 2, read back as they were written', () => {
+    const { read, write } = make();
+    expect([T_HIGH, T_LOW].map((limit) => millidegrees(read(limit, 2)))).toEqual([80_000, 75_000]);
+    write(T_HIGH, 0x1e, 0x80);
+    write(T_LOW, 0xf6, 0x00);
+    expect([T_HIGH, T_LOW].map((limit) => millidegrees(read(limit, 2)))).toEqual([30_500, -10_000]);
+  });
+});

@@ -87,6 +87,18 @@ describe('UserSpaceVm', () => {
     expect(() => closed.memory).toThrow(expect.objectContaining({ code: 'CLOSED' }));
   });
 
+  it('counts the interrupts that devices raise', () => {
+    using poller = new MainPoller();
+    using vm = new DirectVm(poller, { ports: false, carrier: 'edge' });
+    const source = vm.connectIrq({ kind: 'line', irq: vm.irq });
+    source.raise();
+    source.raise();
+    source.lower();
+    source.close();
+    expect(() => source.raise()).toThrow();
+    expect(vm.interrupts).toBe(2);
+  });
+
   it('keeps the trigger that a device asked for', () => {
     using poller = new MainPoller();
     using vm = new DirectVm(poller, { ports: false, carrier: 'edge' });

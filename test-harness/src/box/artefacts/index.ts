@@ -7,7 +7,7 @@ export { hvmBoot } from './hvm-boot.ts';
 export { KERNELS } from './kernel.ts';
 export { KOFFI_NATIVE, NPM_NODE } from './npm-node.ts';
 export { NEWEST_QEMU } from './qemu.ts';
-export { vhostDeviceRng, vhostDeviceScmi } from './rust-daemons.ts';
+export { vhostDeviceRng, vhostDeviceRngXen, vhostDeviceScmi } from './rust-daemons.ts';
 export { SYSTEMD_ROOT } from './systemd-root.ts';
 export { XEN_ARM64, XEN_ARM64_CONFIG, XEN_X86 } from './xen.ts';
 export { XEN_4_17, XEN_4_20, XEN_SERIES, type XenSeries } from './xen-series.ts';

@@ -14,6 +14,7 @@ complete -c xen-vhost-master -l keep -d 'at the end leave the guests\' devices t
 complete -c xen-vhost-master -l release -d 'at the end take the devices from their guests'
 complete -c xen-vhost-master -l state-dir -x -d 'where they are kept until then, one for each bridge'
 complete -c xen-vhost-master -l control-socket -r -F -d 'socket on which "xen-vhost-master status" asks'
+complete -c xen-vhost-master -l metrics -x -d 'serve metrics to Prometheus: path of a socket, or'
 complete -c xen-vhost-master -l log-level -x -a 'debug info warn error silent' -d 'least severe log lines to write (default: info)'
 complete -c xen-vhost-master -l config -r -F -d 'read settings from a YAML file; the command line comes first'
 complete -c xen-vhost-master -l print-config -d 'print the settings as such a file, and end'

@@ -1,8 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { BackendStatus, BridgeStatus, DeviceStatus } from '@node-vmm/vhost-bridge';
+import type { BackendStatus } from './spawned-backends.ts';
+import type { BridgeStatus, DeviceStatus } from './status.ts';
 
-/** What a bridge answers to `status`. */
-export interface BridgeAnswer extends BridgeStatus {
+/** What is shown of a bridge's answer to `status`. */
+export interface BridgeAnswer extends Omit<BridgeStatus, 'totals'> {
   readonly backends: readonly BackendStatus[];
 }
 
