@@ -41,6 +41,9 @@ const PACKAGES = [
 /** What the domain builder for x86 unpacks kernels with. */
 const X86_PACKAGES = ['libbz2-1.0', 'liblzma5', 'liblzo2-2', 'libzstd1'];
 
+/** Guests of x86 can be saved. */
+const X86_XEN_PROGRAMS = ['libxl-save-helper'];
+
 const XEN_PROGRAMS = ['xenconsole', 'xenconsoled', 'xen-diag', 'xen-init-dom0', 'xenstored', 'xl'];
 
 const PROGRAMS = [
@@ -96,7 +99,8 @@ export function debianTools(series: XenSeries, architecture: Architecture): Tool
  */
 export function dom0RootFileSystem(tools: ToolsOrigin, architecture: Architecture): Artefact {
   const node = NPM_NODE[architecture];
-  const xenPrograms = XEN_PROGRAMS.map((name) => `${tools.programs}/${name}`);
+  const names = [...XEN_PROGRAMS, ...(architecture === 'x86_64' ? X86_XEN_PROGRAMS : [])];
+  const xenPrograms = names.map((name) => `${tools.programs}/${name}`);
   const programs = [...PROGRAMS, ...xenPrograms];
   return {
     name: `dom0-${architecture}-${tools.name}`,
