@@ -1,7 +1,8 @@
 import { arch } from 'node:process';
 import { asFd, type Fd } from './brand.ts';
+import { EINTR } from './errno.ts';
 import { closeFd } from './fd.ts';
-import { check, retry, sys } from './libc.ts';
+import { addressOf, check, errno, sys } from './libc.ts';
 import { struct, u32 } from './struct.ts';
 
 /** linux/eventpoll.h. */
@@ -38,6 +39,7 @@ export class Epoll implements Disposable {
   readonly fd: Fd;
   readonly #control = new Uint32Array(EVENT_WORDS);
   readonly #events: Uint32Array;
+  readonly #eventsAddress: number;
   readonly #capacity: number;
   readonly #owned: boolean;
   #live = true;
@@ -50,6 +52,7 @@ export class Epoll implements Disposable {
   constructor(capacity = 64, fd?: Fd) {
     this.#capacity = capacity;
     this.#events = new Uint32Array(EVENT_WORDS * capacity);
+    this.#eventsAddress = Number(addressOf(this.#events));
     this.#owned = fd === undefined;
     this.fd = fd ?? asFd(check(sys.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'));
   }
@@ -83,10 +86,11 @@ export class Epoll implements Disposable {
    * @throws {SysError}
    */
   wait(timeout: number): number {
-    return check(
-      retry(() => sys.epollWait(this.fd, this.#events, this.#capacity, timeout)),
-      'epoll_wait',
-    );
+    for (;;) {
+      const count = sys.epollWaitAt(this.fd, this.#eventsAddress, this.#capacity, timeout);
+      if (count >= 0) return count;
+      if (errno() !== EINTR) return check(count, 'epoll_wait');
+    }
   }
 
   tokenAt(index: number): number {

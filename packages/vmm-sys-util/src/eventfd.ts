@@ -36,6 +36,7 @@ export class EventFd implements Disposable {
   readonly fd: Fd;
   readonly #value = new BigUint64Array(1);
   readonly #one = BigUint64Array.of(1n);
+  readonly #oneAddress = Number(addressOf(this.#one));
   #sharing: Sharing | undefined;
   #live = true;
 
@@ -77,7 +78,7 @@ export class EventFd implements Disposable {
       this.#signalShared(this.#sharing);
       return;
     }
-    const n = retry(() => sys.write(this.fd, this.#one, 8));
+    const n = retry(() => sys.writeAt(this.fd, this.#oneAddress, 8));
     if (n < 0 && errno() !== EAGAIN) check(n, 'write', 'eventfd');
   }
 
@@ -91,7 +92,7 @@ export class EventFd implements Disposable {
    */
   signalUnless(giveUp: () => boolean): boolean {
     for (;;) {
-      const n = sys.write(this.fd, this.#one, 8);
+      const n = sys.writeAt(this.fd, this.#oneAddress, 8);
       if (n >= 0) return true;
       const error = errno();
       if (error === EAGAIN) return true;

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { asFd, type Fd } from './brand.ts';
-import { EAGAIN } from './errno.ts';
+import { EAGAIN, EINTR } from './errno.ts';
 import { check, errno, type MemoryArg, retry, sys } from './libc.ts';
 
 const F_DUPFD_CLOEXEC = 1030;
@@ -109,6 +109,21 @@ export function readFd(fd: Fd, memory: MemoryArg, count: number): number {
 export function writeFd(fd: Fd, memory: MemoryArg, count: number): number {
   const n = retry(() => sys.write(fd, memory, count));
   return n < 0 && errno() === EAGAIN ? -1 : check(n, 'write');
+}
+
+/**
+ * Random bytes of the kernel's, where its generator has been seeded; else it waits for that.
+ *
+ * @param address - of `[address, address + length)` in this process, which the caller guarantees to be mapped
+ * @returns bytes filled: all up to 256, fewer of more where a signal came
+ * @throws {SysError} EFAULT
+ */
+export function getrandom(address: number, length: number): number {
+  for (;;) {
+    const n = sys.getrandomAt(address, length, 0);
+    if (n >= 0) return n;
+    if (errno() !== EINTR) return check(n, 'getrandom');
+  }
 }
 
 /** Most entries that one `readv` or `writev` takes (limits.h IOV_MAX). */

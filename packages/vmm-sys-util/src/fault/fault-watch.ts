@@ -8,6 +8,8 @@ import { type FaultMark, faultCountOf } from './fault-table.ts';
  */
 export class FaultWatch {
   readonly #faults: Int32Array[];
+  /** The first of them, which is nearly always the only one. */
+  readonly #first: Int32Array | undefined;
   readonly #marks: readonly FaultMark[];
   /** Without any fault in the process no memory can be marked. */
   #seen = 0;
@@ -23,6 +25,7 @@ export class FaultWatch {
       if (!faults.includes(count)) faults.push(count);
     }
     this.#faults = faults.map(counterAt);
+    this.#first = this.#faults.length === 1 ? this.#faults[0] : undefined;
   }
 
   /**
@@ -30,6 +33,8 @@ export class FaultWatch {
    * last look may be zeros that were never written. Stays true.
    */
   get faulted(): boolean {
+    const first = this.#first;
+    if (first !== undefined && Atomics.load(first, 0) === this.#seen) return this.#faulted;
     return this.#faulted || this.#look();
   }
 
