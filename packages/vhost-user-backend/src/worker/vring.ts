@@ -288,7 +288,10 @@ export class Vring implements DeviceQueue {
     // On its way: it is looked at when it is there.
     if (this.#left !== undefined) return false;
     const queue = this.#queue ?? this.#open();
-    if (this.#lost() || queue === undefined) return false;
+    if (queue === undefined) {
+      this.#lost();
+      return false;
+    }
     this.#counters.wakeups++;
     queue.disableNotification();
     for (let i = 0; i < TURN_BATCHES; i++) {
@@ -306,17 +309,16 @@ export class Vring implements DeviceQueue {
       }
       // Malformed chains are returned without the device seeing them, so flush even without a batch.
       this.flush();
-      if (this.#lost()) return false;
       if (queue.broken !== undefined) {
         this.#break(queue.broken);
         return false;
       }
-      // Only once nothing is left: a driver that is quick with its next request is spared the kick,
-      // and this thread the sleep.
-      if (batch.length === 0 && !queue.enableNotification()) {
+      // A driver that is quick with its next request is spared the kick, and this thread the sleep.
+      if (!queue.enableNotification()) {
         this.#lost();
         return false;
       }
+      queue.disableNotification();
     }
     return true;
   }

@@ -45,8 +45,10 @@ export class WorkerLoop {
   readonly #imports: WorkerRequest<'make'>[] = [];
   /** Likewise: ports of host threads that are being closed. */
   readonly #turns: Promise<unknown>[] = [];
-  #runnable: Vring[] = [];
-  #served: Vring[] = [];
+  /** Rings to be served: so many, the rest is room. Emptying an array would free what the next turn needs. */
+  #runnable: (Vring | undefined)[] = [];
+  #served: (Vring | undefined)[] = [];
+  #runnableCount = 0;
 
   constructor(data: WorkerData) {
     this.#port = data.port;
@@ -62,7 +64,7 @@ export class WorkerLoop {
   /** Serves until the stop eventfd is signalled. What is thrown here ends the thread. */
   async run(): Promise<void> {
     while (!this.#loop.stopped) {
-      this.#loop.turn(this.#runnable.length > 0 ? 0 : -1);
+      this.#loop.turn(this.#runnableCount > 0 ? 0 : -1);
       this.#serve();
       for (let next = this.#imports.shift(); next !== undefined; next = this.#imports.shift()) {
         await this.#make(next);
@@ -75,21 +77,24 @@ export class WorkerLoop {
   }
 
   #serve(): void {
+    const count = this.#runnableCount;
+    if (count === 0) return;
     const turn = this.#runnable;
-    if (turn.length === 0) return;
     this.#runnable = this.#served;
     this.#served = turn;
-    for (const ring of turn) {
+    this.#runnableCount = 0;
+    for (let i = 0; i < count; i++) {
+      const ring = turn[i] as Vring;
+      turn[i] = undefined;
       ring.scheduled = false;
       if (ring.serve()) this.#schedule(ring);
     }
-    turn.length = 0;
   }
 
   readonly #schedule = (ring: Vring): void => {
     if (ring.scheduled) return;
     ring.scheduled = true;
-    this.#runnable.push(ring);
+    this.#runnable[this.#runnableCount++] = ring;
   };
 
   #onRequest(request: WorkerRequest): void {

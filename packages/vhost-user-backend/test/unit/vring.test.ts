@@ -25,6 +25,7 @@ describe('Vring', () => {
     process: VringOwner['process'],
     position = 0,
     ringMemory: RingMemory = lent,
+    features = FEATURES,
   ): Vring => {
     const owner: VringOwner = {
       process,
@@ -44,7 +45,7 @@ describe('Vring', () => {
     const config = {
       placement: layout,
       size: layout.size,
-      features: FEATURES,
+      features,
       position,
       inflight: undefined,
       enabled: true,
@@ -104,6 +105,32 @@ describe('Vring', () => {
     refill();
     expect(ring.serve()).toBe(true);
     expect(served).toBe(4 * 64);
+    ring.stop();
+  });
+
+  it('keeps a driver quiet while it is served, and has it kick afterwards', () => {
+    // Without event indices, where the ring itself says so.
+    driver = new SplitDriverQueue(memory, { ...layout, features: 0n });
+    const add = (): void => {
+      driver.addWritable(0x8000, 0, 16);
+      driver.publish();
+    };
+    const quiet: number[] = [];
+    const ring = start(
+      (queue, batch) => {
+        quiet.push(memory.readU16(layout.usedRing));
+        queue.complete(batch.at(0), 1);
+        // The next is there before anybody looks for it.
+        if (quiet.length < 3) add();
+      },
+      0,
+      lent,
+      0n,
+    );
+    add();
+    expect(ring.serve()).toBe(false);
+    expect(quiet).toEqual([1, 1, 1]);
+    expect(memory.readU16(layout.usedRing)).toBe(0);
     ring.stop();
   });
 
