@@ -1,5 +1,13 @@
 import { randomFillSync } from 'node:crypto';
-import { closeFd, type Fd, IOV_MAX, openFd, readFd, readvFd } from '@node-vmm/vmm-sys-util';
+import {
+  closeFd,
+  type Fd,
+  getrandom,
+  IOV_MAX,
+  openFd,
+  readFd,
+  readvFd,
+} from '@node-vmm/vmm-sys-util';
 import type { EntropyRead, EntropySource, Segments } from './entropy-source.ts';
 
 const PATH = '/dev/urandom';
@@ -7,8 +15,8 @@ const IOVEC_WORDS = 4;
 const MOST = 0x10_0000;
 
 /**
- * The kernel's generator. `getrandom` fills one buffer, `readv` all buffers of a batch: so it is read by
- * way of its device, which gives the same bytes once the generator has been seeded.
+ * The kernel's generator. `getrandom` fills one buffer and is the lesser call, `readv` all buffers of a batch:
+ * so more than one are read by way of its device, which gives the same bytes once the generator has been seeded.
  */
 export class KernelSource implements EntropySource {
   readonly most = MOST;
@@ -28,6 +36,12 @@ export class KernelSource implements EntropySource {
   }
 
   fill(segments: Segments, first: number, count: number): void {
+    if (count === 1) {
+      const address = segments.hostAddressAt(first);
+      const length = segments.lengthAt(first);
+      for (let done = 0; done < length; ) done += getrandom(address + done, length - done);
+      return;
+    }
     const end = first + count;
     let at = first;
     while (at < end) {

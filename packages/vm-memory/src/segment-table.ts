@@ -60,6 +60,12 @@ export class SegmentTable {
     return this.iovecs[i * IOVEC_WORDS + 2] as number;
   }
 
+  /** Address in this process of entry `i`'s first byte; exact. */
+  hostAddressAt(i: number): number {
+    const word = i * IOVEC_WORDS;
+    return (this.iovecs[word] as number) + (this.iovecs[word + 1] as number) * TWO_32;
+  }
+
   /** Region of entry `i`. */
   regionAt(i: number): GuestMemoryRegion {
     return this.#regions[i] as GuestMemoryRegion;
