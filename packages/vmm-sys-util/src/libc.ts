@@ -18,14 +18,13 @@ const raw = <A extends unknown[], R = number>(definition: string): Raw<A, R> =>
 export const sys = {
   read: raw<[number, MemoryArg, number]>('intptr_t read(int fd, void *buf, size_t count)'),
   write: raw<[number, MemoryArg, number]>('intptr_t write(int fd, void *buf, size_t count)'),
-  // Memory by its address, a number: the calls that every request makes. An array costs twice as much.
-  writeAt: raw<[number, number, number]>('intptr_t write(int fd, long buf, size_t count)'),
+  // Memory by its address, a number: the calls that every request makes. An array costs twice as much,
+  // and a 64-bit result more than these need, of which none is over 2^31.
+  writeAt: raw<[number, number, number]>('int write(int fd, long buf, long count)'),
   epollWaitAt: raw<[number, number, number, number]>(
     'int epoll_wait(int epfd, long events, int maxevents, int timeout)',
   ),
-  getrandomAt: raw<[number, number, number]>(
-    'intptr_t getrandom(long buf, size_t buflen, unsigned int flags)',
-  ),
+  getrandomAt: raw<[number, number, number]>('int getrandom(long buf, long length, int flags)'),
   readv: raw<[number, MemoryArg, number]>('intptr_t readv(int fd, void *iov, int count)'),
   writev: raw<[number, MemoryArg, number]>('intptr_t writev(int fd, void *iov, int count)'),
   ioctl: raw<[number, number, MemoryArg]>('int ioctl(int fd, unsigned long request, void *arg)'),

@@ -1,6 +1,8 @@
 import type { EventFd } from '@node-vmm/vmm-sys-util';
 import { DEVICE_CALLS, type DeviceCall, PULSE } from '../between/pulse.ts';
 
+const PROCESS = DEVICE_CALLS.indexOf('process');
+
 /**
  * Says in `PULSE` what this worker is doing. Plain stores: the main thread looks again and again, and a
  * delay is no harm.
@@ -37,7 +39,7 @@ export class WorkerPulse {
     if (this.#depth++ > 0) return;
     const pulse = this.#pulse;
     pulse[PULSE.DEVICE] = seat;
-    pulse[PULSE.CALL] = DEVICE_CALLS.indexOf(call);
+    pulse[PULSE.CALL] = call === 'process' ? PROCESS : DEVICE_CALLS.indexOf(call);
     (pulse[PULSE.DEVICE_TURN] as number)++;
   }
 
