@@ -1,5 +1,5 @@
 import type { Metric, MetricSample } from '@node-vmm/vmm-sys-util';
-import { GUEST_ERRORS } from './guest-counters.ts';
+import { ACCESS_ERRORS } from './guest-counters.ts';
 import type { BridgeStatus, DeviceTotals, QueueStatus } from './status.ts';
 import { deviceByName } from './supported-devices.ts';
 
@@ -64,7 +64,7 @@ export function bridgeMetrics({ guests, devices, totals }: BridgeStatus): Metric
     counter(
       'access_errors',
       'Accesses that went wrong, by kind; each was answered',
-      GUEST_ERRORS.map((error) => ({ labels: { error }, value: counters[error] ?? 0 })),
+      ACCESS_ERRORS.map((error) => ({ labels: { error }, value: counters[error] ?? 0 })),
     ),
     counter(
       'driver_faults',

@@ -33,8 +33,8 @@ export interface GuestCounters {
   readonly errors: number;
 }
 
-/** Of the counters, those that say that something was wrong. */
-export const GUEST_ERRORS: readonly (keyof GuestCounters)[] = [
+/** Ours: of the counters, those that say that something was wrong. */
+export const ACCESS_ERRORS: readonly (keyof GuestCounters)[] = [
   'unsupported',
   'malformed',
   'unmatched',
