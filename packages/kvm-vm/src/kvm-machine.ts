@@ -301,14 +301,10 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
   }
 
   async #release(): Promise<void> {
-    try {
-      await this.#vcpus.stop();
-      this.#accesses.close();
-      this.#parts.close();
-    } catch (error) {
-      // Its thread is in a system call that nothing ends: what it has must stay.
-      this.logger.error({ vm: this.name, error: errorMessage(error) }, 'machine not closed whole');
-    }
+    const { name: vm } = this;
+    await this.#vcpus.stop((reason) => this.logger.warn({ vm, reason }, 'a vCPU ends late'));
+    this.#accesses.close();
+    this.#quietly('close the machine', () => this.#parts.close());
     this.#gone();
   }
 

@@ -33,6 +33,7 @@ function threadEntry(given: URL | undefined): URL {
 export class VcpuGroup {
   readonly #vcpus: readonly VcpuControl[];
   readonly #threads = new VcpuThreads();
+  readonly #ends: Promise<unknown>[] = [];
   readonly #entry: URL;
 
   /** @throws {KvmSysError} @throws {KvmMachineError} BAD_OPTION */
@@ -80,10 +81,11 @@ export class VcpuGroup {
         const error = new KvmMachineError('VCPU_FAILED', text, { vcpu: vcpu.id }, { cause });
         onEnd({ kind: 'failed', error });
       };
-      ended.then(
+      const over = ended.then(
         () => failed('it gave no reason'),
         (cause: unknown) => failed(errorMessage(cause), cause),
       );
+      this.#ends.push(over);
     }
   }
 
@@ -92,8 +94,18 @@ export class VcpuGroup {
     for (const vcpu of this.#vcpus) vcpu.requestStop();
   }
 
-  /** Ends when their threads have. @throws {KvmSysError} STILL_RUNNING */
-  stop(): Promise<void> {
-    return this.#threads.stop();
+  /**
+   * Ends when their threads have, however long that takes.
+   *
+   * @param onLate - is told when it takes longer than it should: one that is being started on a machine that has
+   * much to do, or is in a system call of its own
+   */
+  async stop(onLate: (reason: string) => void): Promise<void> {
+    try {
+      await this.#threads.stop();
+    } catch (error) {
+      onLate(errorMessage(error));
+    }
+    await Promise.all(this.#ends);
   }
 }

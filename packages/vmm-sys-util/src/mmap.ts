@@ -33,8 +33,8 @@ export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
 /** linux/memfd.h. */
 export const MFD_HUGETLB = 4;
-/** linux/memfd.h, MFD_HUGE_SHIFT: where the binary logarithm of the size of huge pages is. */
-export const MFD_HUGE_SHIFT = 26;
+/** linux/memfd.h: where the binary logarithm of the size of huge pages is. */
+const MFD_HUGE_SHIFT = 26;
 /** linux/fcntl.h. */
 export const F_ADD_SEALS = 1033;
 export const F_GET_SEALS = 1034;
