@@ -108,7 +108,8 @@ Examples:
   xen-vhost-master --socket-path /run/vhost --device i2c,domain=guest1,base=0xe0000000,irq=5
   xen-vhost-master --config /etc/xen/vhost.yaml
 
-A running bridge is asked by: xen-vhost-master status [--json] [--watch]; see status --help`,
+A running bridge is asked by: xen-vhost-master status [--json] [--watch]; see status --help
+A guest of KVM is run by: xen-vhost-master kvm --image FILE ...; see kvm --help`,
     );
 }
 

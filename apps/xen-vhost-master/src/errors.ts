@@ -8,6 +8,7 @@ import { CodedError } from '@node-vmm/vmm-sys-util/errors';
  * - `BAD_DEVICE`: what the toolstack or the user says of the device cannot be served.
  * - `NO_ROOM`: this domain has no room to map a guest into for another back-end.
  * - `STATE_DIR`: the directory in which guests are kept cannot be used.
+ * - `BAD_IMAGE`: the image of a KVM guest cannot be read.
  */
 export type BridgeErrorCode =
   | 'USAGE'
@@ -16,7 +17,8 @@ export type BridgeErrorCode =
   | 'NOT_READY'
   | 'BAD_DEVICE'
   | 'NO_ROOM'
-  | 'STATE_DIR';
+  | 'STATE_DIR'
+  | 'BAD_IMAGE';
 
 /** What an error of this program is about. */
 export interface BridgeErrorContext {

@@ -9,6 +9,10 @@ export const main: Main = async (argv, program) => {
     const { STATUS_COMMAND } = await import('./status-command.ts');
     return showStatus(words, program, STATUS_COMMAND);
   }
+  if (command === 'kvm') {
+    const { kvmMain } = await import('./kvm-command.ts');
+    return kvmMain(words, program);
+  }
   const parsed = await parseArguments(argv);
   if ('print' in parsed) return program.print(parsed.print);
   // Here and not above: who asks for a version waits for no native code.

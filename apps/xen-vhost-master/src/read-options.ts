@@ -92,7 +92,8 @@ function pairSockets(paths: readonly string[], names: readonly string[]): Map<st
   return sockets;
 }
 
-function parseSpawn(items: readonly string[]): Map<string, string> {
+/** Reads `NAME=COMMAND`. @throws {BridgeError} USAGE */
+export function parseSpawn(items: readonly string[]): Map<string, string> {
   const commands = new Map<string, string>();
   for (const item of items) {
     const split = item.indexOf('=');

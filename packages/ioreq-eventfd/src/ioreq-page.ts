@@ -65,10 +65,11 @@ export class IoreqPage {
   readonly #words: Uint32Array;
 
   /**
-   * @param buffer - the mapped page; the caller keeps it mapped for as long as this object is used
+   * @param buffer - the mapped page, which the caller keeps mapped for as long as this object is used, or
+   * memory that threads share
    * @throws {VmError} NOT_SUPPORTED when the page has no room for so many vCPUs
    */
-  constructor(buffer: ArrayBuffer, vcpus: number) {
+  constructor(buffer: ArrayBufferLike, vcpus: number) {
     if (vcpus < 1 || vcpus * IOREQ_SIZE > buffer.byteLength) {
       throw new VmError(
         'NOT_SUPPORTED',

@@ -234,12 +234,12 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   }
 
   protected override makeIrqfd(
-    irq: IrqLine,
+    interrupt: LineInterrupt,
     eventfd: EventFd,
     act: () => void,
   ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
-    const kernel = this.#assist.irqfd(irq, eventfd);
-    if (kernel === undefined) return super.makeIrqfd(irq, eventfd, act);
+    const kernel = this.#assist.irqfd(interrupt.irq, eventfd);
+    if (kernel === undefined) return super.makeIrqfd(interrupt, eventfd, act);
     const undo = (): void => this.#quietly('end an irqfd', () => kernel.close());
     return { kernelAssisted: true, undo };
   }

@@ -1,12 +1,11 @@
 import { type EventFd, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
 import { VmError } from './errors.ts';
-import type { IrqLine, IrqSource, LineInterrupt } from './irq.ts';
+import type { IrqSource, LineInterrupt } from './irq.ts';
 import type { WireEnd } from './irq-wires.ts';
 import { type Wiring, WiringSet } from './wiring.ts';
 
 /** Makes an irqfd. @returns whether the kernel does it, and what undoes it without throwing */
 export type MakeIrqfd = (
-  irq: IrqLine,
   eventfd: EventFd,
   act: () => void,
 ) => { readonly kernelAssisted: boolean; readonly undo: () => void };
@@ -47,7 +46,7 @@ export class ConnectedIrq implements IrqSource {
 
   irqfd(eventfd: EventFd, onSignal: () => void = () => this.raise()): Wiring {
     this.#check('wire');
-    const { kernelAssisted, undo } = this.#parts.makeIrqfd(this.interrupt.irq, eventfd, onSignal);
+    const { kernelAssisted, undo } = this.#parts.makeIrqfd(eventfd, onSignal);
     return this.#irqfds.add(kernelAssisted, undo);
   }
 

@@ -15,4 +15,4 @@ export type * from './irq.ts';
 export type { IrqCarrier } from './irq-wires.ts';
 export * from './user-space-vm.ts';
 export type * from './vm.ts';
-export type { Wiring, WiringSet } from './wiring.ts';
+export { type Wiring, WiringSet } from './wiring.ts';

@@ -70,17 +70,20 @@ class IrqWire {
   }
 }
 
+/** Sets an input of the guest's interrupt controller. */
+export type SetIrq = (irq: IrqLine, level: boolean, carrier: IrqCarrier) => void;
+
 /** The interrupts of one virtual machine that devices are connected to. */
 export class IrqWires {
   readonly #name: string;
-  readonly #set: (irq: IrqLine, level: boolean) => void;
+  readonly #set: SetIrq;
   readonly #wires = new Map<IrqLine, IrqWire>();
 
   /**
    * @param name - of the virtual machine, for messages
    * @param set - sets an input of the guest's interrupt controller; of messages it hears `true` only
    */
-  constructor(name: string, set: (irq: IrqLine, level: boolean) => void) {
+  constructor(name: string, set: SetIrq) {
     this.#name = name;
     this.#set = set;
   }
@@ -89,7 +92,7 @@ export class IrqWires {
   connect(irq: IrqLine, carrier: IrqCarrier): WireEnd {
     const known = this.#wires.get(irq);
     if (known !== undefined) this.#checkShared(irq, known, carrier);
-    const wire = known ?? new IrqWire(carrier, (level) => this.#set(irq, level));
+    const wire = known ?? new IrqWire(carrier, (level) => this.#set(irq, level, carrier));
     this.#wires.set(irq, wire);
     return wire.connect(() => {
       if (wire.ends === 0) this.#wires.delete(irq);

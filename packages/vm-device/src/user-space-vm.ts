@@ -5,7 +5,7 @@ import { Bus } from './bus.ts';
 import type { BusHandler } from './bus-handler.ts';
 import { ConnectedIrq } from './connected-irq.ts';
 import { VmError } from './errors.ts';
-import type { Interrupt, IrqLine, IrqSource, LineInterrupt } from './irq.ts';
+import type { Interrupt, IrqLine, IrqSource, LineInterrupt, MessageInterrupt } from './irq.ts';
 import { type IrqCarrier, IrqWires } from './irq-wires.ts';
 import { watchIrqfd } from './user-irqfd.ts';
 import type { IoeventfdMatch, Vm } from './vm.ts';
@@ -23,6 +23,14 @@ export interface UserSpaceVmComponents<M extends GuestMemory> {
   readonly memory: () => M;
   readonly poller: Poller;
   readonly logger: Logger;
+}
+
+/** What a machine is told of a device's end of an interrupt. */
+export interface IrqEvents {
+  /** For each interrupt that this process raises. */
+  readonly onRaise: () => void;
+  /** Once, when it is closed. */
+  readonly onClose: (closed: IrqSource) => void;
 }
 
 /** A bus for each address space that a machine has. All have memory. */
@@ -53,7 +61,9 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     const { logger } = components;
     const others = components.spaces.map((space) => [space, new Bus(space, { logger })]);
     this.buses = { memory: new Bus('memory', { logger }), ...Object.fromEntries(others) };
-    this.#irqWires = new IrqWires(this.name, (irq, level) => this.setIrq(irq, level));
+    this.#irqWires = new IrqWires(this.name, (irq, level, carrier) =>
+      this.setIrq(irq, level, carrier),
+    );
   }
 
   get live(): boolean {
@@ -100,29 +110,54 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
 
   connectIrq(interrupt: Interrupt): IrqSource {
     this.checkLive('connect an interrupt');
-    if (interrupt.kind === 'message') {
-      const text = `Cannot connect a message interrupt of ${this.name}: it has lines only`;
-      throw new VmError('NOT_SUPPORTED', text, { vm: this.name, guestAddr: interrupt.address });
-    }
-    const { irq } = interrupt;
-    this.checkIrq(irq);
-    const source = new ConnectedIrq({
-      interrupt,
-      end: this.#irqWires.connect(irq, this.carrierOf(interrupt)),
-      makeIrqfd: (...irqfd) => this.makeIrqfd(...irqfd),
-      logger: this.logger,
-      onRaise: () => {
-        this.#interrupts++;
-      },
-      onClose: (closed) => this.#irqSources.delete(closed),
-    });
+    const onClose = (closed: IrqSource): void => {
+      this.#irqSources.delete(closed);
+    };
+    const onRaise = (): void => {
+      this.#interrupts++;
+    };
+    const events: IrqEvents = { onClose, onRaise };
+    const source =
+      interrupt.kind === 'message'
+        ? this.connectMessage(interrupt, events)
+        : this.#connectLine(interrupt, events);
     this.#irqSources.add(source);
     return source;
   }
 
+  #connectLine(interrupt: LineInterrupt, events: IrqEvents): IrqSource {
+    const { irq } = interrupt;
+    this.checkIrq(irq);
+    return new ConnectedIrq({
+      interrupt,
+      end: this.#irqWires.connect(irq, this.carrierOf(interrupt)),
+      makeIrqfd: (eventfd, act) => this.makeIrqfd(interrupt, eventfd, act),
+      logger: this.logger,
+      ...events,
+    });
+  }
+
+  /**
+   * Connects a device that interrupts by messages; machines with lines only leave it as it is.
+   *
+   * @throws {VmError} NOT_SUPPORTED, BAD_IRQ
+   */
+  protected connectMessage({ address }: MessageInterrupt, _events: IrqEvents): IrqSource {
+    const text = `Cannot connect a message interrupt of ${this.name}: it has lines only`;
+    throw new VmError('NOT_SUPPORTED', text, { vm: this.name, guestAddr: address });
+  }
+
   /** @returns whether the kernel does it, and what undoes it without throwing */
   protected makeIrqfd(
-    _irq: IrqLine,
+    _interrupt: LineInterrupt,
+    eventfd: EventFd,
+    act: () => void,
+  ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
+    return this.watchIrqfd(eventfd, act);
+  }
+
+  /** An irqfd of this process, of whatever interrupt. @throws {SysError} when the eventfd cannot be watched */
+  protected watchIrqfd(
     eventfd: EventFd,
     act: () => void,
   ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
@@ -137,11 +172,11 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
   /** What carries an interrupt that {@link checkIrq} found good. */
   protected abstract carrierOf(interrupt: LineInterrupt): IrqCarrier;
   /**
-   * Sets an input of the guest's interrupt controller. For a message only `true` comes, for each.
+   * Sets an input of the guest's interrupt controller. For a carrier that is a message only `true` comes, for each.
    *
    * @throws {VmError} HYPERVISOR
    */
-  protected abstract setIrq(irq: IrqLine, level: boolean): void;
+  protected abstract setIrq(irq: IrqLine, level: boolean, carrier: IrqCarrier): void;
   /**
    * Sees to it that accesses of the guest reach nothing here any more, and serves those that are under
    * way while their windows are still there. Called once, before everything is given back; must not throw.

@@ -31,6 +31,10 @@ export const MAP_POPULATE = 0x8000;
 export const MFD_CLOEXEC = 1;
 /** linux/memfd.h. */
 export const MFD_ALLOW_SEALING = 2;
+/** linux/memfd.h. */
+export const MFD_HUGETLB = 4;
+/** linux/memfd.h: where the binary logarithm of the size of huge pages is. */
+const MFD_HUGE_SHIFT = 26;
 /** linux/fcntl.h. */
 export const F_ADD_SEALS = 1033;
 export const F_GET_SEALS = 1034;
@@ -231,16 +235,26 @@ export function fileSeals(fd: Fd): number {
   return Math.max(0, sys.fcntl(fd, F_GET_SEALS, 0));
 }
 
+/** How an anonymous file in memory is made. */
+export interface MemfdOptions {
+  /** Bytes of a huge page, of which the file is made then; a size that the machine has, such as 2 MiB. */
+  readonly hugePageSize?: number;
+}
+
 /**
  * Creates an anonymous file in memory of a fixed size, sealed against shrinking so that a peer that
  * maps it cannot be killed by SIGBUS.
  *
  * @param name - for /proc; up to 249 bytes
- * @param size - bytes
- * @throws {SysError}
+ * @param size - bytes; whole huge pages, where it is made of such
+ * @throws {SysError} EINVAL or ENODEV for huge pages of a size that the machine does not have
  */
-export function memfdCreate(name: string, size: number): Fd {
-  const fd = asFd(check(sys.memfdCreate(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), 'memfd_create'));
+export function memfdCreate(name: string, size: number, options: MemfdOptions = {}): Fd {
+  const { hugePageSize } = options;
+  const huge =
+    hugePageSize === undefined ? 0 : MFD_HUGETLB | (Math.log2(hugePageSize) << MFD_HUGE_SHIFT);
+  const flags = (MFD_CLOEXEC | MFD_ALLOW_SEALING | huge) >>> 0;
+  const fd = asFd(check(sys.memfdCreate(name, flags), 'memfd_create'));
   try {
     check(sys.ftruncate(fd, size), 'ftruncate', name);
     check(sys.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 'fcntl(F_ADD_SEALS)', name);

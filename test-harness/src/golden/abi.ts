@@ -34,10 +34,13 @@ export const ABI: readonly AbiGroup[] = [
       ...include('xen/xen.h', 'xen/memory.h', 'xen/version.h', 'xen/features.h'),
       ...include('xen/event_channel.h', 'xen/grant_table.h', 'xen/hvm/ioreq.h'),
       ...include('xen/hvm/hvm_op.h', 'xen/hvm/dm_op.h', 'xen/io/xs_wire.h', 'xen/domctl.h'),
-      ...include('xen/hvm/params.h', 'xen/hvm/e820.h'),
+      ...include('xen/hvm/params.h', 'xen/hvm/e820.h', 'xen/arch-x86/hvm/start_info.h'),
     ],
     structs: {
       ...plain({
+        hvm_start_info:
+          'magic version flags nr_modules modlist_paddr cmdline_paddr rsdp_paddr memmap_paddr memmap_entries reserved',
+        hvm_memmap_table_entry: 'addr size type reserved',
         xen_dm_op: 'op pad',
         xen_dm_op_create_ioreq_server: 'handle_bufioreq id',
         xen_dm_op_get_ioreq_server_info: 'id flags bufioreq_port ioreq_gfn bufioreq_gfn',
@@ -64,6 +67,7 @@ export const ABI: readonly AbiGroup[] = [
       ioreq: ['ioreq_t', 'addr data count size vp_eport _pad0 type'],
     },
     constants: `
+      XEN_HVM_START_MAGIC_VALUE XEN_HVM_MEMMAP_TYPE_RAM XEN_HVM_MEMMAP_TYPE_RESERVED
       XEN_DMOP_create_ioreq_server XEN_DMOP_get_ioreq_server_info
       XEN_DMOP_map_io_range_to_ioreq_server XEN_DMOP_unmap_io_range_from_ioreq_server
       XEN_DMOP_set_ioreq_server_state XEN_DMOP_destroy_ioreq_server XEN_DMOP_set_isa_irq_level
@@ -356,7 +360,7 @@ export const ABI: readonly AbiGroup[] = [
       EFD_CLOEXEC EFD_NONBLOCK EFD_SEMAPHORE
       EPOLLIN EPOLLOUT EPOLLERR EPOLLHUP EPOLLRDHUP EPOLLET
       F_ADD_SEALS F_GET_SEALS F_SEAL_SEAL F_SEAL_SHRINK F_SEAL_GROW F_SEAL_WRITE
-      F_SEAL_FUTURE_WRITE MFD_CLOEXEC MFD_ALLOW_SEALING
+      F_SEAL_FUTURE_WRITE MFD_CLOEXEC MFD_ALLOW_SEALING MFD_HUGETLB
       MAP_SHARED MAP_PRIVATE MAP_FIXED MAP_ANONYMOUS MAP_LOCKED MAP_NORESERVE MAP_POPULATE
       PROT_NONE PROT_READ PROT_WRITE PROT_EXEC O_NONBLOCK IOV_MAX
       SOL_SOCKET SCM_RIGHTS MSG_CTRUNC MSG_DONTWAIT MSG_NOSIGNAL MSG_CMSG_CLOEXEC`,

@@ -35,6 +35,8 @@ export interface VmComplianceContext {
   readonly irq: IrqLine;
   /** Whether several devices may be connected to it. */
   readonly irqSharing: boolean;
+  /** A message that a vCPU takes as it takes that line; absent when the machine has no messages. */
+  readonly message?: { readonly address: bigint; readonly data: number };
   /** vCPUs, at least 2. */
   readonly vcpus: number;
   /** Whether ioeventfds are the kernel's. */

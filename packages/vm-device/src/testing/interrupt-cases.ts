@@ -151,13 +151,53 @@ export const interruptCases: readonly VmComplianceCase[] = [
     },
   },
   {
-    section: 'interrupts',
-    name: 'refuses messages, which it does not have',
-    async run({ vm }) {
-      const message = { kind: 'message', address: 0xfee0_0000n, data: 0x41 } as const;
+    ...common,
+    name: 'interrupts by messages, or says that it has none',
+    async run({ vm, guest, irq, message, interruptsAssisted }) {
+      const interrupt = { kind: 'message', address: 0xfee0_0000n, data: 0x41, ...message } as const;
+      if (message === undefined) {
+        equal(
+          codeOf(() => vm.connectIrq(interrupt)),
+          'NOT_SUPPORTED',
+        );
+        return;
+      }
+      const source = vm.connectIrq(interrupt);
+      equal(source.interrupt, interrupt);
+      equal(guest.takeInterrupt(irq), false);
+      source.raise();
+      equal(guest.takeInterrupt(irq), true);
+      source.lower();
+      equal(guest.takeInterrupt(irq), false);
+      const eventfd = EventFd.create();
+      const wiring = source.irqfd(eventfd);
+      equal(wiring.kernelAssisted, interruptsAssisted);
+      eventfd.signal();
+      await guest.interrupt(irq);
+      // The same message from another device is another interrupt.
+      const other = vm.connectIrq(interrupt);
+      other.raise();
+      equal(guest.takeInterrupt(irq), true);
+      source.close();
+      source.close();
       equal(
-        codeOf(() => vm.connectIrq(message)),
-        'NOT_SUPPORTED',
+        codeOf(() => source.raise()),
+        'CLOSED',
+      );
+      eventfd.signal();
+      await new Promise(setImmediate);
+      equal(eventfd.drain(), true);
+      eventfd.close();
+    },
+  },
+  {
+    section: 'interrupts',
+    name: 'refuses a message that no guest can be sent',
+    async run({ vm, message }) {
+      const nowhere = { kind: 'message', address: 0x10_0000n, data: 0x41 } as const;
+      equal(
+        codeOf(() => vm.connectIrq(nowhere)),
+        message === undefined ? 'NOT_SUPPORTED' : 'BAD_IRQ',
       );
     },
   },

@@ -1,0 +1,135 @@
+import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
+import type { NotificationMode } from '@node-vmm/vm-device';
+import { Command, Option } from 'commander';
+import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
+import { BridgeError } from './errors.ts';
+import type { KvmDevice } from './kvm-device.ts';
+
+/** What `xen-vhost-master kvm` is to do. */
+export interface KvmArguments {
+  readonly image: string;
+  /** Bytes. */
+  readonly memory: number;
+  readonly vcpus: number;
+  readonly hugePageSize: number | undefined;
+  readonly append: string;
+  readonly devices: readonly KvmDevice[];
+  /** Back-end command by device name. */
+  readonly spawn: ReadonlyMap<string, string>;
+  readonly notification: NotificationMode;
+  readonly controlSocket: string | undefined;
+  readonly logLevel: LogLevel;
+}
+
+interface RawKvmOptions {
+  readonly image?: string;
+  readonly kernel?: string;
+  readonly memory: string;
+  readonly vcpus: string;
+  readonly hugePages?: string;
+  readonly append?: string;
+  readonly device?: readonly string[];
+  readonly spawn?: readonly string[];
+  readonly notification?: NotificationMode;
+  readonly controlSocket?: string;
+  readonly logLevel?: LogLevel;
+}
+
+const UNITS: Readonly<Record<string, number>> = { K: 1 << 10, M: 1 << 20, G: 1 << 30 };
+
+function collect(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value];
+}
+
+/** The command line of `xen-vhost-master kvm`. */
+export function createKvmCommand(): Command {
+  return new Command('xen-vhost-master kvm')
+    .description('Runs a bare-metal guest on /dev/kvm with devices of vhost-user back-ends.')
+    .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version')
+    .option(
+      '--image <file>',
+      'raw machine code, loaded at 1 MiB and entered at its first byte\nin 32-bit protected mode',
+    )
+    .option('--kernel <file>', 'a Linux kernel: not yet')
+    .option('--append <words>', "words for the guest's command line")
+    .option('--memory <size>', 'bytes, with K, M or G', '16M')
+    .option('--vcpus <number>', 'vCPUs, each with a thread of its own', '1')
+    .option('--huge-pages <size>', 'make the memory of huge pages of that size, such as 2M')
+    .option(
+      '--device <device>',
+      'TYPE,socket=PATH|spawn[,base=ADDRESS][,irq=N]: a device with\nits back-end; repeatable',
+      collect,
+    )
+    .option(
+      '--spawn <name=command>',
+      'the back-end that spawn starts for devices of a type\n(default: vhost-device-NAME); repeatable',
+      collect,
+    )
+    .addOption(
+      new Option(
+        '--notification <mode>',
+        "how the guest's notifications and interrupts travel\n(default: auto)",
+      ).choices(NOTIFICATION_MODES),
+    )
+    .option('--control-socket <path>', 'socket on which "xen-vhost-master status" asks')
+    .addOption(
+      new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
+        LOG_LEVELS,
+      ),
+    )
+    .addHelpText(
+      'after',
+      `
+Example:
+  xen-vhost-master kvm --image guest.bin --memory 16M --vcpus 2 --device rng,spawn`,
+    );
+}
+
+function fail(text: string): never {
+  throw new BridgeError('USAGE', text);
+}
+
+function parseSize(option: string, text: string): number {
+  const [, digits, unit = ''] = /^([0-9]{1,15})([KMG]?)$/.exec(text) ?? [];
+  const size = digits === undefined ? Number.NaN : Number(digits) * (UNITS[unit] ?? 1);
+  return Number.isSafeInteger(size) && size > 0
+    ? size
+    : fail(`${option} expects a size such as 16M, got "${text}"`);
+}
+
+/**
+ * Reads a command line.
+ *
+ * @param argv - without the word `kvm`
+ * @throws {CliError} USAGE
+ * @throws {BridgeError} USAGE
+ */
+export async function parseKvmArguments(
+  argv: readonly string[],
+): Promise<{ readonly run: KvmArguments } | { readonly print: string }> {
+  const parsed = parseCommandLine<RawKvmOptions>(createKvmCommand(), argv);
+  if ('print' in parsed) return parsed;
+  const { options } = parsed;
+  if (options.kernel !== undefined)
+    fail('--kernel: Linux guests come later; bare-metal guests are started by --image');
+  if (options.image === undefined || options.image === '') fail('say what to run: --image FILE');
+  const vcpus = /^[0-9]{1,3}$/.test(options.vcpus) ? Number(options.vcpus) : 0;
+  if (vcpus < 1) fail(`--vcpus expects a number from 1 on, got "${options.vcpus}"`);
+  if (options.controlSocket === '') fail('--control-socket expects a path, got nothing');
+  const { parseSpawn } = await import('./read-options.ts');
+  const { parseKvmDevice } = await import('./kvm-device.ts');
+  const { hugePages } = options;
+  const run: KvmArguments = {
+    image: options.image,
+    memory: parseSize('--memory', options.memory),
+    vcpus,
+    hugePageSize: hugePages === undefined ? undefined : parseSize('--huge-pages', hugePages),
+    append: options.append ?? '',
+    devices: (options.device ?? []).map(parseKvmDevice),
+    spawn: parseSpawn(options.spawn ?? []),
+    notification: options.notification ?? 'auto',
+    controlSocket: options.controlSocket,
+    logLevel: options.logLevel ?? 'info',
+  };
+  return { run };
+}

@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execPath } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { kvmStatus } from '@node-vmm/kvm-sys';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const unavailable =
+  kvmStatus().device === 'usable' && process.arch === 'x64'
+    ? undefined
+    : '(skipped, unavailable: no /dev/kvm)';
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const RNG = fileURLToPath(
+  new URL('../../../../packages/vhost-device-rng/dist/main.js', import.meta.url),
+);
+/** Registers of a window at 0xd0000000 and what is said of them at port 0xe9. */
+const SAY_MAGIC = `a1000000d0e6e9${'c1e808e6e9'.repeat(3)}b00ae6e9`;
+const SAY_DEVICE = 'a1080000d00430e6e9b00ae6e9';
+const exitWith = (code: string): string => `b0${code}e6f4ebfe`;
+const SPIN = 'ebfe';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'xen-vhost-master-kvm-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function start(code: string, ...words: string[]) {
+  const image = join(directory, 'guest.bin');
+  writeFileSync(image, Buffer.from(code, 'hex'));
+  const control = join(directory, 'control');
+  const argv = [MAIN, 'kvm', '--image', image, '--memory', '4M', '--control-socket', control];
+  const child = spawn(execPath, [...argv, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const said = { out: '', err: '' };
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    said.out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    said.err += text;
+  });
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  return { child, said, ended, control };
+}
+
+describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm'}`, () => {
+  it('has a guest find a device that a daemon of its own serves', async () => {
+    const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
+    const { said, ended } = start(SAY_MAGIC + SAY_DEVICE + exitWith('00'), ...device);
+    expect(await ended, said.err).toBe(0);
+    expect(said.out).toBe('virt\n4\n');
+  });
+
+  it('ends with 1 and says why when the guest ends with a code', async () => {
+    const { said, ended } = start(exitWith('05'), '--log-level', 'silent');
+    expect(await ended).toBe(1);
+    expect(said.err).toBe('xen-vhost-master: the guest has ended with code 5\n');
+  });
+
+  it('ends with 0 at a signal, also when its guest spins, and tells its status before', async () => {
+    const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
+    const { child, said, ended, control } = start(SAY_MAGIC + SPIN, '--vcpus', '2', ...device);
+    await expect.poll(() => said.out).toBe('virt\n');
+    const status = spawn(execPath, [MAIN, 'status', '--json', '--control-socket', control]);
+    let answer = '';
+    status.stdout.setEncoding('utf8').on('data', (text) => {
+      answer += text;
+    });
+    await once(status, 'close');
+    expect(JSON.parse(answer)).toMatchObject({
+      guests: [{ guest: 1, vm: 'kvm', devices: 1 }],
+      devices: [{ type: 'rng', state: 'up', irq: 5 }],
+    });
+    child.kill('SIGTERM');
+    expect(await ended, said.err).toBe(0);
+  });
+
+  it('says which file cannot be read', async () => {
+    const { said, ended } = start(SPIN, '--image', join(directory, 'absent.bin'));
+    expect(await ended).toBe(1);
+    expect(said.err).toMatch(/Cannot read the guest's image: ENOENT/);
+  });
+});

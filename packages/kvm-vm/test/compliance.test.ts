@@ -1,0 +1,47 @@
+import { Kvm } from '@node-vmm/kvm-sys';
+import { KvmMachine } from '@node-vmm/kvm-vm';
+import type { NotificationMode } from '@node-vmm/vm-device';
+import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { MainPoller } from '@node-vmm/vmm-sys-util';
+import { describe, expect, it } from 'vitest';
+import { unavailable } from './fixtures/available.ts';
+import { MailboxGuest } from './fixtures/mailbox-guest.ts';
+
+const VCPUS = 2;
+const BASE = 0xd000_0000n;
+const IRQ = 5;
+
+describe.skipIf(unavailable)(`compliance of KvmMachine ${unavailable ?? 'on /dev/kvm'}`, () => {
+  describe.each<NotificationMode>(['kernel', 'user'])('notification %s', (notification) => {
+    it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
+      using kvm = Kvm.open();
+      using poller = new MainPoller();
+      const vm = KvmMachine.create(
+        { kvm, poller },
+        { memory: 2 << 20, vcpus: VCPUS, notification },
+      );
+      const guest = await MailboxGuest.start(vm, VCPUS);
+      const byKernel = notification === 'kernel';
+      try {
+        await rule.run({
+          vm,
+          guest,
+          base: BASE,
+          port: 0x600n,
+          irq: IRQ,
+          irqSharing: true,
+          message: { address: 0xfee0_0000n, data: 0x30 + IRQ },
+          vcpus: VCPUS,
+          kernelAssisted: byKernel,
+          interruptsAssisted: byKernel,
+        });
+      } finally {
+        vm.close();
+        await vm.closed;
+        guest.close();
+      }
+      expect(await vm.ended).toEqual({ kind: 'closed' });
+      expect(poller.size).toBe(0);
+    });
+  });
+});
