@@ -33,6 +33,8 @@ export interface ServingOptions {
   readonly user?: User;
   /** Offer XEN_MMAP; default where the machine has Xen's privcmd device. */
   readonly xenMmap?: boolean;
+  /** Most bytes of a Xen domain's memory that stay mapped unused; default: see `VhostUserDaemonOptions`. */
+  readonly foreignLimit?: number;
   /** Offer CONFIGURE_MEM_SLOTS; default no: see `memSlots` of `VhostUserDaemon`. */
   readonly memSlots?: boolean;
   /** Make a device again that has failed; default no. */

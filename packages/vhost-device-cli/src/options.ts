@@ -16,6 +16,9 @@ export * from './path-problem.ts';
 export const SOCKET_COUNT_MAX = 256;
 const WORKERS_MAX = 64;
 const MODE_MAX = 0o777;
+/** As `foreignLimit` of `VhostUserDaemonOptions`, which is mapped 2 MiB at a time, bytes. */
+const FOREIGN_MIN = 2 * 2 ** 20;
+const FOREIGN_MAX = 2 ** 40;
 /** Those below are standard input, output and error. */
 const FIRST_FD = 3;
 const FD_MAX = 1 << 20;
@@ -99,6 +102,16 @@ function supervisedSockets(text: string): SupervisedSockets {
   return { socketPath, socketCount: Number(socketCount) };
 }
 
+/** Bytes, as `16M`: whole pages that a daemon may keep mapped of a Xen domain. */
+function foreignBytes(text: string): number {
+  const [, digits = '', unit = ''] = /^([0-9]{1,12})([KMG]?)$/.exec(text) ?? [];
+  const bytes = digits === '' ? 0 : Number(digits) * 1024 ** ' KMG'.indexOf(unit || ' ');
+  if (bytes < FOREIGN_MIN || bytes > FOREIGN_MAX) {
+    throw new InvalidArgumentError('Expected 2M to 1024G: bytes, or KiB, MiB, GiB with K, M, G.');
+  }
+  return bytes;
+}
+
 function descriptor(text: string): number {
   const fd = Number(text);
   if (!/^[0-9]+$/.test(text) || fd < FIRST_FD || fd > FD_MAX) {
@@ -134,6 +147,11 @@ export function addDaemonOptions(command: Command, capabilities?: Capabilities):
       )
         .choices(['auto', 'on', 'off'])
         .default('auto'),
+    )
+    .option(
+      '--foreign-limit <size>',
+      'memory of a Xen domain that stays mapped unused: 2M and more (default: 16M)',
+      foreignBytes,
     )
     .addOption(
       new Option(
@@ -191,7 +209,7 @@ export function daemonOptions(
 ): DaemonOptions {
   const { socketMode, socketGroup, xenMmap, memSlots, queueWorkers, logLevel } = raw;
   const { user: runAs, restartFailed, exitOnFailure, controlSocket, stateDir } = raw;
-  const { supervised, supervisedBy } = raw;
+  const { supervised, supervisedBy, foreignLimit } = raw;
   const { workers = queueWorkers ?? 1 } = raw;
   if ((queueWorkers ?? 1) > workers) {
     throw new CliError(
@@ -208,6 +226,7 @@ export function daemonOptions(
     ...(socketGroup === undefined ? {} : { socketGroup }),
     ...(runAs === undefined ? {} : { user: runAs }),
     ...(xenMmap === undefined || xenMmap === 'auto' ? {} : { xenMmap: xenMmap === 'on' }),
+    ...(foreignLimit === undefined ? {} : { foreignLimit }),
     ...(memSlots === undefined || memSlots === 'auto' ? {} : { memSlots: memSlots === 'on' }),
     ...(restartFailed === undefined ? {} : { restartFailed }),
     ...(exitOnFailure === undefined ? {} : { exitOnFailure }),

@@ -96,6 +96,7 @@ export async function servePlaced(
     logger,
     workers: options.workers,
     ...(mapForeign === undefined ? {} : { mapForeign }),
+    ...(options.foreignLimit === undefined ? {} : { foreignLimit: options.foreignLimit }),
     memSlots: options.memSlots ?? options.servesSupervisor === true,
     ...(threadModule === undefined ? {} : { threadModule }),
     onDeviceFailed: (_device, error) => {

@@ -5,6 +5,7 @@
  *
  * @packageDocumentation
  */
+export type { ChunkSource } from './borrowed-chunks.ts';
 export * from './chunk-loans.ts';
 export * from './copy-bytes.ts';
 export * from './demand-chunk.ts';
@@ -15,6 +16,7 @@ export * from './guest-memory.ts';
 export * from './guest-memory-demand.ts';
 export * from './guest-memory-mmap.ts';
 export * from './guest-memory-view.ts';
+export * from './guest-numbers.ts';
 export * from './guest-range.ts';
 export * from './host-windows.ts';
 export * from './mapped-region.ts';

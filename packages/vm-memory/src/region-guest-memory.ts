@@ -11,6 +11,7 @@ import {
   LEND_READY,
   type LendResult,
 } from './guest-memory.ts';
+import { GuestNumbers } from './guest-numbers.ts';
 import { sortRanges } from './guest-range.ts';
 import { MappedRegion } from './mapped-region.ts';
 import { RegionSlice } from './region-slice.ts';
@@ -26,7 +27,7 @@ const NO_VIEW = new DataView(NO_BYTES.buffer);
  * and Xen implementations. Lookups try the region of the last hit first, since consecutive accesses
  * of a queue rarely leave it.
  */
-export class RegionGuestMemory implements GuestMemory {
+export class RegionGuestMemory extends GuestNumbers implements GuestMemory {
   #regions: readonly MappedRegion[];
   readonly #owned: readonly Disposable[];
   #last: MappedRegion;
@@ -37,8 +38,6 @@ export class RegionGuestMemory implements GuestMemory {
   #view: DataView = NO_VIEW;
   #live = true;
   readonly #faults: FaultWatch;
-  readonly #scratch = new Uint8Array(8);
-  readonly #scratchView = new DataView(this.#scratch.buffer);
 
   /**
    * @param regions - in any order; adjacent ones are accessed across their border
@@ -46,6 +45,7 @@ export class RegionGuestMemory implements GuestMemory {
    * @throws {VmMemoryError} BAD_REGION, OVERLAP; `owned` stays the caller's then
    */
   constructor(regions: Iterable<MappedRegion>, owned: readonly Disposable[] = []) {
+    super();
     this.#regions = sortRanges(regions);
     this.#last = this.#regions[0] ?? NOWHERE;
     this.#owned = owned;
@@ -75,69 +75,6 @@ export class RegionGuestMemory implements GuestMemory {
 
   write(guestAddr: GuestAddress, source: Uint8Array): void {
     this.#copy(guestAddr, source, true);
-  }
-
-  readU8(guestAddr: GuestAddress): number {
-    const at = this.#shown(guestAddr, 1);
-    if (at < 0) throw outOfRange(guestAddr, 1);
-    return this.#view.getUint8(at);
-  }
-
-  readU16(guestAddr: GuestAddress): number {
-    const at = this.#shown(guestAddr, 2);
-    if (at >= 0) return this.#view.getUint16(at, true);
-    this.read(guestAddr, this.#scratch.subarray(0, 2));
-    return this.#scratchView.getUint16(0, true);
-  }
-
-  readU32(guestAddr: GuestAddress): number {
-    const at = this.#shown(guestAddr, 4);
-    if (at >= 0) return this.#view.getUint32(at, true);
-    this.read(guestAddr, this.#scratch.subarray(0, 4));
-    return this.#scratchView.getUint32(0, true);
-  }
-
-  readU64(guestAddr: GuestAddress): bigint {
-    const at = this.#shown(guestAddr, 8);
-    if (at >= 0) return this.#view.getBigUint64(at, true);
-    this.read(guestAddr, this.#scratch);
-    return this.#scratchView.getBigUint64(0, true);
-  }
-
-  writeU8(guestAddr: GuestAddress, value: number): void {
-    const at = this.#shown(guestAddr, 1);
-    if (at < 0) throw outOfRange(guestAddr, 1);
-    this.#view.setUint8(at, value);
-  }
-
-  writeU16(guestAddr: GuestAddress, value: number): void {
-    const at = this.#shown(guestAddr, 2);
-    if (at >= 0) {
-      this.#view.setUint16(at, value, true);
-      return;
-    }
-    this.#scratchView.setUint16(0, value, true);
-    this.write(guestAddr, this.#scratch.subarray(0, 2));
-  }
-
-  writeU32(guestAddr: GuestAddress, value: number): void {
-    const at = this.#shown(guestAddr, 4);
-    if (at >= 0) {
-      this.#view.setUint32(at, value, true);
-      return;
-    }
-    this.#scratchView.setUint32(0, value, true);
-    this.write(guestAddr, this.#scratch.subarray(0, 4));
-  }
-
-  writeU64(guestAddr: GuestAddress, value: bigint): void {
-    const at = this.#shown(guestAddr, 8);
-    if (at >= 0) {
-      this.#view.setBigUint64(at, value, true);
-      return;
-    }
-    this.#scratchView.setBigUint64(0, value, true);
-    this.write(guestAddr, this.#scratch);
   }
 
   slice(guestAddr: GuestAddress, length: number, _access: Access): GuestSlice {
@@ -193,6 +130,13 @@ export class RegionGuestMemory implements GuestMemory {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  protected shown(guestAddr: GuestAddress, length: number): DataView | undefined {
+    const at = this.#shown(guestAddr, length);
+    if (at < 0) return undefined;
+    this.at = at;
+    return this.#view;
   }
 
   /** Index of the last region that starts at or below `address`, -1 when there is none. */

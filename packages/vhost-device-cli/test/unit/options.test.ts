@@ -107,3 +107,35 @@ describe('--print-capabilities', () => {
     );
   });
 });
+
+describe('memory of a Xen domain that stays mapped', () => {
+  it('is as much as the option says', () => {
+    for (const [text, foreignLimit] of [
+      ['2M', 2 * 2 ** 20],
+      ['2097152', 2 * 2 ** 20],
+      ['3000K', 3000 * 1024],
+      ['1024G', 2 ** 40],
+    ] as const) {
+      expect(parse(['-s', '/x', '--foreign-limit', text])).toMatchObject({ foreignLimit });
+    }
+    expect(parse(['-s', '/x'])).not.toHaveProperty('foreignLimit');
+  });
+
+  it.each([
+    '',
+    '0',
+    '1M',
+    '2097151',
+    '1025G',
+    '16m',
+    '16MB',
+    '-16M',
+    '1.5G',
+    '0x1000000',
+    '9'.repeat(400),
+  ])('refuses %s', (text) => {
+    expect(() => parse(['-s', '/x', `--foreign-limit=${text}`])).toThrow(
+      expect.objectContaining({ code: 'USAGE' }),
+    );
+  });
+});

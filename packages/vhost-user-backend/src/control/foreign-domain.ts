@@ -19,6 +19,13 @@ export interface ForeignDomainMeans {
 /** What holders are to hear of: numbers of memories. */
 type Told = Map<ChunkHolder, number[]>;
 
+interface Ending {
+  readonly gone: Promise<void>;
+  settle(): void;
+  /** Somebody has waited for it long enough. */
+  late: boolean;
+}
+
 /** Maps what is wanted, through the descriptor of who wants it. */
 export type MapChunk = () => Promise<ForeignPages>;
 
@@ -40,7 +47,7 @@ export class ForeignDomain {
   readonly #means: ForeignDomainMeans;
   readonly #chunks = new Map<string, ForeignChunk>();
   /** Not to be had any more, and still on loan. */
-  readonly #ending = new Map<ForeignChunk, { readonly gone: Promise<void>; settle(): void }>();
+  readonly #ending = new Map<ForeignChunk, Ending>();
   readonly #pending = new Map<string, Promise<ForeignChunk>>();
   readonly #unmapping = new Set<Promise<void>>();
   readonly #clock = new Int32Array(new SharedArrayBuffer(4));
@@ -255,7 +262,7 @@ export class ForeignDomain {
       const gone = new Promise<void>((resolve) => {
         settle = resolve;
       });
-      this.#ending.set(chunk, { gone, settle });
+      this.#ending.set(chunk, { gone, settle, late: false });
       if (!this.#take(chunk, told)) note(told, chunk, chunk.holders);
     }
     for (const [holder, memories] of told) holder.ended(memories);
@@ -271,14 +278,18 @@ export class ForeignDomain {
     this.#quiet.unref();
   }
 
+  /** Waits for what ends, but once only for what stays on loan, as a request that a device keeps for a guest. */
   async #settled(): Promise<void> {
-    const gone = [...this.#ending.values()].map((ending) => ending.gone);
-    if (gone.length === 0) return;
+    const waited = [...this.#ending.values()].filter(({ late }) => !late);
+    if (waited.length === 0) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ENDING_MS);
+      timer = setTimeout(() => {
+        for (const ending of waited) ending.late = true;
+        resolve();
+      }, ENDING_MS);
     });
-    await Promise.race([Promise.all(gone), late]);
+    await Promise.race([Promise.all(waited.map(({ gone }) => gone)), late]);
     clearTimeout(timer);
   }
 }

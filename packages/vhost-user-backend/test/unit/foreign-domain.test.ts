@@ -223,6 +223,32 @@ it('waits no longer than a second for what is on loan', async () => {
   await bed.domain.close();
 });
 
+it('waits once only for what somebody keeps', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const bed = new Bed();
+    const kept = loansOf(await bed.lend(0, bed.holder()));
+    let waited = false;
+    const first = bed.domain.returned().then(() => {
+      waited = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([waited, kept.ending]).toEqual([false, true]);
+    vi.advanceTimersByTime(1000);
+    await first;
+    // No timer goes on here, and nothing new is on loan.
+    for (let i = 0; i < 100; i++) await bed.domain.returned();
+    expect([...bed.live]).toEqual([1]);
+    kept.release();
+    bed.domain.idle(1);
+    await bed.domain.unmapped();
+    expect(bed.live.size).toBe(0);
+    await bed.domain.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 it('does not lend what was being mapped when all ended', async () => {
   const bed = new Bed();
   let open = (): void => undefined;

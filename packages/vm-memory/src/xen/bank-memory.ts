@@ -12,6 +12,7 @@ import {
   LEND_READY,
   type LendResult,
 } from '../guest-memory.ts';
+import { GuestNumbers } from '../guest-numbers.ts';
 import { type GuestRange, sortRanges } from '../guest-range.ts';
 import type { SegmentTable } from '../segment-table.ts';
 import type { ShareableMemory, SharedMemoryRegion } from '../shared-memory.ts';
@@ -48,7 +49,7 @@ interface Bank {
  * at: for who shares a guest's memory with back-ends and reads no more of it than rings. What the guest does
  * not have now is found out when it is touched, and asked for again the next time.
  */
-export class XenBankMemory implements GuestMemory, ShareableMemory {
+export class XenBankMemory extends GuestNumbers implements GuestMemory, ShareableMemory {
   /** None is always mapped. */
   readonly regions: readonly GuestMemoryRegion[] = [];
   readonly faulted = false;
@@ -58,11 +59,9 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
   readonly #loans: ForeignLoans;
   #banks: readonly Bank[];
   #live = true;
-  #at = 0;
-  readonly #scratch = new Uint8Array(8);
-  readonly #scratchView = new DataView(this.#scratch.buffer);
 
   private constructor(source: ForeignSource, banks: readonly GuestRange[]) {
+    super();
     this.#source = source;
     this.#pages = new LookedAtPages(source);
     this.#loans = new ForeignLoans(source);
@@ -149,50 +148,6 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
     this.#copy(guestAddr, source, true);
   }
 
-  readU8(guestAddr: GuestAddress): number {
-    const view = this.#look(guestAddr, 1, false);
-    return view.getUint8(this.#at);
-  }
-
-  readU16(guestAddr: GuestAddress): number {
-    const view = this.#look(guestAddr, 2, false);
-    return view.getUint16(this.#at, true);
-  }
-
-  readU32(guestAddr: GuestAddress): number {
-    const view = this.#look(guestAddr, 4, false);
-    return view.getUint32(this.#at, true);
-  }
-
-  readU64(guestAddr: GuestAddress): bigint {
-    const view = this.#look(guestAddr, 8, false);
-    return view.getBigUint64(this.#at, true);
-  }
-
-  writeU8(guestAddr: GuestAddress, value: number): void {
-    const view = this.#look(guestAddr, 1, true);
-    view.setUint8(this.#at, value);
-    this.#looked(guestAddr, 1, view);
-  }
-
-  writeU16(guestAddr: GuestAddress, value: number): void {
-    const view = this.#look(guestAddr, 2, true);
-    view.setUint16(this.#at, value, true);
-    this.#looked(guestAddr, 2, view);
-  }
-
-  writeU32(guestAddr: GuestAddress, value: number): void {
-    const view = this.#look(guestAddr, 4, true);
-    view.setUint32(this.#at, value, true);
-    this.#looked(guestAddr, 4, view);
-  }
-
-  writeU64(guestAddr: GuestAddress, value: bigint): void {
-    const view = this.#look(guestAddr, 8, true);
-    view.setBigUint64(this.#at, value, true);
-    this.#looked(guestAddr, 8, view);
-  }
-
   slice(guestAddr: GuestAddress, length: number, _access: Access): GuestSlice {
     const address = Number(guestAddr);
     if (!Number.isInteger(length) || length <= 0 || !this.#covered(address, length)) {
@@ -254,6 +209,15 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
     this.close();
   }
 
+  /** The page itself; a number that is in two of them is copied. */
+  protected shown(guestAddr: GuestAddress, length: number): DataView | undefined {
+    const address = Number(guestAddr);
+    const offset = address % PAGE_SIZE;
+    if (offset + length > PAGE_SIZE || !this.#covered(address, length)) return undefined;
+    this.at = offset;
+    return this.#pages.at((address - offset) / PAGE_SIZE);
+  }
+
   /** Bytes from an address to the end of its bank, 0 outside. */
   #runAt(address: number): number {
     const bank = this.#banks.find(({ start, end }) => start <= address && address < end);
@@ -269,31 +233,6 @@ export class XenBankMemory implements GuestMemory, ShareableMemory {
       done += run;
     }
     return true;
-  }
-
-  /**
-   * What shows up to eight bytes, at `#at`: the page itself, so that a number is read and written in one go,
-   * or a copy where it is in two.
-   */
-  #look(guestAddr: GuestAddress, length: number, toGuest: boolean): DataView {
-    const address = Number(guestAddr);
-    const offset = address % PAGE_SIZE;
-    if (offset + length > PAGE_SIZE) {
-      this.#at = 0;
-      if (!toGuest) this.#copy(guestAddr, this.#scratch.subarray(0, length), false);
-      return this.#scratchView;
-    }
-    const page = this.#covered(address, length)
-      ? this.#pages.at((address - offset) / PAGE_SIZE)
-      : undefined;
-    if (page === undefined) throw outOfRange(guestAddr, length);
-    this.#at = offset;
-    return page;
-  }
-
-  /** Writes what was set in a copy. */
-  #looked(guestAddr: GuestAddress, length: number, view: DataView): void {
-    if (view === this.#scratchView) this.#copy(guestAddr, this.#scratch.subarray(0, length), true);
   }
 
   #copy(guestAddr: GuestAddress, bytes: Uint8Array, toGuest: boolean): void {

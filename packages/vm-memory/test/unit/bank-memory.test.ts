@@ -22,8 +22,6 @@ const ARM = [
   { guestAddr: guestAddress(LOW), length: 0xc000_0000n },
   { guestAddr: guestAddress(HIGH), length: 0xfe_0000_0000n },
 ];
-/** Those who keep everything mapped show it as regions; here nothing is. */
-const OF_REGIONS = ['lists regions in ascending order', 'refuses everything once closed'];
 
 const open: Disposable[] = [];
 afterEach(() => {
@@ -75,8 +73,7 @@ function known(ranges: readonly GuestRange[]) {
 }
 
 describe('XenBankMemory keeps the rules of GuestMemory', () => {
-  const cases = guestMemoryComplianceCases.filter(({ name }) => !OF_REGIONS.includes(name));
-  it.each([...cases])('$section: $name', async ({ run }) => {
+  it.each([...guestMemoryComplianceCases])('$section: $name', async ({ run }) => {
     const { source, xen } = known(COMPLIANCE_LAYOUT);
     const memory = await XenBankMemory.of({ ...source, banks: COMPLIANCE_LAYOUT });
     run(memory);
@@ -84,27 +81,17 @@ describe('XenBankMemory keeps the rules of GuestMemory', () => {
     expect(xen.privcmd.openMappings).toBe(0);
   });
 
-  it('disposal: refuses everything once closed, and keeps nothing mapped', async () => {
+  it('disposal: keeps nothing mapped', async () => {
     const { source, xen } = known(COMPLIANCE_LAYOUT);
     const memory = await XenBankMemory.of({ ...source, banks: COMPLIANCE_LAYOUT });
     const at = guestAddress(0x1_0000);
-    const slice = memory.slice(at, 16, ACCESS_READ);
+    memory.slice(at, 16, ACCESS_READ);
     const table = new SegmentTable(1);
     expect(memory.lend(0x1_0000, 0, 1, ACCESS_READ, table)).toBe(LEND_READY);
     expect(memory.readU32(at)).toBe(0);
     expect(xen.privcmd.openMappings).toBe(3);
     memory.close();
-    memory.close();
     expect(xen.privcmd.openMappings).toBe(0);
-    expect(memory.contains(at, 1)).toBe(false);
-    expect(() => memory.readU32(at)).toThrow(expect.objectContaining({ code: 'OUT_OF_RANGE' }));
-    for (const look of [() => slice.bytes, () => table.bytesAt(0)]) {
-      expect(look).toThrow(expect.objectContaining({ code: 'CLOSED' }));
-    }
-    memory.giveBack(table, 0, 1);
-    slice.release();
-    table.truncate(0);
-    expect(memory.lend(0x1_0000, 0, 1, ACCESS_READ, table)).toBe(LEND_FAULT);
   });
 });
 
