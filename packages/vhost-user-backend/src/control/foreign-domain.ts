@@ -1,5 +1,6 @@
 import type { ChunkMapping, WantedChunk } from '@node-vmm/vm-memory';
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import { EndingChunks } from './ending-chunks.ts';
 import { type ChunkHolder, ForeignChunk, type ForeignPages } from './foreign-chunk.ts';
 
 /** What a {@link ForeignDomain} needs. */
@@ -19,20 +20,11 @@ export interface ForeignDomainMeans {
 /** What holders are to hear of: numbers of memories. */
 type Told = Map<ChunkHolder, number[]>;
 
-interface Ending {
-  readonly gone: Promise<void>;
-  settle(): void;
-  /** Somebody has waited for it long enough. */
-  late: boolean;
-}
-
 /** Maps what is wanted, through the descriptor of who wants it. */
 export type MapChunk = () => Promise<ForeignPages>;
 
 /** How long a page that was not there is taken not to be there, milliseconds. */
 const MISSING_MS = 100;
-/** How long whoever has the domain's chunks ended waits for those who have them on loan, milliseconds. */
-const ENDING_MS = 1_000;
 /** How long the guest is to give back nothing more before rings are looked for anew, milliseconds. */
 const QUIET_MS = 1_000;
 /** Most chunks of which only is known that no page of them exists. */
@@ -46,8 +38,8 @@ const MAX_EMPTY = 1024;
 export class ForeignDomain {
   readonly #means: ForeignDomainMeans;
   readonly #chunks = new Map<string, ForeignChunk>();
-  /** Not to be had any more, and still on loan. */
-  readonly #ending = new Map<ForeignChunk, Ending>();
+  /** Some of them still on loan. */
+  readonly #ending = new EndingChunks();
   readonly #pending = new Map<string, Promise<ForeignChunk>>();
   readonly #unmapping = new Set<Promise<void>>();
   readonly #clock = new Int32Array(new SharedArrayBuffer(4));
@@ -101,7 +93,7 @@ export class ForeignDomain {
     clearTimeout(this.#quiet);
     this.#generation++;
     this.#end([...this.#chunks.values()]);
-    await this.#settled();
+    await this.#ending.settled();
   }
 
   /**
@@ -117,7 +109,7 @@ export class ForeignDomain {
         this.#generation++;
         this.#end([...this.#chunks.values()].filter(({ sliced }) => !sliced));
         this.#lookWhenQuiet();
-        void this.#settled().then(resolve);
+        void this.#ending.settled().then(resolve);
       });
     });
     return this.#returning;
@@ -125,7 +117,7 @@ export class ForeignDomain {
 
   /** A holder has given back what is to end. */
   idle(memory: number): void {
-    for (const chunk of this.#ending.keys()) if (chunk.memory === memory) this.#take(chunk);
+    for (const chunk of this.#ending.all) if (chunk.memory === memory) this.#take(chunk);
   }
 
   /** The holder looks at nothing any more. */
@@ -157,7 +149,7 @@ export class ForeignDomain {
   }
 
   #all(): ForeignChunk[] {
-    return [...this.#chunks.values(), ...this.#ending.keys()];
+    return [...this.#chunks.values(), ...this.#ending.all];
   }
 
   #there(wanted: WantedChunk): ForeignChunk | undefined {
@@ -236,8 +228,7 @@ export class ForeignDomain {
     this.#unmapping.add(unmapping);
     void unmapping.then(() => {
       this.#unmapping.delete(unmapping);
-      this.#ending.get(chunk)?.settle();
-      this.#ending.delete(chunk);
+      this.#ending.gone(chunk);
     });
     return true;
   }
@@ -258,11 +249,7 @@ export class ForeignDomain {
     for (const chunk of chunks) {
       this.#chunks.delete(keyOf(chunk.wanted));
       chunk.end();
-      let settle = (): void => undefined;
-      const gone = new Promise<void>((resolve) => {
-        settle = resolve;
-      });
-      this.#ending.set(chunk, { gone, settle, late: false });
+      this.#ending.add(chunk);
       if (!this.#take(chunk, told)) note(told, chunk, chunk.holders);
     }
     for (const [holder, memories] of told) holder.ended(memories);
@@ -276,21 +263,6 @@ export class ForeignDomain {
       this.#end(rings.filter((chunk) => this.#chunks.get(keyOf(chunk.wanted)) === chunk));
     }, QUIET_MS);
     this.#quiet.unref();
-  }
-
-  /** Waits for what ends, but once only for what stays on loan, as a request that a device keeps for a guest. */
-  async #settled(): Promise<void> {
-    const waited = [...this.#ending.values()].filter(({ late }) => !late);
-    if (waited.length === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        for (const ending of waited) ending.late = true;
-        resolve();
-      }, ENDING_MS);
-    });
-    await Promise.race([Promise.all(waited.map(({ gone }) => gone)), late]);
-    clearTimeout(timer);
   }
 }
 
