@@ -61,7 +61,7 @@ start_spinner:
   call wait_interrupt
   mov eax, [ticks]
   cmp eax, [timeout]
-  jb 2b
+  jbe 2b
   inc dword ptr [failures]
   call say
   .asciz "hostile: FAILED: the second vCPU does not start\\n"

@@ -59,7 +59,7 @@ await:
   call wait_interrupt
   mov eax, [ticks]
   cmp eax, [timeout]
-  jb 2b
+  jbe 2b
   mov edx, offset text_no_answer
   jmp 5f
 3:
@@ -70,7 +70,7 @@ await:
   call wait_interrupt
   mov eax, [ticks]
   cmp eax, [timeout]
-  jb 2b
+  jbe 2b
   mov edx, offset text_no_interrupt
   jmp 5f
 4:
