@@ -15,14 +15,13 @@ import {
   FixedSockets,
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
-import { EXIT_FAILURE, EXIT_OK, type Program } from '@node-vmm/vhost-device-cli';
+import { EXIT_FAILURE, EXIT_OK, openStatusSocket, type Program } from '@node-vmm/vhost-device-cli';
 import { errorMessage, hex, MainPoller } from '@node-vmm/vmm-sys-util';
-import { openBridgeControl } from './bridge-control.ts';
+import { usualControlPath } from './control-path.ts';
 import { BridgeError } from './errors.ts';
 import { GuestLines } from './guest-lines.ts';
 import type { KvmArguments } from './kvm-args.ts';
 import { type PlacedKvmDevice, placeKvmDevices } from './kvm-device.ts';
-import { defaultStateDir } from './state-dir.ts';
 
 const STDOUT = 1;
 /** The only guest of this process. */
@@ -108,8 +107,8 @@ export async function serveKvm(run: KvmArguments, program: Program): Promise<num
   );
   try {
     sockets = new SpawnedBackends(commands(run), new FixedSockets(new Map()), logger);
-    const place = { asked: run.controlSocket, stateDir: defaultStateDir() };
-    using _control = await openBridgeControl(place, status, logger);
+    const place = { asked: run.controlSocket, usual: usualControlPath() };
+    using _control = await openStatusSocket(place, status, logger);
     const lines = new GuestLines(
       (text) => program.say(text, STDOUT),
       () => performance.now(),

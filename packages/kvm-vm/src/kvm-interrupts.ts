@@ -1,6 +1,7 @@
 import type { Assignment, KvmVm } from '@node-vmm/kvm-sys';
 import {
   type IrqCarrier,
+  type IrqEvents,
   type IrqLine,
   type IrqSource,
   type MessageInterrupt,
@@ -54,15 +55,16 @@ export class KvmInterrupts {
     });
   }
 
-  /** @param onClose - called once, when what is returned is closed */
+  /** @param events - what is said of what is returned */
   connectMessage(
     interrupt: MessageInterrupt,
     makeIrqfd: MessageIrqParts['makeIrqfd'],
-    onClose: (closed: IrqSource) => void,
+    { onClose, onRaise }: IrqEvents,
   ): IrqSource {
     const { address: guestAddr, data } = interrupt;
     const context = { vm: this.#name, guestAddr };
     const signal = (): void => {
+      onRaise();
       hypervisor(`interrupt ${this.#name} by a message`, context, () =>
         this.#vm.signalMsi({ address: guestAddr, data }),
       );

@@ -6,6 +6,7 @@ import {
   describeRange,
   type IoeventfdMatch,
   type IrqCarrier,
+  type IrqEvents,
   type IrqLine,
   type IrqSource,
   type LineInterrupt,
@@ -228,10 +229,7 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
     return { kernelAssisted: true, undo };
   }
 
-  protected override connectMessage(
-    interrupt: MessageInterrupt,
-    onClose: (closed: IrqSource) => void,
-  ): IrqSource {
+  protected override connectMessage(interrupt: MessageInterrupt, events: IrqEvents): IrqSource {
     checkMessage(interrupt, this.name);
     const makeIrqfd = (eventfd: EventFd, act: () => void) => {
       const kernel = this.#byKernel('have the kernel send a message', () =>
@@ -241,7 +239,7 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
       const undo = (): void => this.#quietly('end an irqfd', () => kernel.close());
       return { kernelAssisted: true, undo };
     };
-    return this.#interrupts.connectMessage(interrupt, makeIrqfd, onClose);
+    return this.#interrupts.connectMessage(interrupt, makeIrqfd, events);
   }
 
   /** @returns undefined where this process has to do it @throws {VmError} NOT_SUPPORTED in mode `kernel` */
