@@ -1,15 +1,17 @@
-// `npm start`: the main job. Without arguments on the embedded simulated hypervisor, with `--box` on
-// a real Xen in QEMU (`--box --bed NAME` on a certain one).
+// `npm start`: the main job. Without arguments for a guest on /dev/kvm or, where that does not work, on the
+// simulated hypervisor, with `--box` on a real Xen in QEMU (`--box --bed NAME` on a certain one).
 import { misused, readArguments } from './arguments.mjs';
 import { bootstrap, run } from './bootstrap.mjs';
 
 const NAME = 'npm start';
-const USAGE = `Usage: npm start -- [--verbose] [--stay] [--control-socket <path>] [--metrics <address>]
+const USAGE = `Usage: npm start -- [--simulated] [--verbose] [--stay]
+                [--control-socket <path>] [--metrics <address>]
        npm start -- --box [--bed <name>]
 
-Installs and builds what is missing, then does the main job: a guest drives an I2C adapter that the
-bridge gives it and vhost-device-i2c serves.
+Installs and builds what is missing, then does the main job: a guest drives devices that the bridge gives
+it and our daemons serve; on /dev/kvm where that works, else on a simulated machine.
 
+  --simulated    on the simulated machine, also where /dev/kvm works
   --verbose      show the programs' logs
   --stay         leave the machine there when its guest is done, until Ctrl-C
   --control-socket <path>
@@ -23,6 +25,7 @@ bridge gives it and vhost-device-i2c serves.
 
 const { values } = readArguments(NAME, USAGE, {
   options: {
+    simulated: { type: 'boolean' },
     verbose: { type: 'boolean' },
     stay: { type: 'boolean' },
     'control-socket': { type: 'string' },
@@ -32,7 +35,7 @@ const { values } = readArguments(NAME, USAGE, {
   },
 });
 if (values.bed !== undefined && !values.box) misused(NAME, '--bed is for --box');
-for (const name of ['verbose', 'stay', 'control-socket', 'metrics']) {
+for (const name of ['simulated', 'verbose', 'stay', 'control-socket', 'metrics']) {
   if (values.box && values[name] !== undefined) misused(NAME, `--${name} is not for --box`);
 }
 
@@ -41,7 +44,8 @@ if (values.box) {
   const bed = values.bed === undefined ? [] : ['--bed', values.bed];
   await run(process.execPath, ['test-harness/dist/box/cli.js', 'run', ...bed, 'i2c']);
 } else {
-  const options = ['verbose', 'stay'].filter((name) => values[name]).map((name) => `--${name}`);
+  const flags = ['simulated', 'verbose', 'stay'].filter((name) => values[name]);
+  const options = flags.map((name) => `--${name}`);
   for (const name of ['control-socket', 'metrics']) {
     if (values[name] !== undefined) options.push(`--${name}`, values[name]);
   }

@@ -43,6 +43,7 @@ describe('a command line that cannot be meant', { timeout: TIMEOUT }, () => {
     ['npm start', 'start', ['--nonsense']],
     ['npm start', 'start', ['more']],
     ['npm start', 'start', ['--bed', 'arm64-4.17']],
+    ['npm start', 'start', ['--box', '--simulated']],
     ['npm run build', 'build', ['--nonsense']],
     ['npm run docs', 'docs', ['--nonsense']],
     ['npm run check:packages', 'check-packages', ['--nonsense']],

@@ -1,75 +1,30 @@
-// What `npm start` runs: the main job, in real processes over real sockets and eventfds, with a
-// simulated hypervisor in place of Xen.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { dirname, join } from 'node:path';
-import process from 'node:process';
-import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
-import {
-  Bridge,
-  type DeviceDescription,
-  FixedSockets,
-  SpawnedBackends,
-  VhostBridgeError,
-} from '@node-vmm/vhost-bridge';
-import { bridgeMetrics } from '@node-vmm/vhost-bridge/status';
-import {
-  EXIT_FAILURE,
-  EXIT_OK,
-  type Main,
-  openMetrics,
-  openStatusSocket,
-} from '@node-vmm/vhost-device-cli';
+// What `npm start` runs: the main job, in real processes over real sockets and eventfds, for a guest on /dev/kvm
+// or, where there is none, on a simulated machine.
+import type { Main } from '@node-vmm/vhost-device-cli';
 import {
   packageVersion,
   parseCommandLine,
   parseMetricsAddress,
 } from '@node-vmm/vhost-device-cli/options';
-import { VIRTIO_ID_I2C_ADAPTER } from '@node-vmm/virtio-bindings';
-import { hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import { Command } from 'commander';
+import type { DemoParts } from './demo.ts';
+import { demoOnKvm, kvmProblem } from './kvm-demo.ts';
 import { NarratedLog } from './narrated-log.ts';
 import { Narrator } from './narrator.ts';
+import { demoOnSimulation } from './simulated-machine.ts';
+import { Watched, type WatchOptions } from './watched.ts';
 
-const DEVICE: DeviceDescription = {
-  key: '1/0',
-  guest: 1,
-  deviceId: VIRTIO_ID_I2C_ADAPTER,
-  base: 0x0200_0000n,
-  irq: 33,
-};
-/** A demo that stands still is a failure. */
-const GIVE_UP_MS = 30_000;
-
-function daemonProgram(): string {
-  const manifest = import.meta.resolve('@node-vmm/vhost-device-i2c/package.json');
-  return join(dirname(fileURLToPath(manifest)), 'dist', 'main.js');
-}
-
-function runGuest(vm: SimulatedVm): { guest: ChildProcess; status: Promise<number> } {
-  const { machine, fds } = vm.guestResources([DEVICE]);
-  const program = fileURLToPath(new URL('./guest.js', import.meta.url));
-  const guest = spawn(process.execPath, [program, JSON.stringify(machine)], {
-    stdio: ['ignore', 'inherit', 'inherit', ...fds],
-    timeout: GIVE_UP_MS,
-  });
-  const status = once(guest, 'exit').then(([code]) => (code as number | null) ?? EXIT_FAILURE);
-  return { guest, status };
-}
-
-interface DemoOptions {
+interface DemoOptions extends WatchOptions {
+  readonly simulated?: boolean;
   readonly verbose?: boolean;
   readonly stay?: boolean;
-  readonly controlSocket?: string;
-  readonly metrics?: string;
 }
 
 function createCommand(): Command {
   return new Command('demo')
-    .description('An I2C adapter on a simulated machine, served by a daemon of its own.')
+    .description('A guest on /dev/kvm, or on a simulated machine, served by daemons of its own.')
     .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version')
+    .option('--simulated', 'on the simulated machine, also where /dev/kvm works')
     .option('--verbose', 'show the log of the bridge')
     .option('--stay', 'leave the machine there when its guest is done, until Ctrl-C')
     .option('--control-socket <path>', 'answer "xen-vhost-master status" on this socket')
@@ -79,90 +34,24 @@ function createCommand(): Command {
     );
 }
 
-/**
- * Waits for a device that comes up.
- *
- * @returns false when the end was asked for meanwhile
- * @throws {VhostBridgeError} when it takes too long; what `up` rejects with
- */
-async function comesUp(up: Promise<void>, ended: Promise<unknown>): Promise<boolean> {
-  const timeout = new AbortController();
-  const late = delay(GIVE_UP_MS, 'late', { signal: timeout.signal });
-  try {
-    const first = await Promise.race([up, ended, late]);
-    if (first === 'late') {
-      throw new VhostBridgeError('SPAWN_FAILED', `Cannot start: no back-end in ${GIVE_UP_MS} ms`);
-    }
-    return first === undefined;
-  } finally {
-    timeout.abort();
-    late.catch(() => undefined);
-  }
-}
-
 /** What `npm start` does. */
 export const main: Main = async (argv, program) => {
   const parsed = parseCommandLine<DemoOptions>(createCommand(), argv);
   if ('print' in parsed) return program.print(parsed.print);
-  const { controlSocket, metrics, stay = false } = parsed.options;
-  if (metrics !== undefined) parseMetricsAddress(metrics);
+  const { options } = parsed;
+  const { verbose = false, simulated = false, stay = false } = options;
+  if (options.metrics !== undefined) parseMetricsAddress(options.metrics);
   const narrator = new Narrator('bridge');
-  let bridge: Bridge | undefined;
-  const verbose = parsed.options.verbose === true;
-  let sockets: SpawnedBackends | undefined;
-  const status = (): object => ({ ...bridge?.status(), backends: sockets?.status() ?? [] });
-  const own = await program.start({ level: verbose ? 'debug' : 'warn' }, status);
-  const logger = verbose ? own : new NarratedLog(narrator, program.signals);
-  using poller = new MainPoller();
-  const vm = SimulatedVm.create({ poller, logger });
-  const [ram] = vm.memory.regions;
-  narrator.say(
-    `a simulated machine: ${(ram?.length ?? 0) >> 20} MiB of RAM in a memfd at ${hex(ram?.guestAddr ?? 0)}, an ioreq page, eventfds as event channels`,
-  );
-  const command = `${process.execPath} ${daemonProgram()} --simulate --log-level warn`;
-  sockets = new SpawnedBackends(new Map([['i2c', command]]), new FixedSockets(new Map()), logger);
-  bridge = new Bridge({
-    attachVm: () => ({
-      vm,
-      memory: Promise.resolve(vm.memory),
-      counters: () => ({
-        ...vm.counters,
-        ...vm.buses.memory.counters,
-        interrupts: vm.interrupts,
-      }),
-      held: () => vm.held,
-    }),
-    sockets,
-    poller,
-    logger,
-  });
-  const served = bridge;
-  try {
-    using _control = await openStatusSocket({ asked: controlSocket }, status, logger);
-    using _metrics = await openMetrics(metrics, () => bridgeMetrics(served.status()), logger);
-    narrator.say('starting vhost-device-i2c --simulate and connecting to its vhost-user socket');
-    if (!(await comesUp(bridge.add(DEVICE), program.signals.ended))) return EXIT_OK;
-    narrator.say(
-      `features negotiated, guest memory shared; virtio-mmio I2C adapter at ${hex(DEVICE.base)}, interrupt ${DEVICE.irq}`,
-    );
-    narrator.say('starting the guest, a process of its own');
-    const { guest, status: ended } = runGuest(vm);
-    void program.signals.ended.then(() => guest.kill('SIGKILL'));
-    const exitCode = await ended;
-    if (program.signals.ending) return EXIT_OK;
-    const { memory: bus } = vm.buses;
-    narrator.say(
-      `served ${bus.counters.reads} register reads and ${bus.counters.writes} writes, ${bus.counters.ioeventfds} of them notifications that went to the daemon as eventfds`,
-    );
-    if (stay && exitCode === EXIT_OK) {
-      narrator.say('the machine stays until Ctrl-C');
-      await program.signals.ended;
-    }
-    return exitCode;
-  } finally {
-    await bridge.close();
-    sockets.close();
-    vm.close();
-    narrator.say('everything is closed');
-  }
+  const watched = new Watched();
+  const own = await program.start({ level: verbose ? 'debug' : 'warn' }, watched.status);
+  const { signals } = program;
+  const logger = verbose ? own : new NarratedLog(narrator, signals);
+  const watch: DemoParts['watch'] = (bridge, sockets) =>
+    watched.open(bridge, sockets, options, logger);
+  const parts = { narrator, logger, signals, stay, watch };
+  if (simulated) return await demoOnSimulation(parts);
+  const problem = kvmProblem();
+  if (problem === undefined) return await demoOnKvm(parts);
+  narrator.say(`no guest on /dev/kvm, but a simulated machine: ${problem}`);
+  return await demoOnSimulation(parts);
 };
