@@ -12,7 +12,7 @@ import { SAY } from './say.ts';
 import { VIRTIO } from './virtio.ts';
 
 /** Ours: guest physical address to which the image is loaded and at which it is entered: 1 MiB. */
-export const GUEST_IMAGE_BASE = 0x10_0000;
+export const IMAGE_BASE = 0x10_0000;
 
 /** The guest's program as text, for {@link assemble} or for GNU as. */
 export function guestText(): string {
@@ -20,7 +20,7 @@ export function guestText(): string {
   return [...parts, RNG, I2C, GPIO, HOSTILE].join('\n');
 }
 
-/** The guest as a raw image for {@link GUEST_IMAGE_BASE}. */
+/** The guest as a raw image for {@link IMAGE_BASE}. */
 export function guestImage(): Uint8Array<ArrayBuffer> {
-  return assemble(guestText(), GUEST_IMAGE_BASE).bytes;
+  return assemble(guestText(), IMAGE_BASE).bytes;
 }
