@@ -32,7 +32,7 @@ function residue(): Record<'descriptors' | 'ofKvm' | 'threads' | 'mappings', num
   const maps = readFileSync('/proc/self/maps', 'latin1').split('\n');
   return {
     descriptors: links.length,
-    ofKvm: links.filter((link) => link.includes('kvm-')).length,
+    ofKvm: links.filter((link) => link.startsWith('anon_inode:kvm-')).length,
     threads: readdirSync('/proc/self/task').length,
     mappings: maps.filter((line) => line.includes('kvm-vcpu') || line.includes(NAME)).length,
   };
