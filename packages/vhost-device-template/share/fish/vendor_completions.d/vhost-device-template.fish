@@ -7,6 +7,7 @@ complete -c vhost-device-template -l socket-mode -x -d 'permissions of the socke
 complete -c vhost-device-template -l socket-group -x -a '(__fish_complete_groups)' -d 'group that owns the sockets'
 complete -c vhost-device-template -l user -x -a '(__fish_complete_users)' -d 'become this user once sockets and devices are open'
 complete -c vhost-device-template -l xen-mmap -x -a 'auto on off' -d 'offer memory of Xen domains (auto: where there is Xen\'s privcmd)'
+complete -c vhost-device-template -l foreign-limit -x -d 'memory of a Xen domain that stays mapped unused: 2M and more (default: 16M)'
 complete -c vhost-device-template -l mem-slots -x -a 'auto on off' -d 'take more than 8 memory regions of a guest (auto: with --supervised)'
 complete -c vhost-device-template -l restart-failed -d 'make a device again that has failed, after 1 s and more'
 complete -c vhost-device-template -l exit-on-failure -d 'end with the first device that fails (default: with the last)'
