@@ -5,5 +5,6 @@
  *
  * @packageDocumentation
  */
+export * from './access-request.ts';
 export * from './ioreq-dispatcher.ts';
 export * from './ioreq-page.ts';

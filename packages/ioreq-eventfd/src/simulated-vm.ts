@@ -19,6 +19,7 @@ import {
   type Poller,
   silentLogger,
 } from '@node-vmm/vmm-sys-util';
+import { AccessRequest } from './access-request.ts';
 import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
@@ -119,7 +120,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     const { answerLimit } = options;
     this.#dispatcher = own(
       new IoreqDispatcher(
-        { page, buses: this.buses, memory: () => memory, notify, logger },
+        { page, server: new AccessRequest(this.buses, () => memory), notify, logger },
         answerLimit === undefined ? {} : { answerLimit },
       ),
     );
@@ -141,7 +142,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
    */
   async keep(): Promise<void> {
     this.checkLive('stop taking accesses');
-    await this.#dispatcher.pause();
+    await new Promise<void>((paused) => this.#dispatcher.pause(paused));
   }
 
   /** Serves again, after {@link SimulatedVm.keep}. */

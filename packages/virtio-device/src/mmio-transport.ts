@@ -1,5 +1,5 @@
 import * as defs from '@node-vmm/virtio-bindings';
-import type { BusHandler } from '@node-vmm/vm-device';
+import type { BusHandler, Held } from '@node-vmm/vm-device';
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { ConfigAccess } from './config-access.ts';
 import { DeviceSession } from './device-session.ts';
@@ -158,10 +158,9 @@ export class VirtioMmioTransport implements BusHandler {
    * @param offset - bytes from the window's base
    * @param size - 1, 2, 4 or 8 bytes
    * @param value - its low `size` bytes count
-   * @returns a promise while the device stops what the driver wants to free: the write must not be
-   * answered before it ends. It never rejects.
+   * @returns what the answer must wait for: the device stops what the driver wants to free. It never fails.
    */
-  write(offset: number, size: number, value: bigint): Promise<void> | undefined {
+  write(offset: number, size: number, value: bigint): Held | undefined {
     const config = offset >= defs.VIRTIO_MMIO_CONFIG;
     const register = config ? undefined : this.#find(offset, size);
     if (!config && register === undefined) return undefined;
@@ -176,9 +175,8 @@ export class VirtioMmioTransport implements BusHandler {
       return undefined;
     }
     if (!config) return register?.write?.(this.#context, number);
-    const written = this.#config.write(offset - defs.VIRTIO_MMIO_CONFIG, size, value);
-    if (written) this.#session.touch();
-    return undefined;
+    const configOffset = offset - defs.VIRTIO_MMIO_CONFIG;
+    return this.#config.write(configOffset, size, value, () => this.#session.touch());
   }
 
   /** The device has used buffers: sets bit 0 of InterruptStatus and interrupts. */
