@@ -1,4 +1,11 @@
-import { allOnes, type Bus, type Buses, bothOver, type Held } from '@node-vmm/vm-device';
+import {
+  allOnes,
+  type Bus,
+  type Buses,
+  bothOver,
+  Completion,
+  type Held,
+} from '@node-vmm/vm-device';
 import { type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { TWO_32 } from '@node-vmm/vmm-sys-util';
 import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from './ioreq-layout.ts';
@@ -10,9 +17,24 @@ import type { IoreqRequest } from './ioreq-page.ts';
  */
 export const MAX_REPETITIONS = 4096;
 
+/** The value of a read that comes later; whoever waits for it is held by it. */
+export class LateValue extends Completion {
+  #value = 0n;
+
+  get value(): bigint {
+    return this.#value;
+  }
+
+  /** It is there. */
+  give(value: bigint): void {
+    if (!this.over) this.#value = value;
+    this.complete();
+  }
+}
+
 /** What became of an access. */
 export interface AccessResult {
-  /** What a read gives in `data`. */
+  /** What a read gives in `data`, unless `held` brings it ({@link LateValue}). */
   value: bigint;
   /** What the answer must wait for. */
   held: Held | undefined;

@@ -6,7 +6,7 @@ import {
   silentLogger,
   type Timers,
 } from '@node-vmm/vmm-sys-util';
-import type { AccessServer } from './access-request.ts';
+import { type AccessServer, LateValue } from './access-request.ts';
 import { IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
 import { emptyRequest, type IoreqPage, type IoreqRequest } from './ioreq-page.ts';
 
@@ -65,6 +65,7 @@ export interface IoreqDispatcherComponents {
   readonly timers?: Timers;
   /** Counted there; default: an object of its own. */
   readonly counters?: IoreqCounters;
+  readonly heldTimes?: HeldTimes;
 }
 
 /** What a dispatcher needs of an {@link IoreqPage}: another may stand for the accesses of another hypervisor. */
@@ -95,7 +96,7 @@ interface HeldAnswer {
 export class IoreqDispatcher implements Disposable {
   readonly counters: IoreqCounters;
   /** Of answers that were deferred, and of requests that waited for their device. */
-  readonly heldTimes: HeldTimes = new HeldTimes();
+  readonly heldTimes: HeldTimes;
   readonly #components: IoreqDispatcherComponents;
   readonly #page: AccessPage;
   readonly #server: AccessServer;
@@ -116,6 +117,7 @@ export class IoreqDispatcher implements Disposable {
     this.#server = components.server;
     this.#timers = components.timers ?? new NodeTimers();
     this.counters = components.counters ?? ioreqCounters();
+    this.heldTimes = components.heldTimes ?? new HeldTimes();
     this.#limit = options.answerLimit ?? DEFAULT_ANSWER_LIMIT;
     this.#logger = components.logger ?? silentLogger;
   }
@@ -200,8 +202,16 @@ export class IoreqDispatcher implements Disposable {
       this.#page.setData(vcpu, allOnes(request.size));
       this.#count('errors', { vcpu, error: errorMessage(error) });
     }
-    if (held === undefined) this.#answer(vcpu);
-    else this.#hold(vcpu, held, () => this.#answer(vcpu));
+    if (held === undefined) {
+      this.#answer(vcpu);
+      return;
+    }
+    const late = request.isRead && held instanceof LateValue ? held : undefined;
+    const { size } = request;
+    this.#hold(vcpu, held, (inTime) => {
+      if (late !== undefined) this.#page.setData(vcpu, inTime ? late.value : allOnes(size));
+      this.#answer(vcpu);
+    });
   }
 
   #refuse(vcpu: number, request: IoreqRequest): void {

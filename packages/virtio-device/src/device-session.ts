@@ -31,7 +31,8 @@ export class DeviceSession {
   readonly #faults: FaultLog;
   readonly #onReset: () => void;
   readonly #onBroken: () => void;
-  #status = 0;
+  #bits = 0;
+  readonly #onStatus: (status: number) => void;
   // What the device has been told since its last reset, so that resets are balanced.
   #touched = false;
   #resetting: Completion | undefined;
@@ -45,14 +46,28 @@ export class DeviceSession {
   constructor(
     device: VirtioDevice,
     faults: FaultLog,
-    hooks: { readonly onReset: () => void; readonly onBroken: () => void },
+    hooks: {
+      readonly onReset: () => void;
+      readonly onBroken: () => void;
+      readonly onStatus: (status: number) => void;
+    },
   ) {
     this.#device = device;
     this.#faults = faults;
     this.#onReset = hooks.onReset;
     this.#onBroken = hooks.onBroken;
+    this.#onStatus = hooks.onStatus;
     this.features = new FeatureNegotiation(() => device.features);
     this.queues = device.queueMaxSizes.map((max, index) => new QueueRegisters(index, max));
+  }
+
+  get #status(): number {
+    return this.#bits;
+  }
+
+  set #status(status: number) {
+    this.#bits = status;
+    this.#onStatus(status);
   }
 
   get status(): number {

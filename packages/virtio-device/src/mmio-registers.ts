@@ -14,7 +14,7 @@ export interface RegisterContext {
   readonly vendorId: number;
   queueSel: number;
   shmSel: number;
-  configGeneration: number;
+  configGeneration(): number;
   /** InterruptStatus as the driver sees it now. */
   interruptStatus(): number;
   acknowledge(events: number): void;
@@ -172,9 +172,7 @@ export const REGISTERS: readonly Register[] = [
     (c) => (selected(c)?.resetting === true ? 1 : 0),
     writeQueueReset,
   ),
-  ro(
-    defs.VIRTIO_MMIO_CONFIG_GENERATION,
-    'VIRTIO_MMIO_CONFIG_GENERATION',
-    (c) => c.configGeneration,
+  ro(defs.VIRTIO_MMIO_CONFIG_GENERATION, 'VIRTIO_MMIO_CONFIG_GENERATION', (c) =>
+    c.configGeneration(),
   ),
 ];

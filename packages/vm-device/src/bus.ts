@@ -165,6 +165,11 @@ export class Bus {
     };
   }
 
+  /** Who serves an access, if there is a window that holds all of it. */
+  handlerOf(guestAddr: number, size: number): BusHandler | undefined {
+    return this.#find(guestAddr, size)?.handler;
+  }
+
   /** What an access must wait for: the handler of the window it hits is not ready yet. */
   notReady(guestAddr: number, size: number): Held | undefined {
     return this.#find(guestAddr, size)?.handler.ready;
