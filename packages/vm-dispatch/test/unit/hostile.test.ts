@@ -120,6 +120,8 @@ describe('a dispatch thread', () => {
       stalls++;
     });
     b.vm.ioeventfd({ guestAddr: BASE + 0x50n, length: 4, datamatch: 0n }, kick);
+    // The thread has the wiring by now.
+    expect(b.read(d.VIRTIO_MMIO_VERSION)).toBe(2);
     writeFd(kick.fd, BigUint64Array.of(0xffff_ffff_ffff_fffen), 8);
     setNonBlocking(kick.fd, false);
     b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 0);
