@@ -1,4 +1,11 @@
-import { allOnes, type Bus, type Buses } from '@node-vmm/vm-device';
+import {
+  allOnes,
+  type Bus,
+  type Buses,
+  bothOver,
+  Completion,
+  type Held,
+} from '@node-vmm/vm-device';
 import { type GuestMemory, guestAddress } from '@node-vmm/vm-memory';
 import { TWO_32 } from '@node-vmm/vmm-sys-util';
 import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from './ioreq-layout.ts';
@@ -10,21 +17,44 @@ import type { IoreqRequest } from './ioreq-page.ts';
  */
 export const MAX_REPETITIONS = 4096;
 
+/** The value of a read that comes later; whoever waits for it is held by it. */
+export class LateValue extends Completion {
+  #value = 0n;
+
+  get value(): bigint {
+    return this.#value;
+  }
+
+  /** It is there. */
+  give(value: bigint): void {
+    if (!this.over) this.#value = value;
+    this.complete();
+  }
+}
+
 /** What became of an access. */
 export interface AccessResult {
-  /** What a read gives in `data`. */
+  /** What a read gives in `data`, unless `held` brings it ({@link LateValue}). */
   value: bigint;
   /** What the answer must wait for. */
-  held: Promise<unknown> | undefined;
+  held: Held | undefined;
   /** True when the request was not one that a hypervisor makes of an honest guest. */
   malformed: boolean;
+}
+
+/** Carries out what vCPUs ask for. */
+export interface AccessServer {
+  /** What the request must wait for before it is run. */
+  notReady(request: IoreqRequest): Held | undefined;
+  /** @returns a result that is valid until the next call; undefined for what is no access */
+  run(request: IoreqRequest): AccessResult | undefined;
 }
 
 /**
  * Carries out accesses to memory and ports that a device serves: one access, or the repetitions of a
  * string instruction, whose other operand may be guest memory (`data_is_ptr`).
  */
-export class AccessRequest {
+export class AccessRequest implements AccessServer {
   readonly #buses: Buses;
   readonly #memory: () => GuestMemory;
   readonly #result: AccessResult = { value: 0n, held: undefined, malformed: false };
@@ -37,7 +67,7 @@ export class AccessRequest {
   }
 
   /** What the request must wait for before it is run. */
-  notReady(request: IoreqRequest): Promise<void> | undefined {
+  notReady(request: IoreqRequest): Held | undefined {
     const bus = this.#busOf(request);
     return bus?.notReady(request.addrHigh * TWO_32 + request.addrLow, request.size);
   }
@@ -80,9 +110,9 @@ export class AccessRequest {
     }
   }
 
-  #write(held: Promise<void> | undefined, result: AccessResult): void {
+  #write(held: Held | undefined, result: AccessResult): void {
     if (held === undefined) return;
-    result.held = result.held === undefined ? held : Promise.all([result.held, held]);
+    result.held = result.held === undefined ? held : bothOver(result.held, held);
   }
 
   #repeat(bus: Bus, request: IoreqRequest, result: AccessResult): void {

@@ -5,5 +5,8 @@
  *
  * @packageDocumentation
  */
+export type * from './access-host.ts';
+export * from './access-request.ts';
 export * from './ioreq-dispatcher.ts';
+export { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from './ioreq-layout.ts';
 export * from './ioreq-page.ts';

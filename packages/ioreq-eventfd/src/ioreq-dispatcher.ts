@@ -1,7 +1,12 @@
-import { allOnes, type Buses, HeldTimes } from '@node-vmm/vm-device';
-import type { GuestMemory } from '@node-vmm/vm-memory';
-import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
-import { AccessRequest } from './access-request.ts';
+import { allOnes, type Held, HeldTimes, whenOver } from '@node-vmm/vm-device';
+import {
+  errorMessage,
+  type Logger,
+  NodeTimers,
+  silentLogger,
+  type Timers,
+} from '@node-vmm/vmm-sys-util';
+import { type AccessServer, LateValue } from './access-request.ts';
 import { IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
 import { emptyRequest, type IoreqPage, type IoreqRequest } from './ioreq-page.ts';
 
@@ -29,22 +34,45 @@ export interface IoreqCounters {
   errors: number;
 }
 
+/** The counters of a dispatcher before its first request. */
+export function ioreqCounters(): IoreqCounters {
+  return {
+    requests: 0,
+    invalidates: 0,
+    unsupported: 0,
+    malformed: 0,
+    deferred: 0,
+    timeouts: 0,
+    errors: 0,
+  };
+}
+
 /** What an {@link IoreqDispatcher} works with. */
 export interface IoreqDispatcherComponents {
-  readonly page: IoreqPage;
-  /** Requests for an address space without a bus are answered with all ones. */
-  readonly buses: Buses;
-  /** Asked for when a request first needs it. */
-  readonly memory: () => GuestMemory;
+  /** Where vCPUs post their requests, and find the answers. */
+  readonly page: AccessPage;
+  /** Carries them out: an `AccessRequest` over the buses of a machine. */
+  readonly server: AccessServer;
   /** Tells the vCPU that its request is answered. */
   readonly notify: (vcpu: number) => void;
   /**
    * The guest gave memory back or moved it, nobody says which: what is mapped may be stale. The guest waits for
    * what is returned, as for any deferred answer.
    */
-  readonly invalidate?: () => Promise<unknown> | undefined;
+  readonly invalidate?: () => Held | undefined;
   readonly logger?: Logger;
+  /** Of the thread that it runs on; default: Node's. */
+  readonly timers?: Timers;
+  /** Counted there; default: an object of its own. */
+  readonly counters?: IoreqCounters;
+  readonly heldTimes?: HeldTimes;
 }
+
+/** What a dispatcher needs of an {@link IoreqPage}: another may stand for the accesses of another hypervisor. */
+export type AccessPage = Pick<
+  IoreqPage,
+  'vcpus' | 'state' | 'take' | 'setData' | 'complete' | 'putBack'
+>;
 
 export interface IoreqDispatcherOptions {
   /** Milliseconds, default {@link DEFAULT_ANSWER_LIMIT}. */
@@ -63,23 +91,16 @@ interface HeldAnswer {
  * Serves the requests of an ioreq page. Whatever happens, a request that was taken is answered
  * exactly once: a vCPU waits for every answer, and a guest with a vCPU that waits for ever is lost.
  *
- * For Node's own event loop: deferred answers need promises and timers.
+ * Runs on any thread: it waits by callbacks and by the timers that it is given.
  */
 export class IoreqDispatcher implements Disposable {
-  readonly counters: IoreqCounters = {
-    requests: 0,
-    invalidates: 0,
-    unsupported: 0,
-    malformed: 0,
-    deferred: 0,
-    timeouts: 0,
-    errors: 0,
-  };
+  readonly counters: IoreqCounters;
   /** Of answers that were deferred, and of requests that waited for their device. */
-  readonly heldTimes: HeldTimes = new HeldTimes();
+  readonly heldTimes: HeldTimes;
   readonly #components: IoreqDispatcherComponents;
-  readonly #page: IoreqPage;
-  readonly #access: AccessRequest;
+  readonly #page: AccessPage;
+  readonly #server: AccessServer;
+  readonly #timers: Timers;
   readonly #limit: number;
   readonly #logger: Logger;
   readonly #request: IoreqRequest = emptyRequest();
@@ -93,7 +114,10 @@ export class IoreqDispatcher implements Disposable {
   constructor(components: IoreqDispatcherComponents, options: IoreqDispatcherOptions = {}) {
     this.#components = components;
     this.#page = components.page;
-    this.#access = new AccessRequest(components.buses, components.memory);
+    this.#server = components.server;
+    this.#timers = components.timers ?? new NodeTimers();
+    this.counters = components.counters ?? ioreqCounters();
+    this.heldTimes = components.heldTimes ?? new HeldTimes();
     this.#limit = options.answerLimit ?? DEFAULT_ANSWER_LIMIT;
     this.#logger = components.logger ?? silentLogger;
   }
@@ -120,16 +144,18 @@ export class IoreqDispatcher implements Disposable {
 
   /**
    * Takes nothing more until {@link resume}, so that somebody else can serve the page: vCPUs wait for
-   * whoever that is. What waits for its device is given back as it was; ends when all else that was
-   * taken is answered.
+   * whoever that is. What waits for its device is given back as it was.
+   *
+   * @param paused - called when all else that was taken is answered, at once where nothing was
    */
-  async pause(): Promise<void> {
-    if (!this.#serving) return;
+  pause(paused: () => void): void {
+    if (!this.#serving) {
+      paused();
+      return;
+    }
+    this.#paused = paused;
     for (const { putBack } of [...this.#held.values()]) putBack?.();
-    await new Promise<void>((resolve) => {
-      this.#paused = resolve;
-      if (this.#held.size === 0) resolve();
-    });
+    if (this.#held.size === 0) paused();
   }
 
   /** Serves again, and first what was asked for meanwhile. */
@@ -148,13 +174,13 @@ export class IoreqDispatcher implements Disposable {
       if (left < MAX_RECHECKS && this.#page.take(vcpu, this.#request)) this.#serve(vcpu);
       return;
     }
-    if (left > 0) setImmediate(() => this.#recheck(vcpu, left - 1));
+    if (left > 0) this.#timers.soon(() => this.#recheck(vcpu, left - 1));
   }
 
   #serve(vcpu: number): void {
     this.counters.requests++;
     const request = this.#request;
-    const ready = this.#access.notReady(request);
+    const ready = this.#server.notReady(request);
     if (ready === undefined) {
       this.#carryOut(vcpu, request);
       return;
@@ -168,7 +194,7 @@ export class IoreqDispatcher implements Disposable {
   }
 
   #carryOut(vcpu: number, request: IoreqRequest): void {
-    let held: Promise<unknown> | undefined;
+    let held: Held | undefined;
     try {
       held = this.#dispatch(vcpu, request);
     } catch (error) {
@@ -176,8 +202,16 @@ export class IoreqDispatcher implements Disposable {
       this.#page.setData(vcpu, allOnes(request.size));
       this.#count('errors', { vcpu, error: errorMessage(error) });
     }
-    if (held === undefined) this.#answer(vcpu);
-    else this.#hold(vcpu, held, () => this.#answer(vcpu));
+    if (held === undefined) {
+      this.#answer(vcpu);
+      return;
+    }
+    const late = request.isRead && held instanceof LateValue ? held : undefined;
+    const { size } = request;
+    this.#hold(vcpu, held, (inTime) => {
+      if (late !== undefined) this.#page.setData(vcpu, inTime ? late.value : allOnes(size));
+      this.#answer(vcpu);
+    });
   }
 
   #refuse(vcpu: number, request: IoreqRequest): void {
@@ -185,8 +219,8 @@ export class IoreqDispatcher implements Disposable {
     this.#answer(vcpu);
   }
 
-  #dispatch(vcpu: number, request: IoreqRequest): Promise<unknown> | undefined {
-    const result = this.#access.run(request);
+  #dispatch(vcpu: number, request: IoreqRequest): Held | undefined {
+    const result = this.#server.run(request);
     if (result !== undefined) {
       if (request.isRead) this.#page.setData(vcpu, result.value);
       if (result.malformed) this.#count('malformed', { vcpu, request: { ...request } });
@@ -205,19 +239,14 @@ export class IoreqDispatcher implements Disposable {
    * @param then - goes on, with false when the limit passed or the dispatcher closes
    * @param putBack - gives the request back, where nothing has been done about it
    */
-  #hold(
-    vcpu: number,
-    held: Promise<unknown>,
-    then: (inTime: boolean) => void,
-    putBack?: () => void,
-  ): void {
+  #hold(vcpu: number, held: Held, then: (inTime: boolean) => void, putBack?: () => void): void {
     this.counters.deferred++;
     const begun = this.heldTimes.begin();
     const over = (): boolean => {
       if (this.#held.get(vcpu) !== answer) return false;
       this.#held.delete(vcpu);
       this.heldTimes.end(begun);
-      clearTimeout(timer);
+      timer.cancel();
       return true;
     };
     const end = (inTime: boolean): void => {
@@ -225,18 +254,18 @@ export class IoreqDispatcher implements Disposable {
       then(inTime);
       if (this.#held.size === 0) this.#paused?.();
     };
-    const timer = setTimeout(() => {
+    const timer = this.#timers.after(this.#limit, () => {
       if (this.#held.get(vcpu) !== answer) return;
       this.#count('timeouts', { vcpu, limit: this.#limit });
       end(false);
-    }, this.#limit);
-    timer.unref();
+    });
     const giveBack = (): void => {
       if (over()) putBack?.();
     };
     const answer = { end, putBack: putBack === undefined ? undefined : giveBack };
     this.#held.set(vcpu, answer);
-    held.then(
+    whenOver(
+      held,
       () => end(true),
       (error: unknown) => {
         this.#count('errors', { vcpu, error: errorMessage(error) });

@@ -1,10 +1,15 @@
 import {
+  type AddressRange,
+  type BusHandler,
   type HeldAccesses,
+  HeldTimes,
+  type IoeventfdMatch,
   type IrqCarrier,
   type IrqLine,
   type NotificationMode,
   UserSpaceVm,
   VmError,
+  type Wiring,
 } from '@node-vmm/vm-device';
 import { GuestMemoryMmap, type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import {
@@ -19,7 +24,14 @@ import {
   type Poller,
   silentLogger,
 } from '@node-vmm/vmm-sys-util';
-import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
+import type { AccessHost, AccessSeat } from './access-host.ts';
+import { AccessRequest } from './access-request.ts';
+import {
+  DEFAULT_ANSWER_LIMIT,
+  type IoreqCounters,
+  IoreqDispatcher,
+  ioreqCounters,
+} from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
 
@@ -42,6 +54,8 @@ export interface SimulatedVmComponents {
   /** On Node's own event loop: deferred answers need promises. */
   readonly poller: Poller;
   readonly logger?: Logger;
+  /** Serves the guest's accesses on another thread; default: this one does. */
+  readonly host?: AccessHost;
 }
 
 interface SimulatedVcpu {
@@ -61,7 +75,12 @@ const DEFAULT_IRQS: readonly IrqLine[] = Array.from({ length: 11 }, (_, i) => 33
  * and dispatcher is the one that a Xen guest's take.
  */
 export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
-  readonly #dispatcher: IoreqDispatcher;
+  readonly #page: IoreqPage;
+  readonly #server: AccessRequest;
+  readonly #answerLimit: number;
+  readonly #seat: AccessSeat | undefined;
+  /** Unless the seat serves. */
+  #dispatcher: IoreqDispatcher | undefined;
   readonly #pageFd: Fd;
   readonly #vcpus: readonly SimulatedVcpu[];
   readonly #lines: ReadonlyMap<IrqLine, EventFd>;
@@ -107,29 +126,81 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     this.#pageFd = memfdCreate('ioreq-page', PAGE_SIZE);
     undo.push(() => closeFd(this.#pageFd));
     const mapping = own(Mapping.create({ length: PAGE_SIZE, fd: this.#pageFd }));
-    const page = new IoreqPage(mapping.buffer(), options.vcpus ?? 1);
-    this.#vcpus = Array.from({ length: page.vcpus }, () => ({
+    this.#page = new IoreqPage(mapping.buffer(), options.vcpus ?? 1);
+    this.#vcpus = Array.from({ length: this.#page.vcpus }, () => ({
       request: own(EventFd.create()),
       answer: own(EventFd.create()),
     }));
     this.#lines = new Map(
       (options.irqs ?? DEFAULT_IRQS).map((irq) => [irq, own(EventFd.create())]),
     );
-    const notify = (vcpu: number): void => this.#vcpus[vcpu]?.answer.signal();
-    const { answerLimit } = options;
-    this.#dispatcher = own(
-      new IoreqDispatcher(
-        { page, buses: this.buses, memory: () => memory, notify, logger },
-        answerLimit === undefined ? {} : { answerLimit },
-      ),
+    this.#server = new AccessRequest(this.buses, () => memory);
+    this.#answerLimit = options.answerLimit ?? DEFAULT_ANSWER_LIMIT;
+    this.#seat = components.host?.seat({
+      name: this.name,
+      page: mapping,
+      vcpus: this.#vcpus.map(({ request, answer }) => ({
+        requestFd: request.fd,
+        answerFd: answer.fd,
+      })),
+      lines: this.#lines,
+      spaces,
+      answerLimit: this.#answerLimit,
+      server: this.#server,
+      gone: () => this.#serveAfterHost(),
+    });
+    if (this.#seat === undefined) this.#dispatcher = this.#serve();
+  }
+
+  /** Serves on this thread. */
+  #serve(): IoreqDispatcher {
+    const { poller, logger } = this;
+    const dispatcher = new IoreqDispatcher(
+      {
+        page: this.#page,
+        server: this.#server,
+        notify: (vcpu) => this.#vcpus[vcpu]?.answer.signal(),
+        logger,
+      },
+      { answerLimit: this.#answerLimit },
     );
-    this.#vcpus.forEach((vcpu, index) => {
-      own(
-        poller.watch(vcpu.request.fd, { readable: true }, () => {
-          vcpu.request.drain();
-          this.#dispatcher.service(index);
-        }),
-      );
+    this.#undo.push(() => dispatcher.close());
+    this.#vcpus.forEach(({ request }, vcpu) => {
+      const watch = poller.watch(request.fd, { readable: true }, () => {
+        request.drain();
+        dispatcher.service(vcpu);
+      });
+      this.#undo.push(() => watch.close());
+    });
+    return dispatcher;
+  }
+
+  /** What the thread that is gone had taken is taken anew. */
+  #serveAfterHost(): void {
+    if (!this.live) return;
+    for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
+    this.#dispatcher = this.#serve();
+    this.#dispatcher.serviceAll();
+  }
+
+  override map(range: AddressRange, handler: BusHandler): Wiring {
+    const wiring = super.map(range, handler);
+    if (this.#seat === undefined) return wiring;
+    const unmap = this.#seat.map(range, handler);
+    return this.wirings.add(false, () => {
+      unmap();
+      wiring.close();
+    });
+  }
+
+  override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
+    // Matched here as well: where the host is gone, and in string instructions.
+    const wiring = super.ioeventfd(match, eventfd);
+    if (this.#seat === undefined) return wiring;
+    const unwire = this.#seat.ioeventfd(match, eventfd);
+    return this.wirings.add(false, () => {
+      unwire();
+      wiring.close();
     });
   }
 
@@ -141,22 +212,25 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
    */
   async keep(): Promise<void> {
     this.checkLive('stop taking accesses');
-    await this.#dispatcher.pause();
+    const dispatcher = this.#dispatcher;
+    if (dispatcher === undefined) await this.#seat?.pause();
+    else await new Promise<void>((paused) => dispatcher.pause(paused));
   }
 
   /** Serves again, after {@link SimulatedVm.keep}. */
   takeUp(): void {
-    this.#dispatcher.resume();
+    if (this.#dispatcher === undefined) this.#seat?.resume();
+    else this.#dispatcher.resume();
   }
 
   /** What the ioreq path counted. */
   get counters(): Readonly<IoreqCounters> {
-    return this.#dispatcher.counters;
+    return this.#dispatcher?.counters ?? this.#seat?.counters ?? ioreqCounters();
   }
 
   /** How long its accesses were held. */
   get held(): HeldAccesses {
-    return this.#dispatcher.heldTimes.accesses;
+    return this.#dispatcher?.heldTimes.accesses ?? this.#seat?.held ?? new HeldTimes().accesses;
   }
 
   /**
@@ -211,11 +285,15 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
   }
 
   protected override quiesce(): void {
-    this.#dispatcher.serviceAll();
+    this.#dispatcher?.serviceAll();
   }
 
   protected release(): void {
-    for (const step of this.#undo.reverse()) step();
-    this.#undo.length = 0;
+    const undo = this.#undo.splice(0).reverse();
+    const release = (): void => {
+      for (const step of undo) step();
+    };
+    if (this.#seat === undefined) release();
+    else this.#seat.close(release);
   }
 }

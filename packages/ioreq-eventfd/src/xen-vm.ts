@@ -1,6 +1,7 @@
 import {
   type AddressRange,
   describeRange,
+  type Held,
   type HeldAccesses,
   type IoeventfdMatch,
   type IrqCarrier,
@@ -29,6 +30,7 @@ import {
   type IoServId,
   type XenOps,
 } from '@node-vmm/xen-sys';
+import { AccessRequest } from './access-request.ts';
 import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
 import { checkXenIrq, type IrqKind, xenCarrierOf } from './xen-interrupts.ts';
@@ -48,7 +50,7 @@ export interface XenVmComponents<M extends GuestMemory> {
   readonly poller: Poller;
   readonly logger?: Logger;
   /** The guest gave pages back: what is mapped may be stale. It waits for what is returned, for a while. */
-  readonly invalidate?: () => Promise<unknown> | undefined;
+  readonly invalidate?: () => Held | undefined;
 }
 
 /** What one process left of a guest for the next to take up, as plain data. */
@@ -170,8 +172,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#dispatcher = new IoreqDispatcher(
       {
         page: this.#page,
-        buses: this.buses,
-        memory: () => this.memory,
+        server: new AccessRequest(this.buses, () => this.memory),
         notify: (vcpu) => this.#ports?.notify(vcpu),
         logger,
         ...(invalidate === undefined ? {} : { invalidate }),
@@ -301,7 +302,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.checkLive('leave the guest to another process');
     const windows = [...this.#windows, ...this.#left].map((range) => ({ ...range }));
     this.#keeping = true;
-    await this.#dispatcher.pause();
+    await new Promise<void>((paused) => this.#dispatcher.pause(paused));
     return { server: this.#server, vcpus: this.vcpus, windows };
   }
 

@@ -1,4 +1,5 @@
 import {
+  AccessRequest,
   emptyRequest,
   IoreqDispatcher,
   IoreqPage,
@@ -51,8 +52,7 @@ export class Bench {
     this.dispatcher = new IoreqDispatcher(
       {
         page: this.page,
-        buses: this.buses,
-        memory: () => this.memory,
+        server: new AccessRequest(this.buses, () => this.memory),
         notify: (vcpu) => {
           this.notified.push(vcpu);
           if (this.notifyFails) throw new Error('the domain is gone');

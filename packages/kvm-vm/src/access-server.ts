@@ -1,4 +1,4 @@
-import { type IoreqCounters, IoreqDispatcher, IoreqPage } from '@node-vmm/ioreq-eventfd';
+import { AccessRequest, type IoreqCounters, IoreqDispatcher, IoreqPage } from '@node-vmm/ioreq-eventfd';
 import { IOREQ_SIZE } from '@node-vmm/ioreq-eventfd/page';
 import type { Buses } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
@@ -35,7 +35,7 @@ export type ServeAccesses = (parts: AccessParts) => AccessServer;
 export const serveOnThisThread: ServeAccesses = (parts) => {
   const { page, wake, notify, buses, memory, poller, logger, answerLimit } = parts;
   const dispatcher = new IoreqDispatcher(
-    { page, buses, memory, notify, logger },
+    { page, server: new AccessRequest(buses, memory), notify, logger },
     answerLimit === undefined ? {} : { answerLimit },
   );
   let watch: Watch | undefined;

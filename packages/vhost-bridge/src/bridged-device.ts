@@ -197,7 +197,7 @@ export class BridgedDevice implements VirtioDevice {
     return true;
   }
 
-  writeConfig(offset: number, source: Uint8Array): void {
+  writeConfig(offset: number, source: Uint8Array): undefined {
     if (offset + source.length > this.#link.config.length) return;
     if (this.#configWrites === MAX_CONFIG_WRITES) return;
     this.#configWrites++;

@@ -4,7 +4,7 @@ import {
   VIRTIO_MMIO_VERSION,
   VIRTIO_MMIO_VERSION_2,
 } from '@node-vmm/virtio-device';
-import type { BusHandler } from '@node-vmm/vm-device';
+import type { BusHandler, Held } from '@node-vmm/vm-device';
 
 /**
  * Holds a device's window while its back-end is being connected: the guest may probe it before that,
@@ -49,7 +49,7 @@ export class MmioGate implements BusHandler {
     return offset === VIRTIO_MMIO_VERSION ? BigInt(VIRTIO_MMIO_VERSION_2) : 0n;
   }
 
-  write(offset: number, size: number, value: bigint): Promise<void> | undefined {
+  write(offset: number, size: number, value: bigint): Held | undefined {
     return this.#target?.write(offset, size, value);
   }
 }

@@ -1,3 +1,4 @@
+import { Completion, type Held, whenOver } from '@node-vmm/vm-device';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import type { FaultLog } from './faults.ts';
 import type { VirtioDevice } from './virtio-device.ts';
@@ -32,13 +33,30 @@ export class ConfigAccess {
     return 0n;
   }
 
-  /** @returns true when the device heard of it */
-  write(offset: number, size: number, value: bigint): boolean {
+  /**
+   * @param onWrite - called before the device hears of it, if it does
+   * @returns what the answer must wait for; it does not fail
+   */
+  write(offset: number, size: number, value: bigint, onWrite: () => void): Completion | undefined {
     const bytes = this.#window(offset, size);
-    if (bytes === undefined) return false;
+    if (bytes === undefined) return undefined;
+    onWrite();
     this.#value.setBigUint64(0, value, true);
-    this.#call('writeConfig', () => this.#device.writeConfig(offset, bytes));
-    return true;
+    let held: Held | undefined;
+    this.#call('writeConfig', () => {
+      held = this.#device.writeConfig(offset, bytes);
+    });
+    if (held === undefined) return undefined;
+    const written = new Completion();
+    whenOver(
+      held,
+      () => written.complete(),
+      (error) => {
+        this.#failed('writeConfig', error);
+        written.complete();
+      },
+    );
+    return written.over ? undefined : written;
   }
 
   #window(offset: number, size: number): Uint8Array | undefined {
@@ -51,7 +69,11 @@ export class ConfigAccess {
     try {
       action();
     } catch (error) {
-      this.#faults.report('deviceErrors', name, { error: errorMessage(error) });
+      this.#failed(name, error);
     }
+  }
+
+  #failed(name: string, error: unknown): void {
+    this.#faults.report('deviceErrors', name, { error: errorMessage(error) });
   }
 }

@@ -6,6 +6,7 @@ import {
   VIRTIO_CONFIG_S_FEATURES_OK,
   VIRTIO_CONFIG_S_NEEDS_RESET,
 } from '@node-vmm/virtio-bindings';
+import { Completion, type Held, whenOver } from '@node-vmm/vm-device';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import type { FaultLog } from './faults.ts';
 import { FeatureNegotiation } from './features.ts';
@@ -30,10 +31,11 @@ export class DeviceSession {
   readonly #faults: FaultLog;
   readonly #onReset: () => void;
   readonly #onBroken: () => void;
-  #status = 0;
+  #bits = 0;
+  readonly #onStatus: (status: number) => void;
   // What the device has been told since its last reset, so that resets are balanced.
   #touched = false;
-  #resetting: Promise<void> | undefined;
+  #resetting: Completion | undefined;
   // A stop that ends after a reset began must not change the queue of the next session.
   #epoch = 0;
 
@@ -44,14 +46,28 @@ export class DeviceSession {
   constructor(
     device: VirtioDevice,
     faults: FaultLog,
-    hooks: { readonly onReset: () => void; readonly onBroken: () => void },
+    hooks: {
+      readonly onReset: () => void;
+      readonly onBroken: () => void;
+      readonly onStatus: (status: number) => void;
+    },
   ) {
     this.#device = device;
     this.#faults = faults;
     this.#onReset = hooks.onReset;
     this.#onBroken = hooks.onBroken;
+    this.#onStatus = hooks.onStatus;
     this.features = new FeatureNegotiation(() => device.features);
     this.queues = device.queueMaxSizes.map((max, index) => new QueueRegisters(index, max));
+  }
+
+  get #status(): number {
+    return this.#bits;
+  }
+
+  set #status(status: number) {
+    this.#bits = status;
+    this.#onStatus(status);
   }
 
   get status(): number {
@@ -181,10 +197,10 @@ export class DeviceSession {
   }
 
   /**
-   * QueueReady = 0, or QueueReset = 1 with `reset`: ends when the device no longer touches the queue.
+   * QueueReady = 0, or QueueReset = 1 with `reset`: over when the device no longer touches the queue.
    * The registers keep what the driver wrote, unless reset.
    */
-  disableQueue(queue: QueueRegisters, reset: boolean): Promise<void> | undefined {
+  disableQueue(queue: QueueRegisters, reset: boolean): Completion | undefined {
     if (reset) queue.resetting = true;
     if (queue.stopping !== undefined) return queue.stopping;
     if (!queue.ready || !this.driverOk) {
@@ -192,17 +208,19 @@ export class DeviceSession {
       return undefined;
     }
     const epoch = this.#epoch;
+    const stopping = new Completion();
+    queue.stopping = stopping;
     const done = (): void => {
       if (this.#epoch === epoch) this.#queueStopped(queue);
+      stopping.complete();
     };
     const failed = (error: unknown): void => {
       this.#deviceFailed('stopQueue', error);
       if (this.#epoch === epoch) this.#onBroken();
       done();
     };
-    const stopping = this.#start(() => this.#device.stopQueue(queue.index)).then(done, failed);
-    queue.stopping = stopping;
-    return stopping;
+    this.#start(() => this.#device.stopQueue(queue.index), done, failed);
+    return stopping.over ? undefined : stopping;
   }
 
   #queueStopped(queue: QueueRegisters): void {
@@ -215,18 +233,25 @@ export class DeviceSession {
    * Status = 0. The status reads as before until the reset is complete (§2.4.2); a reset during a
    * reset joins it.
    */
-  reset(): Promise<void> | undefined {
+  reset(): Completion | undefined {
     if (this.#resetting !== undefined) return this.#resetting;
     this.#epoch++;
     if (!this.#touched) {
       this.#resetComplete();
       return undefined;
     }
-    const failed = (error: unknown): void => this.#deviceFailed('reset', error);
-    this.#resetting = this.#start(() => this.#device.reset())
-      .catch(failed)
-      .then(() => this.#resetComplete());
-    return this.#resetting;
+    const resetting = new Completion();
+    this.#resetting = resetting;
+    const done = (): void => {
+      this.#resetComplete();
+      resetting.complete();
+    };
+    const failed = (error: unknown): void => {
+      this.#deviceFailed('reset', error);
+      done();
+    };
+    this.#start(() => this.#device.reset(), done, failed);
+    return resetting.over ? undefined : resetting;
   }
 
   #resetComplete(): void {
@@ -258,9 +283,16 @@ export class DeviceSession {
     if (this.#faults.counters.deviceErrors !== before) this.#onBroken();
   }
 
-  // A device that throws instead of returning a promise is caught all the same.
-  async #start(action: () => Promise<void>): Promise<void> {
-    await action();
+  #start(action: () => Held | undefined, done: () => void, failed: (error: unknown) => void): void {
+    let held: Held | undefined;
+    try {
+      held = action();
+    } catch (error) {
+      failed(error);
+      return;
+    }
+    if (held === undefined) done();
+    else whenOver(held, done, failed);
   }
 
   #deviceFailed(call: string, error: unknown): void {

@@ -31,27 +31,33 @@ export interface TransportCounters {
 
 export type Fault = keyof TransportCounters;
 
+/** The names of all counters. */
+export const TRANSPORT_COUNTERS: readonly Fault[] = [
+  'badWidth',
+  'unknownRegister',
+  'readOnly',
+  'writeOnly',
+  'badStatus',
+  'badFeatures',
+  'badQueue',
+  'badNotify',
+  'notSetUp',
+  'badConfig',
+  'deviceErrors',
+];
+
 /** Counts faults and logs each kind once. */
 export class FaultLog {
-  readonly counters: TransportCounters = {
-    badWidth: 0,
-    unknownRegister: 0,
-    readOnly: 0,
-    writeOnly: 0,
-    badStatus: 0,
-    badFeatures: 0,
-    badQueue: 0,
-    badNotify: 0,
-    notSetUp: 0,
-    badConfig: 0,
-    deviceErrors: 0,
-  };
+  readonly counters: TransportCounters;
   readonly #logger: Logger;
   // Bounded: subjects are register names and operations, never values that the guest chooses.
   readonly #logged = new Set<string>();
 
-  constructor(logger: Logger) {
+  /** @param counters - counted there; default: an object of its own */
+  constructor(logger: Logger, counters?: TransportCounters) {
     this.#logger = logger;
+    const zeros = TRANSPORT_COUNTERS.map((name) => [name, 0]);
+    this.counters = counters ?? (Object.fromEntries(zeros) as unknown as TransportCounters);
   }
 
   /**

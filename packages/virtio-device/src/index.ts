@@ -7,7 +7,7 @@ export * from '@node-vmm/virtio-bindings/device-status';
 export * from '@node-vmm/virtio-bindings/feature-bits';
 export * from '@node-vmm/virtio-bindings/mmio';
 export * from '@node-vmm/virtio-bindings/reserved-feature-bits';
-export type { TransportCounters } from './faults.ts';
+export { TRANSPORT_COUNTERS, type TransportCounters } from './faults.ts';
 export {
   type MmioTransportOptions,
   type MmioTransportState,

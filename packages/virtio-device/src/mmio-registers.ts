@@ -1,4 +1,5 @@
 import * as defs from '@node-vmm/virtio-bindings';
+import { Completion, type Held } from '@node-vmm/vm-device';
 import type { DeviceSession } from './device-session.ts';
 import type { FaultLog } from './faults.ts';
 import type { InterruptStatus } from './interrupt-status.ts';
@@ -13,7 +14,7 @@ export interface RegisterContext {
   readonly vendorId: number;
   queueSel: number;
   shmSel: number;
-  configGeneration: number;
+  configGeneration(): number;
   /** InterruptStatus as the driver sees it now. */
   interruptStatus(): number;
   acknowledge(events: number): void;
@@ -27,8 +28,8 @@ export interface Register {
   readonly width: 4;
   readonly name: string;
   readonly read?: (context: RegisterContext) => number;
-  /** @returns a promise when the answer must wait */
-  readonly write?: (context: RegisterContext, value: number) => Promise<void> | undefined;
+  /** @returns what the answer must wait for */
+  readonly write?: (context: RegisterContext, value: number) => Held | undefined;
 }
 
 type Read = NonNullable<Register['read']>;
@@ -46,7 +47,7 @@ const wo = (offset: number, name: string, apply: Apply): Register => ({
   name,
   write: (context, value) => {
     const result = apply(context, value);
-    return result instanceof Promise ? result : undefined;
+    return result instanceof Completion ? result : undefined;
   },
 });
 const rw = (offset: number, name: string, read: Read, apply: Apply): Register => ({
@@ -80,7 +81,7 @@ function address(
   return [wo(offset, `${name}_LOW`, low), wo(offset + 4, `${name}_HIGH`, high)];
 }
 
-function writeQueueReady(c: RegisterContext, value: number): Promise<void> | undefined {
+function writeQueueReady(c: RegisterContext, value: number): Held | undefined {
   const queue = selected(c);
   if (queue === undefined || value > 1) {
     c.faults.report('badQueue', 'VIRTIO_MMIO_QUEUE_READY', { queue: c.queueSel, value });
@@ -91,7 +92,7 @@ function writeQueueReady(c: RegisterContext, value: number): Promise<void> | und
   return undefined;
 }
 
-function writeQueueReset(c: RegisterContext, value: number): Promise<void> | undefined {
+function writeQueueReset(c: RegisterContext, value: number): Held | undefined {
   const queue = selected(c);
   const negotiated =
     c.session.featuresOk && defs.hasFeature(c.session.features.driver, defs.VIRTIO_F_RING_RESET);
@@ -107,7 +108,7 @@ function writeDriverFeatures(c: RegisterContext, value: number): void {
   else c.session.features.writeDriverWord(value);
 }
 
-function writeStatus(c: RegisterContext, value: number): Promise<void> | undefined {
+function writeStatus(c: RegisterContext, value: number): Held | undefined {
   if (value === 0) return c.session.reset();
   c.session.setStatus(value);
   return undefined;
@@ -171,9 +172,7 @@ export const REGISTERS: readonly Register[] = [
     (c) => (selected(c)?.resetting === true ? 1 : 0),
     writeQueueReset,
   ),
-  ro(
-    defs.VIRTIO_MMIO_CONFIG_GENERATION,
-    'VIRTIO_MMIO_CONFIG_GENERATION',
-    (c) => c.configGeneration,
+  ro(defs.VIRTIO_MMIO_CONFIG_GENERATION, 'VIRTIO_MMIO_CONFIG_GENERATION', (c) =>
+    c.configGeneration(),
   ),
 ];

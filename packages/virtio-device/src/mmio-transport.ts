@@ -1,5 +1,5 @@
 import * as defs from '@node-vmm/virtio-bindings';
-import type { BusHandler } from '@node-vmm/vm-device';
+import type { BusHandler, Held } from '@node-vmm/vm-device';
 import { errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { ConfigAccess } from './config-access.ts';
 import { DeviceSession } from './device-session.ts';
@@ -22,6 +22,15 @@ export interface MmioTransportOptions {
   readonly interrupt: () => void;
   /** The driver has acknowledged everything that is known, or the device was reset. */
   readonly interruptsAcknowledged?: () => void;
+  /**
+   * Generation of the configuration, for a device whose configuration changes unseen by this object: added
+   * to what `restore` brought. Default: `configChanged` counts.
+   */
+  readonly configGeneration?: () => number;
+  /** Told the device status whenever it may have changed. */
+  readonly onStatus?: (status: number) => void;
+  /** Counted there; default: an object of its own. */
+  readonly counters?: TransportCounters;
   readonly logger?: Logger;
 }
 
@@ -58,14 +67,17 @@ export class VirtioMmioTransport implements BusHandler {
   readonly #session: DeviceSession;
   readonly #context: RegisterContext;
   readonly #config: ConfigAccess;
+  /** Of the configuration that this object knows of. */
+  #changes = 0;
 
   constructor(device: VirtioDevice, options: MmioTransportOptions) {
     this.#options = options;
-    this.#faults = new FaultLog(options.logger ?? silentLogger);
+    this.#faults = new FaultLog(options.logger ?? silentLogger, options.counters);
     this.#config = new ConfigAccess(device, this.#faults);
     this.#session = new DeviceSession(device, this.#faults, {
       onReset: () => this.#onReset(),
       onBroken: () => this.needsReset(),
+      onStatus: (status) => options.onStatus?.(status),
     });
     this.#context = {
       session: this.#session,
@@ -75,7 +87,7 @@ export class VirtioMmioTransport implements BusHandler {
       vendorId: device.vendorId,
       queueSel: 0,
       shmSel: 0,
-      configGeneration: 0,
+      configGeneration: () => this.#generation,
       interruptStatus: () => this.#interruptStatus(),
       acknowledge: (events) => this.#acknowledge(events),
       notify: (value) => this.#notify(value),
@@ -104,7 +116,7 @@ export class VirtioMmioTransport implements BusHandler {
       shmSel: this.#context.shmSel,
       interruptStatus: this.#interrupts.known,
       interruptStatusRead: this.#interrupts.looks,
-      configGeneration: this.#context.configGeneration,
+      configGeneration: this.#generation,
       queues: queues.map((queue) => queue.state),
     };
   }
@@ -130,7 +142,8 @@ export class VirtioMmioTransport implements BusHandler {
     }
     this.#context.queueSel = state.queueSel;
     this.#context.shmSel = state.shmSel;
-    this.#context.configGeneration = (state.configGeneration + 1) >>> 0;
+    // Whatever is added to it here.
+    this.#changes = state.configGeneration + 1;
     if (this.#interrupts.known !== 0) this.#interrupt();
     return undefined;
   }
@@ -158,10 +171,9 @@ export class VirtioMmioTransport implements BusHandler {
    * @param offset - bytes from the window's base
    * @param size - 1, 2, 4 or 8 bytes
    * @param value - its low `size` bytes count
-   * @returns a promise while the device stops what the driver wants to free: the write must not be
-   * answered before it ends. It never rejects.
+   * @returns what the answer must wait for: the device stops what the driver wants to free. It never fails.
    */
-  write(offset: number, size: number, value: bigint): Promise<void> | undefined {
+  write(offset: number, size: number, value: bigint): Held | undefined {
     const config = offset >= defs.VIRTIO_MMIO_CONFIG;
     const register = config ? undefined : this.#find(offset, size);
     if (!config && register === undefined) return undefined;
@@ -176,9 +188,8 @@ export class VirtioMmioTransport implements BusHandler {
       return undefined;
     }
     if (!config) return register?.write?.(this.#context, number);
-    const written = this.#config.write(offset - defs.VIRTIO_MMIO_CONFIG, size, value);
-    if (written) this.#session.touch();
-    return undefined;
+    const configOffset = offset - defs.VIRTIO_MMIO_CONFIG;
+    return this.#config.write(configOffset, size, value, () => this.#session.touch());
   }
 
   /** The device has used buffers: sets bit 0 of InterruptStatus and interrupts. */
@@ -191,7 +202,7 @@ export class VirtioMmioTransport implements BusHandler {
    * generation changes with it, and the driver is told.
    */
   configChanged(): void {
-    this.#context.configGeneration = (this.#context.configGeneration + 1) >>> 0;
+    if (this.#options.configGeneration === undefined) this.#changes++;
     this.#raise(defs.VIRTIO_MMIO_INT_CONFIG);
   }
 
@@ -207,6 +218,10 @@ export class VirtioMmioTransport implements BusHandler {
    */
   setVringInterruptsAssisted(on: boolean): void {
     this.#interrupts.vringAssisted = on;
+  }
+
+  get #generation(): number {
+    return (this.#changes + (this.#options.configGeneration?.() ?? 0)) >>> 0;
   }
 
   #find(offset: number, size: number): Register | undefined {

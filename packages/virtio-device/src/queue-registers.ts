@@ -1,4 +1,5 @@
 import { hasFeature, VIRTIO_F_RING_PACKED } from '@node-vmm/virtio-bindings';
+import type { Completion } from '@node-vmm/vm-device';
 import { isPowerOfTwo } from '@node-vmm/vmm-sys-util';
 import type { QueueConfig } from './virtio-device.ts';
 
@@ -46,7 +47,7 @@ export class QueueRegisters {
   /** True while QueueReset reads 1. */
   resetting = false;
   /** Set while the device is stopping the queue. */
-  stopping: Promise<void> | undefined;
+  stopping: Completion | undefined;
 
   constructor(index: number, maxSize: number) {
     this.index = index;

@@ -1,3 +1,5 @@
+import type { Held } from '@node-vmm/vm-device';
+
 /** A queue as the driver set it up, handed over when the driver starts the device. */
 export interface QueueConfig {
   readonly index: number;
@@ -33,8 +35,12 @@ export interface VirtioDevice {
    * @returns false when the bytes do not exist; the driver then reads zero
    */
   readConfig(offset: number, target: Uint8Array): boolean;
-  /** Writes configuration space. The bytes are the caller's: copy what is kept. */
-  writeConfig(offset: number, source: Uint8Array): void;
+  /**
+   * Writes configuration space. The bytes are the caller's: copy what is kept.
+   *
+   * @returns what is to be over before the driver goes on, or nothing
+   */
+  writeConfig(offset: number, source: Uint8Array): Held | undefined;
 
   /**
    * FEATURES_OK: may the driver use this set? It is a subset of `features` and has VERSION_1.
@@ -51,16 +57,16 @@ export interface VirtioDevice {
   startQueue(features: bigint, queue: QueueConfig): void;
   /**
    * A queue that `activate` or `startQueue` named is to stop; the driver may free its memory when
-   * the promise ends.
+   * what this returns is over, or at once.
    */
-  stopQueue(index: number): Promise<void>;
+  stopQueue(index: number): Held | undefined;
   /** The driver notifies a running queue and no ioeventfd took it. */
   notifyQueue(index: number): void;
   /**
-   * Stop everything; the driver may free the rings' memory when the promise ends. Called only when
+   * Stop everything; the driver may free the rings' memory when what this returns is over. Called only when
    * `acceptFeatures` (true), `activate` or `writeConfig` came since the last reset; never called
-   * again before the promise has ended. A `stopQueue` may still be under way. The guest's vCPU
+   * again before that. A `stopQueue` may still be under way. The guest's vCPU
    * stands still meanwhile: the device bounds how long.
    */
-  reset(): Promise<void>;
+  reset(): Held | undefined;
 }

@@ -1,6 +1,7 @@
 import * as defs from '@node-vmm/virtio-device';
 import { VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice, type FakeVirtioDeviceOptions } from '@node-vmm/virtio-device/testing';
+import { type Held, heldPromise } from '@node-vmm/vm-device';
 
 export const READY_TO_NEGOTIATE = defs.VIRTIO_CONFIG_S_ACKNOWLEDGE | defs.VIRTIO_CONFIG_S_DRIVER;
 export const FEATURES_SET = READY_TO_NEGOTIATE | defs.VIRTIO_CONFIG_S_FEATURES_OK;
@@ -13,6 +14,8 @@ export class Bench {
   interrupts = 0;
   acknowledged = 0;
   readonly warnings: object[] = [];
+  /** Who waits for the same thing gets the same promise. */
+  readonly #promises = new Map<Held, Promise<void>>();
 
   constructor(options: FakeVirtioDeviceOptions = {}) {
     this.device = new FakeVirtioDevice(options);
@@ -39,7 +42,11 @@ export class Bench {
   }
 
   write(register: number, value: number): Promise<void> | undefined {
-    return this.transport.write(register, 4, BigInt(value));
+    const held: Held | undefined = this.transport.write(register, 4, BigInt(value));
+    if (held === undefined) return undefined;
+    const promise = this.#promises.get(held) ?? heldPromise(held);
+    this.#promises.set(held, promise);
+    return promise;
   }
 
   negotiate(features = this.device.features): void {

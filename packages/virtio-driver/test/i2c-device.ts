@@ -49,7 +49,7 @@ export class TestI2cDevice implements VirtioDevice {
     return offset + target.length <= this.config.length;
   }
 
-  writeConfig(): void {
+  writeConfig(): undefined {
     // There is nothing to write.
   }
 

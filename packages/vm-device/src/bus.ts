@@ -2,6 +2,7 @@ import { type EventFd, errorMessage, hex, type Logger, silentLogger } from '@nod
 import { type AddressRange, type AddressSpace, describeRange, SPACES } from './address-space.ts';
 import type { BusHandler } from './bus-handler.ts';
 import { VmError } from './errors.ts';
+import type { Held } from './held.ts';
 import type { IoeventfdMatch } from './vm.ts';
 
 const ALL_ONES: Readonly<Record<number, bigint>> = {
@@ -164,8 +165,13 @@ export class Bus {
     };
   }
 
+  /** Who serves an access, if there is a window that holds all of it. */
+  handlerOf(guestAddr: number, size: number): BusHandler | undefined {
+    return this.#find(guestAddr, size)?.handler;
+  }
+
   /** What an access must wait for: the handler of the window it hits is not ready yet. */
-  notReady(guestAddr: number, size: number): Promise<void> | undefined {
+  notReady(guestAddr: number, size: number): Held | undefined {
     return this.#find(guestAddr, size)?.handler.ready;
   }
 
@@ -192,9 +198,9 @@ export class Bus {
    * The guest writes.
    *
    * @param value - in the low `size` bytes, the others zero
-   * @returns a promise when the handler wants the guest to wait
+   * @returns what the guest is to wait for, if its handler wants that
    */
-  write(guestAddr: number, size: number, value: bigint): Promise<void> | undefined {
+  write(guestAddr: number, size: number, value: bigint): Held | undefined {
     const window = this.#find(guestAddr, size);
     if (window === undefined) {
       this.#unmatched(guestAddr, size);

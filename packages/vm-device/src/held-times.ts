@@ -1,6 +1,9 @@
 /** Ours: upper bounds of the classes in which {@link HeldTimes} counts, seconds; ascending. */
 export const HELD_BOUNDS: readonly number[] = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 20, 30];
 
+const NOW = HELD_BOUNDS.length + 1;
+const MS = NOW + 1;
+
 /** How long accesses were held, as plain data. */
 export interface HeldAccesses {
   /** Held now. */
@@ -15,19 +18,32 @@ export interface HeldAccesses {
 
 /** Counts accesses whose answer is held (the vCPU stands still), and for how long; never reset. */
 export class HeldTimes {
-  readonly #counts = new Array<number>(HELD_BOUNDS.length + 1).fill(0);
+  /** A class each, held now, and milliseconds. */
+  readonly #values: Float64Array;
   readonly #clock: () => number;
-  #now = 0;
-  #ms = 0;
 
-  /** @param clock - milliseconds of a clock that never goes back */
-  constructor(clock: () => number = () => performance.now()) {
+  /** Values of `values`. */
+  static readonly LENGTH: number = HELD_BOUNDS.length + 3;
+
+  /**
+   * @param clock - milliseconds of a clock that never goes back
+   * @param values - counted there: memory that another thread reads; default: its own
+   */
+  constructor(
+    clock: () => number = () => performance.now(),
+    values: Float64Array = new Float64Array(HeldTimes.LENGTH),
+  ) {
     this.#clock = clock;
+    this.#values = values;
+  }
+
+  #add(at: number, amount: number): void {
+    this.#values[at] = (this.#values[at] ?? 0) + amount;
   }
 
   /** An access is held from now on. @returns for `end` */
   begin(): number {
-    this.#now++;
+    this.#add(NOW, 1);
     return this.#clock();
   }
 
@@ -36,14 +52,15 @@ export class HeldTimes {
     const ms = this.#clock() - begun;
     const found = HELD_BOUNDS.findIndex((bound) => ms <= bound * 1000);
     const at = found < 0 ? HELD_BOUNDS.length : found;
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
-    this.#ms += ms;
-    this.#now--;
+    this.#add(at, 1);
+    this.#add(MS, ms);
+    this.#add(NOW, -1);
   }
 
   /** A copy. */
   get accesses(): HeldAccesses {
     const bounds = HELD_BOUNDS;
-    return { now: this.#now, bounds, counts: [...this.#counts], seconds: this.#ms / 1000 };
+    const [now = 0, ms = 0] = this.#values.subarray(NOW);
+    return { now, bounds, counts: [...this.#values.subarray(0, NOW)], seconds: ms / 1000 };
   }
 }

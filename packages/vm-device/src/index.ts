@@ -10,6 +10,7 @@ export * from './bus.ts';
 export type * from './bus-handler.ts';
 export * from './errors.ts';
 export type * from './guest-platform.ts';
+export * from './held.ts';
 export * from './held-times.ts';
 export type * from './irq.ts';
 export type { IrqCarrier } from './irq-wires.ts';

@@ -1,5 +1,6 @@
 import {
   type AddressRange,
+  heldPromise,
   type IrqCarrier,
   type IrqLine,
   type LineInterrupt,
@@ -46,7 +47,7 @@ export class DirectVm extends UserSpaceVm<GuestMemoryBuffer> implements GuestUnd
 
   async read(address: bigint, size: number, { space = 'memory' }: AccessPlace = {}) {
     const bus = this.buses[space];
-    await bus?.notReady(Number(address), size);
+    await heldPromise(bus?.notReady(Number(address), size));
     return bus?.read(Number(address), size) ?? 0n;
   }
 
@@ -57,9 +58,9 @@ export class DirectVm extends UserSpaceVm<GuestMemoryBuffer> implements GuestUnd
     { space = 'memory' }: AccessPlace = {},
   ) {
     const bus = this.buses[space];
-    await bus?.notReady(Number(address), size);
+    await heldPromise(bus?.notReady(Number(address), size));
     const held = bus?.write(Number(address), size, value);
-    await Promise.race([held?.catch(() => undefined), this.#closed]);
+    await Promise.race([heldPromise(held).catch(() => undefined), this.#closed]);
   }
 
   takeInterrupt(): boolean {

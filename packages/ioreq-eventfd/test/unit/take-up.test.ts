@@ -192,19 +192,21 @@ describe('A guest of Xen that one process leaves to another', () => {
   });
 });
 
+const pause = (b: Bench): Promise<void> => new Promise((paused) => b.dispatcher.pause(paused));
+
 describe('A dispatcher that pauses', () => {
   it('takes nothing, and what came meanwhile first when it goes on', async () => {
     const b = new Bench();
-    await b.dispatcher.pause();
+    await pause(b);
     expect(b.ask({ isRead: true })).toBeUndefined();
-    await b.dispatcher.pause();
+    await pause(b);
     b.dispatcher.resume();
     expect(b.answer()).toBe(BigInt.asUintN(32, b.value));
   });
 
   it('leaves what nobody has taken when it closes', async () => {
     const b = new Bench();
-    await b.dispatcher.pause();
+    await pause(b);
     b.post({ isRead: true });
     b.dispatcher.close();
     expect(b.answer()).toBeUndefined();
@@ -215,10 +217,10 @@ describe('A dispatcher that pauses', () => {
     const b = new Bench();
     b.held = new Promise(() => undefined);
     b.ask({});
-    const paused = b.dispatcher.pause();
+    const paused = pause(b);
     b.dispatcher.close();
     await paused;
-    await b.dispatcher.pause();
+    await pause(b);
     expect(b.answer()).toBeDefined();
   });
 });

@@ -60,7 +60,7 @@ export class FakeVirtioDevice implements VirtioDevice {
     return true;
   }
 
-  writeConfig(offset: number, source: Uint8Array): void {
+  writeConfig(offset: number, source: Uint8Array): undefined {
     this.#record({ name: 'writeConfig', index: offset, bytes: [...source] });
     if (offset + source.length <= this.config.length) this.config.set(source, offset);
   }

@@ -1,0 +1,67 @@
+import type {
+  AddressRange,
+  AddressSpace,
+  BusHandler,
+  HeldAccesses,
+  IoeventfdMatch,
+  IrqLine,
+} from '@node-vmm/vm-device';
+import type { EventFd, Fd, Mapping } from '@node-vmm/vmm-sys-util';
+import type { AccessServer } from './access-request.ts';
+import type { IoreqCounters } from './ioreq-dispatcher.ts';
+
+/** A guest whose accesses somebody else is to serve. All of it stays the guest's owner's until it is released. */
+export interface HostedGuest {
+  /** For messages. */
+  readonly name: string;
+  /** An ioreq page, or memory of that shape. */
+  readonly page: Mapping;
+  /** Eventfds: a vCPU signals the one when it has posted an access, and is told of the answer by the other. */
+  readonly vcpus: readonly { readonly requestFd: Fd; readonly answerFd: Fd }[];
+  /** Interrupts that are eventfds. */
+  readonly lines: ReadonlyMap<IrqLine, EventFd>;
+  /** Address spaces besides memory. */
+  readonly spaces: readonly Exclude<AddressSpace, 'memory'>[];
+  /** Milliseconds that a deferred answer may take. */
+  readonly answerLimit: number;
+  /** Carries out, in the thread of the owner, what has no device on that of the host. */
+  readonly server: AccessServer;
+  /** The host is gone and uses nothing of the guest any more: its owner answers the vCPUs from now on. */
+  readonly gone: () => void;
+}
+
+/** Serves accesses of guests, on another thread. */
+export interface AccessHost {
+  /** @throws {VmError} CLOSED when it is gone */
+  seat(guest: HostedGuest): AccessSeat;
+}
+
+/**
+ * A guest's place there. What is said takes effect before the next access that begins after it. Nothing
+ * happens once the host is gone.
+ */
+export interface AccessSeat {
+  /** What the ioreq path counted. */
+  readonly counters: Readonly<IoreqCounters>;
+  /** How long its accesses were held. */
+  readonly held: HeldAccesses;
+  /** A window, of which the owner found that it can be. @returns takes it back */
+  map(range: AddressRange, handler: BusHandler): () => void;
+  /** As `Vm.ioeventfd`; the host has a descriptor of its own. @returns undoes it */
+  ioeventfd(match: IoeventfdMatch, eventfd: EventFd): () => void;
+  /** Takes no more accesses. Ends when all that were taken are answered, or given back as they were. */
+  pause(): Promise<void>;
+  resume(): void;
+  /**
+   * Answers all vCPUs and takes no more accesses.
+   *
+   * @param released - called when the host uses nothing of the guest any more, as a rule before this returns
+   */
+  close(released: () => void): void;
+}
+
+/** A handler that can serve its window where the guest's accesses arrive. */
+export interface SeatedHandler extends BusHandler {
+  /** @param window - its number there */
+  takeSeat(seat: AccessSeat, window: number): void;
+}

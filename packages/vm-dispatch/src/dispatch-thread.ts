@@ -1,0 +1,201 @@
+import { existsSync } from 'node:fs';
+import { execArgv } from 'node:process';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { AccessHost, AccessSeat, HostedGuest } from '@node-vmm/ioreq-eventfd';
+import { VmError } from '@node-vmm/vm-device';
+import {
+  Epoll,
+  EventFd,
+  errorMessage,
+  type Logger,
+  type Poller,
+  silentLogger,
+  type Watch,
+} from '@node-vmm/vmm-sys-util';
+import { Channel } from './channel.ts';
+import type { DispatchThreadData, ToMain, ToThread } from './protocol.ts';
+import { SharedRing } from './shared-ring.ts';
+import { ThreadSeat } from './thread-seat.ts';
+
+/** Undefined in a bundle of CommonJS. */
+const HERE: string | undefined = import.meta.url;
+/** Tests run the sources, which Node 20 cannot load in a worker thread: threads run what was built. */
+const FROM_SOURCE = HERE?.endsWith('.ts') === true;
+
+/** What a {@link DispatchThread} works with. */
+export interface DispatchThreadComponents {
+  /** On Node's own event loop. */
+  readonly poller: Poller;
+  readonly logger?: Logger;
+}
+
+export interface DispatchThreadOptions {
+  /** For messages; default `dispatch`. */
+  readonly name?: string;
+  /** The module that the thread runs, of a program that is bundled: `@node-vmm/vm-dispatch/thread`. */
+  readonly threadModule?: URL;
+}
+
+/**
+ * A thread that serves the register accesses of any number of guests, whatever the main thread does
+ * meanwhile. To be closed before the process ends, after its guests.
+ */
+export class DispatchThread implements AccessHost, Disposable {
+  /** Resolves when the thread has ended. */
+  readonly ended: Promise<void>;
+  readonly #name: string;
+  readonly #logger: Logger;
+  readonly #stop = EventFd.create();
+  readonly #toThread = EventFd.create();
+  readonly #toMain = EventFd.create();
+  readonly #epoll = new Epoll();
+  readonly #channel: Channel<ToThread, ToMain>;
+  readonly #memories: MessagePort;
+  readonly #watch: Watch;
+  readonly #seats = new Map<number, ThreadSeat>();
+  #nextGuest = 0;
+  #stopping = false;
+  #live = true;
+  #onUp: () => void = () => undefined;
+
+  /**
+   * Starts a thread.
+   *
+   * @throws {VmError} NOT_SUPPORTED when it cannot run
+   */
+  static async start(
+    components: DispatchThreadComponents,
+    options: DispatchThreadOptions = {},
+  ): Promise<DispatchThread> {
+    const thread = new DispatchThread(components, options);
+    const up = new Promise<void>((resolve) => {
+      thread.#onUp = resolve;
+    });
+    await Promise.race([up, thread.ended]);
+    if (thread.#live) return thread;
+    const text = `Cannot start dispatch thread ${thread.#name}: it has ended, see the log`;
+    throw new VmError('NOT_SUPPORTED', text);
+  }
+
+  private constructor(components: DispatchThreadComponents, options: DispatchThreadOptions) {
+    this.#name = options.name ?? 'dispatch';
+    this.#logger = components.logger ?? silentLogger;
+    const [there, back] = [new SharedRing(), new SharedRing()];
+    const [toThread, toMain] = [this.#toThread, this.#toMain];
+    this.#channel = new Channel(
+      { outgoing: there, incoming: back, out: toThread, in: toMain },
+      (message) => this.#take(message),
+    );
+    const { port1, port2 } = new MessageChannel();
+    this.#memories = port1;
+    port1.unref();
+    const data: DispatchThreadData = {
+      nodeVmmThread: 'dispatch',
+      channel: {
+        outgoing: back.buffer,
+        incoming: there.buffer,
+        outgoingFd: toMain.fd,
+        incomingFd: toThread.fd,
+      },
+      stopFd: this.#stop.fd,
+      epollFd: this.#epoll.fd,
+      memories: port2,
+    };
+    const worker = new Worker(entry(options.threadModule), {
+      name: this.#name,
+      workerData: data,
+      transferList: [port2],
+      execArgv: FROM_SOURCE ? [] : execArgv,
+      // Descriptors belong to the process, not to the thread that happens to close them.
+      trackUnmanagedFds: false,
+    });
+    this.#watch = this.#channel.watch(components.poller);
+    // A thread that blocks would keep the process from ending.
+    process.once('exit', this.#onExit);
+    let cause: unknown;
+    worker.on('error', (error) => {
+      cause = error;
+    });
+    this.ended = new Promise((resolve) => {
+      worker.on('exit', () => {
+        this.#finish(cause);
+        resolve();
+      });
+    });
+  }
+
+  readonly #onExit = (): void => this.close();
+
+  seat(guest: HostedGuest): AccessSeat {
+    if (this.#stopping || !this.#live) {
+      const text = `Cannot serve ${guest.name}: dispatch thread ${this.#name} has ended`;
+      throw new VmError('CLOSED', text, { vm: guest.name });
+    }
+    const id = this.#nextGuest++;
+    const seat = new ThreadSeat(guest, {
+      id,
+      post: (message) => this.#post(message),
+      lend: (memory) => this.#memories.postMessage(memory),
+      flush: () => this.#channel.take(),
+      onReleased: () => this.#seats.delete(id),
+    });
+    this.#seats.set(id, seat);
+    return seat;
+  }
+
+  /** Ends the thread; guests that it has are answered on this one. `ended` tells when it is gone. */
+  close(): void {
+    this.#stopping = true;
+    if (this.#stop.live) this.#stop.signal();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #post(message: ToThread): void {
+    if (this.#live) this.#channel.post(message);
+  }
+
+  #take(message: ToMain): void {
+    if (message.type === 'up') this.#onUp();
+    else if (message.type === 'log') this.#logger[message.level](message.context, message.message);
+    else this.#seats.get(message.guest)?.take(message);
+  }
+
+  #finish(cause: unknown): void {
+    // Its last words may say why.
+    this.#channel.take();
+    this.#live = false;
+    process.off('exit', this.#onExit);
+    if (!this.#stopping) {
+      const guests = this.#seats.size;
+      const reason = cause === undefined ? 'it ended by itself' : errorMessage(cause);
+      const text = 'a dispatch thread has ended, its guests lose their devices';
+      this.#logger.error({ thread: this.#name, guests, reason }, text);
+    }
+    const seats = [...this.#seats.values()];
+    this.#seats.clear();
+    for (const seat of seats) seat.gone();
+    this.#watch.close();
+    this.#memories.close();
+    this.#epoll.close();
+    for (const eventfd of [this.#stop, this.#toThread, this.#toMain]) eventfd.close();
+  }
+}
+
+function entry(given: URL | undefined): URL {
+  const beside =
+    HERE === undefined
+      ? undefined
+      : new URL(FROM_SOURCE ? '../dist/thread/entry.js' : './thread/entry.js', HERE);
+  const module = given ?? beside;
+  if (module === undefined || (module.protocol === 'file:' && !existsSync(module))) {
+    const place = module === undefined ? '' : `: ${module.href} is not there`;
+    throw new VmError(
+      'NOT_SUPPORTED',
+      `Cannot find the module of dispatch threads${place}; a program that is bundled passes its URL as threadModule`,
+    );
+  }
+  return module;
+}

@@ -1,0 +1,153 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { IoreqRequest } from '@node-vmm/ioreq-eventfd';
+import type { MmioTransportState, QueueConfig } from '@node-vmm/virtio-device';
+import type { AddressRange, AddressSpace, IoeventfdMatch } from '@node-vmm/vm-device';
+import type { Fd, HostPointer, LogLevel } from '@node-vmm/vmm-sys-util';
+import type { ChannelEnds } from './channel.ts';
+
+// What the main thread and a dispatch thread say to each other. Everything is plain data: descriptors and
+// memory are the main thread's, which takes none away before the thread said that it has let go of it.
+
+/** What a dispatch thread is born with. */
+export interface DispatchThreadData {
+  readonly nodeVmmThread: 'dispatch';
+  readonly channel: ChannelEnds;
+  readonly stopFd: Fd;
+  readonly epollFd: Fd;
+  /**
+   * Memory that both threads see, which a ring cannot carry: one for each `attach` (`GuestMemory`) and each
+   * `device` (`DeviceMemory`), in their order and sent before them.
+   */
+  readonly memories: MessagePort;
+}
+
+/** A guest, as the thread is told of it. */
+export interface GuestData {
+  readonly name: string;
+  readonly page: { readonly address: HostPointer; readonly length: number };
+  readonly vcpus: readonly { readonly requestFd: Fd; readonly answerFd: Fd }[];
+  readonly lines: readonly { readonly irq: number; readonly fd: Fd }[];
+  readonly spaces: readonly AddressSpace[];
+  /** Milliseconds. */
+  readonly answerLimit: number;
+}
+
+/** A device whose registers the thread serves. */
+export interface DeviceData {
+  readonly deviceId: number;
+  readonly vendorId: number;
+  readonly features: bigint;
+  readonly queueMaxSizes: readonly number[];
+  readonly configSize: number;
+  readonly irq: number;
+  /** Registers of another transport, to go on from. */
+  readonly state: MmioTransportState | undefined;
+}
+
+/** To the thread. Of a guest that is gone nothing is said. */
+export type ToThread =
+  | { readonly type: 'attach'; readonly guest: number; readonly data: GuestData }
+  | { readonly type: 'detach'; readonly guest: number }
+  | { readonly type: 'pause'; readonly guest: number }
+  | { readonly type: 'resume'; readonly guest: number }
+  | {
+      readonly type: 'map';
+      readonly guest: number;
+      readonly window: number;
+      readonly range: AddressRange;
+      /** Accesses wait for `ready`. */
+      readonly gated: boolean;
+    }
+  | { readonly type: 'ready' | 'unmap'; readonly guest: number; readonly window: number }
+  | {
+      readonly type: 'ioeventfd';
+      readonly guest: number;
+      readonly wiring: number;
+      readonly match: IoeventfdMatch;
+      readonly fd: Fd;
+    }
+  | {
+      readonly type: 'irqfd';
+      readonly guest: number;
+      readonly wiring: number;
+      readonly window: number;
+      readonly fd: Fd;
+    }
+  | { readonly type: 'unwire'; readonly guest: number; readonly wiring: number }
+  | {
+      readonly type: 'device';
+      readonly guest: number;
+      readonly window: number;
+      readonly data: DeviceData;
+    }
+  | {
+      readonly type: 'tell';
+      readonly guest: number;
+      readonly window: number;
+      readonly what: DeviceNews;
+    }
+  | {
+      readonly type: 'answer';
+      readonly guest: number;
+      readonly id: number;
+      readonly value: bigint;
+    };
+
+/** What a device has to say to its driver; the last two are of interrupts that pass this process by. */
+export type DeviceNews =
+  | 'queueInterrupt'
+  | 'configChanged'
+  | 'needsReset'
+  | 'vringAssisted'
+  | 'vringNotAssisted'
+  | 'state';
+
+/** What a driver has its device do. */
+export type DeviceCall =
+  | { readonly call: 'acceptFeatures'; readonly features: bigint }
+  | {
+      readonly call: 'activate';
+      readonly features: bigint;
+      readonly queues: readonly QueueConfig[];
+    }
+  | { readonly call: 'startQueue'; readonly features: bigint; readonly queue: QueueConfig }
+  | { readonly call: 'notifyQueue'; readonly queue: number }
+  | { readonly call: 'stopQueue'; readonly id: number; readonly queue: number }
+  | {
+      readonly call: 'writeConfig';
+      readonly id: number;
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly call: 'reset'; readonly id: number };
+
+/** To the main thread. */
+export type ToMain =
+  | { readonly type: 'up' }
+  | {
+      readonly type: 'log';
+      readonly level: LogLevel;
+      readonly context: object;
+      readonly message: string;
+    }
+  | { readonly type: 'paused'; readonly guest: number }
+  | { readonly type: 'unwired' | 'stalled'; readonly guest: number; readonly wiring: number }
+  | {
+      readonly type: 'access';
+      readonly guest: number;
+      readonly id: number;
+      readonly request: IoreqRequest;
+    }
+  | {
+      readonly type: 'device';
+      readonly guest: number;
+      readonly window: number;
+      readonly call: DeviceCall;
+    }
+  | {
+      readonly type: 'state';
+      readonly guest: number;
+      readonly window: number;
+      readonly state: MmioTransportState;
+      readonly problem?: string | undefined;
+    };

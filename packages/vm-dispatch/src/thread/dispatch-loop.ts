@@ -1,0 +1,87 @@
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import {
+  EventFd,
+  EventLoop,
+  InterruptTimer,
+  LoopTimers,
+  ThreadInterrupt,
+} from '@node-vmm/vmm-sys-util';
+import { Channel } from '../channel.ts';
+import { GuestMemory } from '../guest-memory.ts';
+import type { DispatchThreadData, GuestData, ToMain, ToThread } from '../protocol.ts';
+import { SharedRing } from '../shared-ring.ts';
+import { GuestSeat } from './guest-seat.ts';
+import { RingLogger } from './ring-logger.ts';
+
+/** Ours: milliseconds for which a back-end's eventfd may block the thread, once. */
+const SIGNAL_PATIENCE_MS = 20;
+
+/** A dispatch thread: blocks until a vCPU, a wiring or the main thread wants something. */
+export class DispatchLoop {
+  readonly #loop: EventLoop;
+  readonly #timers: LoopTimers;
+  readonly #interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
+  readonly #channel: Channel<ToMain, ToThread>;
+  readonly #memories: MessagePort;
+  readonly #logger: RingLogger;
+  readonly #seats = new Map<number, GuestSeat>();
+
+  constructor({ channel, stopFd, epollFd, memories }: DispatchThreadData) {
+    this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
+    this.#timers = new LoopTimers(this.#loop);
+    this.#memories = memories;
+    this.#channel = new Channel<ToMain, ToThread>(
+      {
+        outgoing: new SharedRing(channel.outgoing),
+        incoming: new SharedRing(channel.incoming),
+        out: EventFd.fromFd(channel.outgoingFd),
+        in: EventFd.fromFd(channel.incomingFd),
+      },
+      (message) => this.#take(message),
+    );
+    this.#logger = new RingLogger(this.#post);
+    this.#channel.watch(this.#loop);
+  }
+
+  /** Ends when the thread is asked to stop. */
+  run(): void {
+    this.#post({ type: 'up' });
+    this.#loop.run();
+    for (const seat of this.#seats.values()) seat.close();
+  }
+
+  readonly #post = (message: ToMain): void => this.#channel.post(message);
+
+  #take(message: ToThread): void {
+    const { guest } = message;
+    if (message.type === 'attach') this.#attach(guest, message.data);
+    else if (message.type !== 'detach') this.#seats.get(guest)?.take(message);
+    else {
+      this.#seats.get(guest)?.close();
+      this.#seats.delete(guest);
+    }
+  }
+
+  #attach(guest: number, data: GuestData): void {
+    const seat = new GuestSeat(
+      {
+        guest,
+        poller: this.#loop,
+        timers: this.#timers,
+        interrupts: this.#interrupts,
+        logger: this.#logger.child({ vm: data.name }),
+        post: this.#post,
+        listen: () => this.#channel.take(),
+        memory: () => this.#memory(),
+      },
+      data,
+      new GuestMemory(this.#memory()),
+    );
+    this.#seats.set(guest, seat);
+  }
+
+  #memory(): SharedArrayBuffer {
+    const received = receiveMessageOnPort(this.#memories) as { message: SharedArrayBuffer };
+    return received.message;
+  }
+}
