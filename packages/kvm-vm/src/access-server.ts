@@ -1,4 +1,9 @@
-import { AccessRequest, type IoreqCounters, IoreqDispatcher, IoreqPage } from '@node-vmm/ioreq-eventfd';
+import {
+  AccessRequest,
+  type IoreqCounters,
+  IoreqDispatcher,
+  IoreqPage,
+} from '@node-vmm/ioreq-eventfd';
 import { IOREQ_SIZE } from '@node-vmm/ioreq-eventfd/page';
 import type { Buses } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';

@@ -16,7 +16,8 @@ export class GuestMemory {
 
   /** @param buffer - of the other thread; default: new */
   constructor(buffer?: SharedArrayBuffer) {
-    const size = COUNTERS_OFFSET + (NAMES.length + HeldTimes.LENGTH) * Float64Array.BYTES_PER_ELEMENT;
+    const size =
+      COUNTERS_OFFSET + (NAMES.length + HeldTimes.LENGTH) * Float64Array.BYTES_PER_ELEMENT;
     this.buffer = buffer ?? new SharedArrayBuffer(size);
     this.#words = new Int32Array(this.buffer, 0, 1);
     const held = COUNTERS_OFFSET + NAMES.length * Float64Array.BYTES_PER_ELEMENT;
