@@ -12,7 +12,7 @@ import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from './ioreq-layout.ts';
 import type { IoreqRequest } from './ioreq-page.ts';
 
 /**
- * Most repetitions of one request. Xen splits string instructions at page borders, so no honest
+ * Ours: most repetitions of one request. Xen splits string instructions at page borders, so no honest
  * request has more than a page of single bytes.
  */
 export const MAX_REPETITIONS = 4096;

@@ -24,7 +24,7 @@ const { OFFSETS } = IOREQ;
 const STATE_WORD = Math.floor(OFFSETS.bits / WORD);
 
 /** xen/include/public/hvm/ioreq.h: bytes of a slot, one for each vCPU. */
-export const IOREQ_SIZE: number = IOREQ.SIZE;
+export const SLOT_SIZE: number = IOREQ.SIZE;
 /** Words of a slot. */
 export const IOREQ_WORDS: number = IOREQ.SIZE / WORD;
 export const ADDR_WORD: number = OFFSETS.addr / WORD;

@@ -6,11 +6,11 @@ import {
   DATA_WORD,
   DF_BIT,
   DIR_BIT,
-  IOREQ_SIZE,
   IOREQ_WORDS,
   PORT_WORD,
   PTR_BIT,
   SIZE_WORD,
+  SLOT_SIZE,
   STATE_IOREQ_INPROCESS,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
@@ -70,11 +70,11 @@ export class IoreqPage {
    * @throws {VmError} NOT_SUPPORTED when the page has no room for so many vCPUs
    */
   constructor(buffer: ArrayBufferLike, vcpus: number) {
-    if (vcpus < 1 || vcpus * IOREQ_SIZE > buffer.byteLength) {
+    if (vcpus < 1 || vcpus * SLOT_SIZE > buffer.byteLength) {
       throw new VmError(
         'NOT_SUPPORTED',
         `Cannot serve a guest of ${vcpus} vCPUs: one ioreq page holds ` +
-          `${Math.floor(buffer.byteLength / IOREQ_SIZE)}; create the guest with fewer`,
+          `${Math.floor(buffer.byteLength / SLOT_SIZE)}; create the guest with fewer`,
       );
     }
     this.vcpus = vcpus;

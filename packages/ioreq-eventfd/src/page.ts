@@ -4,5 +4,5 @@
  *
  * @packageDocumentation
  */
-export { IOREQ_SIZE, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, STATE_IORESP_READY } from './ioreq-layout.ts';
+export { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, SLOT_SIZE, STATE_IORESP_READY } from './ioreq-layout.ts';
 export * from './ioreq-page.ts';

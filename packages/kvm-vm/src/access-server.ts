@@ -4,7 +4,7 @@ import {
   IoreqDispatcher,
   IoreqPage,
 } from '@node-vmm/ioreq-eventfd';
-import { IOREQ_SIZE } from '@node-vmm/ioreq-eventfd/page';
+import { SLOT_SIZE } from '@node-vmm/ioreq-eventfd/page';
 import type { Buses } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { EventFd, type Logger, type Poller, type Watch } from '@node-vmm/vmm-sys-util';
@@ -75,7 +75,7 @@ export class Accesses {
     parts: Omit<AccessParts, 'page' | 'wake' | 'notify'>,
     serve: ServeAccesses,
   ) {
-    const page = new SharedArrayBuffer(vcpus * IOREQ_SIZE);
+    const page = new SharedArrayBuffer(vcpus * SLOT_SIZE);
     const turns = new SharedArrayBuffer(vcpus * Int32Array.BYTES_PER_ELEMENT);
     this.#turns = new Int32Array(turns);
     this.channel = { page, turns, vcpus, wakeFd: this.#wake.fd };

@@ -31,7 +31,7 @@ export interface TransportCounters {
 
 export type Fault = keyof TransportCounters;
 
-/** The names of all counters. */
+/** Ours: the names of all counters. */
 export const TRANSPORT_COUNTERS: readonly Fault[] = [
   'badWidth',
   'unknownRegister',
