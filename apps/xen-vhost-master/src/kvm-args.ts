@@ -1,4 +1,8 @@
-import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
+import {
+  packageVersion,
+  parseCommandLine,
+  parseMetricsAddress,
+} from '@node-vmm/vhost-device-cli/options';
 import type { NotificationMode } from '@node-vmm/vm-device';
 import { Command, Option } from 'commander';
 import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
@@ -18,6 +22,8 @@ export interface KvmArguments {
   readonly spawn: ReadonlyMap<string, string>;
   readonly notification: NotificationMode;
   readonly controlSocket: string | undefined;
+  /** Where metrics are served: a path or `[host:]port`; undefined: nowhere. */
+  readonly metrics: string | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -32,6 +38,7 @@ interface RawKvmOptions {
   readonly spawn?: readonly string[];
   readonly notification?: NotificationMode;
   readonly controlSocket?: string;
+  readonly metrics?: string;
   readonly logLevel?: LogLevel;
 }
 
@@ -72,6 +79,10 @@ export function createKvmCommand(): Command {
       ).choices(NOTIFICATION_MODES),
     )
     .option('--control-socket <path>', 'socket on which "xen-vhost-master status" asks')
+    .option(
+      '--metrics <address>',
+      'serve metrics to Prometheus: path of a socket, or\n[HOST:]PORT (host by default 127.0.0.1)',
+    )
     .addOption(
       new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
         LOG_LEVELS,
@@ -116,6 +127,7 @@ export async function parseKvmArguments(
   const vcpus = /^[0-9]{1,3}$/.test(options.vcpus) ? Number(options.vcpus) : 0;
   if (vcpus < 1) fail(`--vcpus expects a number from 1 on, got "${options.vcpus}"`);
   if (options.controlSocket === '') fail('--control-socket expects a path, got nothing');
+  if (options.metrics !== undefined) parseMetricsAddress(options.metrics);
   const { parseSpawn } = await import('./read-options.ts');
   const { parseKvmDevice } = await import('./kvm-device.ts');
   const { hugePages } = options;
@@ -129,6 +141,7 @@ export async function parseKvmArguments(
     spawn: parseSpawn(options.spawn ?? []),
     notification: options.notification ?? 'auto',
     controlSocket: options.controlSocket,
+    metrics: options.metrics,
     logLevel: options.logLevel ?? 'info',
   };
   return { run };

@@ -15,7 +15,14 @@ import {
   FixedSockets,
   SpawnedBackends,
 } from '@node-vmm/vhost-bridge';
-import { EXIT_FAILURE, EXIT_OK, openStatusSocket, type Program } from '@node-vmm/vhost-device-cli';
+import { bridgeMetrics } from '@node-vmm/vhost-bridge/status';
+import {
+  EXIT_FAILURE,
+  EXIT_OK,
+  openMetrics,
+  openStatusSocket,
+  type Program,
+} from '@node-vmm/vhost-device-cli';
 import { errorMessage, hex, MainPoller } from '@node-vmm/vmm-sys-util';
 import { usualControlPath } from './control-path.ts';
 import { BridgeError } from './errors.ts';
@@ -109,6 +116,8 @@ export async function serveKvm(run: KvmArguments, program: Program): Promise<num
     sockets = new SpawnedBackends(commands(run), new FixedSockets(new Map()), logger);
     const place = { asked: run.controlSocket, usual: usualControlPath() };
     using _control = await openStatusSocket(place, status, logger);
+    const measured = () => (bridge === undefined ? [] : bridgeMetrics(bridge.status()));
+    using _metrics = await openMetrics(run.metrics, measured, logger);
     const lines = new GuestLines(
       (text) => program.say(text, STDOUT),
       () => performance.now(),

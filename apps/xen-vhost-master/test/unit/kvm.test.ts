@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execPath } from 'node:process';
@@ -45,6 +46,16 @@ function start(code: string, ...words: string[]) {
   return { child, said, ended, control };
 }
 
+/** What a scrape of a socket says. */
+async function scrape(socketPath: string): Promise<string> {
+  const asked = request({ socketPath, path: '/metrics' });
+  asked.end();
+  const [response] = await once(asked, 'response');
+  let text = '';
+  for await (const part of response.setEncoding('utf8')) text += part;
+  return text;
+}
+
 describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm'}`, () => {
   it('has a guest find a device that a daemon of its own serves', async () => {
     const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
@@ -73,6 +84,19 @@ describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm
       guests: [{ guest: 1, vm: 'kvm', devices: 1 }],
       devices: [{ type: 'rng', state: 'up', irq: 5 }],
     });
+    child.kill('SIGTERM');
+    expect(await ended, said.err).toBe(0);
+  });
+
+  it('serves metrics of its machine', async () => {
+    const metrics = join(directory, 'metrics');
+    const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
+    const { child, said, ended } = start(SAY_MAGIC + SPIN, ...device, '--metrics', metrics);
+    await expect.poll(() => said.out).toBe('virt\n');
+    const text = await scrape(metrics);
+    expect(text).toMatch(/^vhost_bridge_guests 1$/m);
+    // The window's magic value, which the guest has read.
+    expect(text).toMatch(/^vhost_bridge_accesses_total [1-9]\d*$/m);
     child.kill('SIGTERM');
     expect(await ended, said.err).toBe(0);
   });
