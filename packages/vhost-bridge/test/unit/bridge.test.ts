@@ -166,6 +166,8 @@ describe('Bridge with a daemon and a guest', { timeout: TIMEOUT }, () => {
     const guest = bench.guest();
     await guest.ask('start');
     await guest.ask('pairs', 0, 1);
+    // A daemon may serve a ring before its answer to the ring's start has been read.
+    await until(() => bench.bridge.status().devices[0]?.queues?.[0]?.started === true);
     expect(JSON.parse(JSON.stringify(bench.bridge.status()))).toMatchObject({
       guests: [{ counters: { requests: expect.any(Number), writes: expect.any(Number) } }],
       devices: [
