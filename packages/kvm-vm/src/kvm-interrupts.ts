@@ -64,10 +64,10 @@ export class KvmInterrupts {
     const { address: guestAddr, data } = interrupt;
     const context = { vm: this.#name, guestAddr };
     const signal = (): void => {
-      onRaise();
       hypervisor(`interrupt ${this.#name} by a message`, context, () =>
         this.#vm.signalMsi({ address: guestAddr, data }),
       );
+      onRaise();
     };
     return new MessageIrq({ interrupt, signal, makeIrqfd, onClose });
   }
