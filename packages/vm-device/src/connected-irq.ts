@@ -1,14 +1,8 @@
-import { type EventFd, errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Logger } from '@node-vmm/vmm-sys-util';
 import { VmError } from './errors.ts';
 import type { IrqSource, LineInterrupt } from './irq.ts';
 import type { WireEnd } from './irq-wires.ts';
-import { type Wiring, WiringSet } from './wiring.ts';
-
-/** Makes an irqfd. @returns whether the kernel does it, and what undoes it without throwing */
-export type MakeIrqfd = (
-  eventfd: EventFd,
-  act: () => void,
-) => { readonly kernelAssisted: boolean; readonly undo: () => void };
+import { type MakeIrqfd, WiredIrq } from './wired-irq.ts';
 
 /** What a {@link ConnectedIrq} is made of. */
 export interface ConnectedIrqParts {
@@ -23,44 +17,24 @@ export interface ConnectedIrqParts {
 }
 
 /** A device connected to an interrupt line of a virtual machine. */
-export class ConnectedIrq implements IrqSource {
-  readonly interrupt: LineInterrupt;
+export class ConnectedIrq extends WiredIrq<LineInterrupt> {
   readonly #parts: ConnectedIrqParts;
-  readonly #irqfds = new WiringSet();
-  #live = true;
 
   constructor(parts: ConnectedIrqParts) {
-    this.interrupt = parts.interrupt;
+    super(parts.interrupt, parts.makeIrqfd);
     this.#parts = parts;
   }
 
-  raise(): void {
-    this.#check('raise');
+  protected override send(): void {
     this.#parts.end.raise();
     this.#parts.onRaise();
   }
 
-  lower(): void {
-    if (this.#live) this.#parts.end.lower();
+  protected override fall(): void {
+    this.#parts.end.lower();
   }
 
-  irqfd(eventfd: EventFd, onSignal: () => void = () => this.raise()): Wiring {
-    this.#check('wire');
-    const { kernelAssisted, undo } = this.#parts.makeIrqfd(eventfd, onSignal);
-    return this.#irqfds.add(kernelAssisted, undo);
-  }
-
-  #check(action: string): void {
-    if (this.#live) return;
-    const { irq } = this.interrupt;
-    const text = `Cannot ${action} interrupt ${irq}: it is no longer connected`;
-    throw new VmError('CLOSED', text, { irq });
-  }
-
-  close(): void {
-    if (!this.#live) return;
-    this.#live = false;
-    this.#irqfds.close();
+  protected override disconnect(): void {
     this.#parts.onClose(this);
     try {
       this.#parts.end.close();
@@ -73,7 +47,9 @@ export class ConnectedIrq implements IrqSource {
     }
   }
 
-  [Symbol.dispose](): void {
-    this.close();
+  protected override closedError(action: string): VmError {
+    const { irq } = this.interrupt;
+    const text = `Cannot ${action} interrupt ${irq}: it is no longer connected`;
+    return new VmError('CLOSED', text, { irq });
   }
 }

@@ -16,4 +16,5 @@ export type * from './irq.ts';
 export type { IrqCarrier } from './irq-wires.ts';
 export * from './user-space-vm.ts';
 export type * from './vm.ts';
+export { type MakeIrqfd, WiredIrq } from './wired-irq.ts';
 export { type Wiring, WiringSet } from './wiring.ts';
