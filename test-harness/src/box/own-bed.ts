@@ -1,5 +1,13 @@
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  cpSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { TRIPLETS } from './architecture.ts';
 import type { Artefact } from './artefact.ts';
 import {
@@ -15,6 +23,7 @@ import {
 } from './artefacts/index.ts';
 import type { Bed } from './bed.ts';
 import { BoxError } from './errors.ts';
+import { findOwnTools, isOfXen } from './own-tools.ts';
 import { cacheRoot } from './paths.ts';
 import { run } from './run-command.ts';
 import { buildXen } from './xen-build.ts';
@@ -32,7 +41,6 @@ export interface OwnXen {
 }
 
 const PROGRAMS = 'usr/lib/xen-own/bin';
-const TOOLS = ['xenconsole', 'xenconsoled', 'xen-diag', 'xen-init-dom0', 'xenstored', 'xl'];
 
 function ownFile(): string {
   return join(cacheRoot(), 'own-xen.json');
@@ -56,7 +64,8 @@ export function seriesOfBinary(bytes: Buffer): string | undefined {
  *
  * @param path - arm64 binary or source tree
  * @param tools - unpacked root with tools of that series
- * @throws {BoxError} `BAD_OPTION` when it is no hypervisor, or when tools of its series are missing
+ * @throws {BoxError} `BAD_OPTION` when it is no hypervisor, or when tools of its series are missing or no
+ * such tools: see {@link findOwnTools}
  */
 export function rememberOwnXen(path: string, tools: string | undefined): OwnXen {
   const bad = (state: string): BoxError =>
@@ -65,14 +74,15 @@ export function rememberOwnXen(path: string, tools: string | undefined): OwnXen 
   const isTree = statSync(path).isDirectory();
   if (isTree && !existsSync(join(path, 'xen/Makefile'))) throw bad('it is no source tree of Xen');
   const series = isTree ? seriesOfTree(path) : seriesOfBinary(readFileSync(path));
-  if (series === undefined) throw bad('it does not say which version of Xen it is');
+  if (series === undefined)
+    throw bad('it does not say which version of Xen it is, as hypervisors for arm64 do');
   if (tools === undefined && !XEN_SERIES.some(({ name }) => name === series)) {
     throw bad(
       `its tools are missing: it is Xen ${series}, Debian has those of ` +
         `${XEN_SERIES.map(({ name }) => name).join(' and ')}; give --tools <unpacked root>`,
     );
   }
-  if (tools !== undefined) findTools(tools);
+  if (tools !== undefined) findOwnTools(tools, series);
   const own: OwnXen = {
     path,
     series,
@@ -83,43 +93,23 @@ export function rememberOwnXen(path: string, tools: string | undefined): OwnXen 
   return own;
 }
 
-/** Every file below a directory, links not followed. */
-function* filesBelow(directory: string): Generator<string> {
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) yield* filesBelow(path);
-    else yield path;
-  }
-}
-
-/** @throws {BoxError} `BAD_OPTION` naming the programs that are not there */
-function findTools(root: string): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const path of filesBelow(root)) {
-    const name = basename(path);
-    if (TOOLS.includes(name) && /\/s?bin\//.test(path)) found.set(name, path);
-  }
-  const missing = TOOLS.filter((name) => !found.has(name));
-  if (missing.length === 0) return found;
-  throw new BoxError('BAD_OPTION', `Cannot use ${root} as --tools: no ${missing.join(', ')} in it`);
-}
-
-function ownTools(root: string, stamp: number): ToolsOrigin {
+function ownTools({ tools: root = '', series, stamp }: OwnXen): ToolsOrigin {
   const base = debianTools(XEN_4_20, 'arm64');
   return {
     name: 'own',
-    inputs: { root, stamp, base: base.inputs },
+    inputs: { recipe: 2, root, stamp, base: base.inputs },
     programs: PROGRAMS,
     async unpack(target, context) {
-      // Everything that is not Xen's comes from Debian.
+      const { programs, libraries } = findOwnTools(root, series);
+      // Everything that is not Xen's comes from Debian: its loader takes no other C library.
       await base.unpack(target, context);
-      const libraries = join(target, 'usr/lib', TRIPLETS.arm64);
-      for (const path of filesBelow(root)) {
-        if (/\/lib\w*\.so[\d.]*$/.test(path)) {
-          cpSync(path, join(libraries, basename(path)), { verbatimSymlinks: true });
-        }
+      for (const [name, path] of libraries) {
+        const place = join(target, 'usr/lib', TRIPLETS.arm64, name);
+        if (!isOfXen(name) && existsSync(place)) continue;
+        rmSync(place, { force: true });
+        cpSync(realpathSync(path), place);
       }
-      for (const [name, path] of findTools(root)) cpSync(path, join(target, PROGRAMS, name));
+      for (const [name, path] of programs) cpSync(realpathSync(path), join(target, PROGRAMS, name));
     },
   };
 }
@@ -149,8 +139,7 @@ export function readOwnBed(): Bed | undefined {
   if (!existsSync(ownFile())) return undefined;
   const own = JSON.parse(readFileSync(ownFile(), 'utf8')) as OwnXen;
   const series = XEN_SERIES.find(({ name }) => name === own.series) ?? XEN_4_20;
-  const tools =
-    own.tools === undefined ? debianTools(series, 'arm64') : ownTools(own.tools, own.stamp);
+  const tools = own.tools === undefined ? debianTools(series, 'arm64') : ownTools(own);
   const [, minor = 0] = own.series.split('.').map(Number);
   // xl has `virtio = [ ... ]` since 4.18.
   const xlVirtio = minor >= 18;
