@@ -46,3 +46,13 @@ export async function expectNoResidue(box: XenBox): Promise<void> {
 export async function bridgeReady(bridge: Dom0Process): Promise<void> {
   await bridge.waitFor(/watching for devices/);
 }
+
+/** Memory of other domains that a process of dom0 has mapped, KiB. */
+export async function foreignKib(box: XenBox, pid: number): Promise<number> {
+  const maps = await box.sh(`grep privcmd /proc/${pid}/maps || true`);
+  return maps
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(/[- ]/).map((word) => Number.parseInt(word, 16)))
+    .reduce((sum, [from = 0, to = 0]) => sum + (to - from) / 1024, 0);
+}

@@ -8,6 +8,7 @@ import {
   type XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
+import { Dom0Programs } from './dom0-programs.ts';
 import { gpioSim } from './gpio-sim.ts';
 import { bindClock, readClock } from './guest-clock.ts';
 import { bridgeReady, busNumber, expectNoResidue, openFds, pidOf, repeat } from './i2c-box.ts';
@@ -21,14 +22,9 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   const seldom = notInCi(bed);
   let i2c: I2cBox;
   let box: XenBox;
-  let processes: Dom0Process[] = [];
+  const programs = new Dom0Programs(() => box);
   let stub: number;
 
-  const start = (name: string, command: string): Dom0Process => {
-    const process = box.spawn(name, command);
-    processes.push(process);
-    return process;
-  };
   const guest = (name: string) => box.createDomain({ name, devices: ['i2c'] });
   /** Starts a bridge that will serve an I2C device of each of these guests, and waits for it. */
   const bridgeFor = async (
@@ -41,7 +37,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
       ? Object.fromEntries(guests.map((name) => [name, ['i2c' as const]]))
       : (guests as Readonly<Record<string, readonly DeviceType[]>>);
     const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${hold} ${options}`;
-    const bridge = start('bridge', command);
+    const bridge = programs.start('bridge', command);
     await bridgeReady(bridge);
     return bridge;
   };
@@ -53,18 +49,17 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     stub = await busNumber(box, 'SMBus stub');
   });
 
-  afterEach(async () => {
-    for (const domain of box.domains) await domain.destroy().catch(() => undefined);
-    for (const process of processes.reverse()) await process.stop();
-    processes = [];
-  });
+  afterEach(async () => await programs.clear());
 
   afterAll(async () => {
     await i2c?.stop();
   });
 
   it(`is set up word for word as in the original project (${bed.announcement})`, async () => {
-    start('vhost-device-i2c', `vhost-device-i2c -s /root/vi2c.sock -c 1 ${i2c.chips('32')}`);
+    programs.start(
+      'vhost-device-i2c',
+      `vhost-device-i2c -s /root/vi2c.sock -c 1 ${i2c.chips('32')}`,
+    );
     await bridgeFor(['clock'], '--socket-path /root/vi2c.sock0 --name i2c', '');
     const clock = await guest('clock');
     const rtc = await bindClock(clock, '0x20');
@@ -92,7 +87,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     `serves every kind of transfer with %s notification${newest}`,
     async (mode, logged) => {
       const stubToo = i2c.fullBus ? `,${stub}:0x30` : '';
-      start(
+      programs.start(
         'daemon',
         `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}${stubToo}`,
       );
@@ -124,7 +119,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   );
 
   it.skipIf(newest !== '')(`serves two guests at once${newest}`, async () => {
-    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`);
+    programs.start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`);
     await bridgeFor(['first', 'second']);
     const guests = [await guest('first'), await guest('second')];
     const cells = ['0x01', '0x02'];
@@ -152,7 +147,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
         ['gpio', `-l ${sim.chip}`],
         ['rng', ''],
       ] as const) {
-        const daemon = start(
+        const daemon = programs.start(
           name,
           `vhost-device-${name} -s /run/vhost/${name}.sock -c 1 ${options}`,
         );
@@ -194,19 +189,14 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
 
       await domain.destroy();
       await expectNoResidue(box);
-      await Promise.all(
-        processes
-          .splice(0)
-          .reverse()
-          .map((process) => process.stop()),
-      );
+      await programs.stop();
       // Nobody holds the chip's lines any more.
       await sim.remove();
     },
   );
 
   it.skipIf(later !== '')(`leaves nothing behind when guests come and go${later}`, async () => {
-    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
+    programs.start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
     await bridgeFor(['round']);
     const counts: string[] = [];
     for (let round = 0; round < SCALE.rounds; round++) {
@@ -223,7 +213,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   });
 
   it.skipIf(later !== '')(`gives a guest that reboots its device again${later}`, async () => {
-    start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
+    programs.start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
     await bridgeFor(['reboots']);
     const domain = await guest('reboots');
     await domain.sh('i2cset -y 0 0x50 5 0x77');
@@ -233,7 +223,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
 
   it.skipIf(later !== '')(`survives a back-end that is killed and comes back${later}`, async () => {
     const command = `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`;
-    const daemon = start('daemon', command);
+    const daemon = programs.start('daemon', command);
     const bridge = await bridgeFor(['survivor']);
     const domain = await guest('survivor');
     await domain.sh('i2cset -y 0 0x50 9 0x21');
@@ -241,7 +231,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     await bridge.waitFor(/back-end lost/);
     // This one waits: its request is in the ring when the new daemon starts.
     const waiting = domain.sh('i2cget -y 0 0x50 9', { timeoutMs: 60_000 });
-    start('daemon-2', command);
+    programs.start('daemon-2', command);
     expect(await waiting).toBe('0x21\n');
     expect(await repeat(domain, 50, 'i2cget -y 0 0x50 9 | grep -q 0x21')).toBe(0);
     expect(bridge.exitCode).toBeUndefined();
@@ -261,7 +251,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
   it.skipIf(seldom !== '')(
     `keeps serving others while a device has no back-end, and says so${seldom}`,
     async () => {
-      start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
+      programs.start('daemon', `vhost-device-i2c -s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`);
       const bridge = await bridgeFor({ unserved: ['gpio'], served: ['i2c'] }, '-s /run/vhost', '');
       const unserved = await box.createDomain({ name: 'unserved', devices: ['gpio'] });
       await bridge.waitFor(/waiting for back-end/);

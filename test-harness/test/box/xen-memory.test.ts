@@ -10,7 +10,8 @@ import {
   type XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
-import { bridgeReady, expectNoResidue, pidOf } from './i2c-box.ts';
+import { Dom0Programs } from './dom0-programs.ts';
+import { bridgeReady, expectNoResidue, foreignKib, pidOf } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { LATER, notHere, SCALE, soak } from './scale.ts';
 
@@ -36,23 +37,21 @@ onEveryBed(
   (bed) => {
     let i2c: I2cBox;
     let box: XenBox;
-    let processes: Dom0Process[] = [];
+    const programs = new Dom0Programs(() => box);
 
-    const start = (name: string, command: string): Dom0Process => {
-      const process = box.spawn(name, command);
-      processes.push(process);
-      return process;
-    };
     const serve = async (
       guests: Readonly<Record<string, readonly DeviceType[]>>,
     ): Promise<Dom0Process> => {
       const count = Object.values(guests).flat().length;
-      const daemon = start('daemon', DAEMON.replace('COUNT', `${count}`));
+      const daemon = programs.start('daemon', DAEMON.replace('COUNT', `${count}`));
       await expect
         .poll(() => daemon.output.split('device ready').length - 1, { timeout: 240_000 })
         .toBe(count);
       const told = bridgeArguments(bed, guests);
-      const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 --release -s /run/vhost`);
+      const bridge = programs.start(
+        'bridge',
+        `xen-vhost-master ${told} --hold 120 --release -s /run/vhost`,
+      );
       await bridgeReady(bridge);
       return daemon;
     };
@@ -63,14 +62,8 @@ onEveryBed(
     const free = async (): Promise<number> =>
       Number(await box.sh("xl info | awk '/^free_memory/ { print $3 }'"));
     /** Foreign memory that a program of ours has mapped, KiB. */
-    const mapped = async (args: string): Promise<number> => {
-      const maps = await box.sh(`grep privcmd /proc/${await pidOf(box, args)}/maps || true`);
-      return maps
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => line.split(/[- ]/).map((word) => Number.parseInt(word, 16)))
-        .reduce((sum, [from = 0, to = 0]) => sum + (to - from) / 1024, 0);
-    };
+    const mapped = async (args: string): Promise<number> =>
+      await foreignKib(box, await pidOf(box, args));
     const daemonMaps = (): Promise<number> => mapped('24c02@0x50');
     const bridgeMaps = (): Promise<number> => mapped('-s /run/vhost');
     /** Every device of a guest keeps a byte of its own. */
@@ -103,11 +96,7 @@ onEveryBed(
       ({ box } = i2c);
     });
 
-    afterEach(async () => {
-      for (const domain of box.domains) await domain.destroy().catch(() => undefined);
-      for (const process of processes.reverse()) await process.stop();
-      processes = [];
-    });
+    afterEach(async () => await programs.clear());
 
     afterAll(async () => {
       await i2c?.stop();
@@ -214,7 +203,7 @@ onEveryBed(
           if (round === 0) {
             // Its memory is mapped anew while a part of it is not there.
             await box.sh(`kill -9 ${await pidOf(box, '24c02@0x50')}`);
-            start('daemon-2', DAEMON.replace('COUNT', '2'));
+            programs.start('daemon-2', DAEMON.replace('COUNT', '2'));
             await useAll(guest, 2, 0x40);
           }
           await setMemory(guest, 512);

@@ -7,6 +7,7 @@ import {
   type XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
+import { Dom0Programs } from './dom0-programs.ts';
 import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notInCi, SCALE } from './scale.ts';
@@ -23,22 +24,17 @@ onEveryBed(
     const names = ['kept-1', 'kept-2'] as const;
     let i2c: I2cBox;
     let box: XenBox;
-    let processes: Dom0Process[] = [];
+    const programs = new Dom0Programs(() => box);
 
-    const start = (name: string, command: string): Dom0Process => {
-      const process = box.spawn(name, command);
-      processes.push(process);
-      return process;
-    };
     const startBridge = async (): Promise<Dom0Process> => {
       const told = bridgeArguments(bed, Object.fromEntries(names.map((name) => [name, ['i2c']])));
-      const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
+      const bridge = programs.start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
       await bridgeReady(bridge);
       return bridge;
     };
     const stopped = async (bridge: Dom0Process): Promise<void> => {
       expect(await bridge.stop(60_000)).toBe(0);
-      processes.splice(processes.indexOf(bridge), 1);
+      programs.forget(bridge);
     };
     const count = async (guest: XenDomain): Promise<number> =>
       Number(await guest.sh('cat /tmp/count', { timeoutMs: 240_000 }));
@@ -48,11 +44,7 @@ onEveryBed(
       ({ box } = i2c);
     });
 
-    afterEach(async () => {
-      for (const domain of box.domains) await domain.destroy().catch(() => undefined);
-      for (const process of processes.reverse()) await process.stop();
-      processes = [];
-    });
+    afterEach(async () => await programs.clear());
 
     afterAll(async () => {
       await i2c?.stop();
@@ -61,7 +53,7 @@ onEveryBed(
     it(
       `loses no transfer of two guests in ${SCALE.restarts} restarts, and none after one is gone`,
       async () => {
-        const daemon = start(
+        const daemon = programs.start(
           'daemon',
           `vhost-device-i2c -s /run/vhost/i2c.sock -c 2 ${i2c.chips('0x50')}`,
         );

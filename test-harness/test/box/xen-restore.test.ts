@@ -1,12 +1,7 @@
 // A guest that is saved and restored, against the advice of the README: its device is another one then.
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import {
-  type Bed,
-  bridgeArguments,
-  type Dom0Process,
-  HVMLOADER_UP_MS,
-  XenBox,
-} from '../../src/box/index.ts';
+import { type Bed, bridgeArguments, HVMLOADER_UP_MS, XenBox } from '../../src/box/index.ts';
+import { Dom0Programs } from './dom0-programs.ts';
 import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notInCi } from './scale.ts';
@@ -24,24 +19,14 @@ onEveryBed(
   ['hvmloader'],
   (bed) => {
     let box: XenBox;
-    let processes: Dom0Process[] = [];
-
-    const start = (name: string, command: string): Dom0Process => {
-      const process = box.spawn(name, command);
-      processes.push(process);
-      return process;
-    };
+    const programs = new Dom0Programs(() => box);
 
     beforeAll(async () => {
       // The toolstack saves no guest of this kind that has no device model.
       box = await XenBox.boot({ bed: bed.name, name: 'xen-restore', deviceModel: true });
     });
 
-    afterEach(async () => {
-      for (const domain of box.domains) await domain.destroy().catch(() => undefined);
-      for (const process of processes.reverse()) await process.stop();
-      processes = [];
-    });
+    afterEach(async () => await programs.clear());
 
     afterAll(async () => {
       await box?.stop();
@@ -50,13 +35,13 @@ onEveryBed(
     it(
       'finds its device again, which its driver sets up anew',
       async () => {
-        const daemon = start(
+        const daemon = programs.start(
           'daemon',
           'vhost-device-i2c -s /root/i2c.sock -c 1 --simulate=24c02@0x50',
         );
         await daemon.waitFor(/device ready/, 240_000);
         const told = bridgeArguments(bed, { saved: ['i2c'] });
-        const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 -s /root`);
+        const bridge = programs.start('bridge', `xen-vhost-master ${told} --hold 120 -s /root`);
         await bridgeReady(bridge);
         const guest = await box.createDomain({
           name: 'saved',

@@ -10,7 +10,8 @@ import {
   type XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
-import { bridgeReady, expectNoResidue } from './i2c-box.ts';
+import { Dom0Programs } from './dom0-programs.ts';
+import { bridgeReady, expectNoResidue, foreignKib } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notInCi } from './scale.ts';
 
@@ -37,25 +38,13 @@ onEveryBed(
     const names = ['rust-1', 'rust-2'] as const;
     let i2c: I2cBox;
     let box: XenBox;
-    let processes: Dom0Process[] = [];
+    const programs = new Dom0Programs(() => box);
 
-    const start = (name: string, command: string): Dom0Process => {
-      const process = box.spawn(name, command);
-      processes.push(process);
-      return process;
-    };
     const startRust = (): Dom0Process =>
-      start('rust', 'rust-rng -s /run/vhost/rng.sock -c 2 -m 1000000000');
+      programs.start('rust', 'rust-rng -s /run/vhost/rng.sock -c 2 -m 1000000000');
     const pid = async (): Promise<number> => Number(await box.sh('pidof rust-rng'));
     /** Foreign memory that it has mapped, KiB. */
-    const mapped = async (): Promise<number> => {
-      const maps = await box.sh(`grep privcmd /proc/${await pid()}/maps || true`);
-      return maps
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => line.split(/[- ]/).map((word) => Number.parseInt(word, 16)))
-        .reduce((sum, [from = 0, to = 0]) => sum + (to - from) / 1024, 0);
-    };
+    const mapped = async (): Promise<number> => await foreignKib(box, await pid());
     /** Reads from the device, and finds that it is not zeros. */
     const read = async (guest: XenDomain, bytes: number): Promise<void> => {
       const script = `dd if=/dev/hwrng of=/tmp/r bs=${bytes} count=1 2>/dev/null; wc -c </tmp/r; gzip -c /tmp/r | wc -c`;
@@ -72,11 +61,7 @@ onEveryBed(
       ({ box } = i2c);
     });
 
-    afterEach(async () => {
-      for (const domain of box.domains) await domain.destroy().catch(() => undefined);
-      for (const process of processes.reverse()) await process.stop();
-      processes = [];
-    });
+    afterEach(async () => await programs.clear());
 
     afterAll(async () => {
       await i2c?.stop();
@@ -84,14 +69,14 @@ onEveryBed(
 
     it('serves two guests beside a daemon of ours, through a kill, and lets go of each', async () => {
       startRust();
-      const ours = start(
+      const ours = programs.start(
         'ours',
         'vhost-device-i2c -s /run/vhost/i2c.sock -c 2 --simulate=24c02@0x50',
       );
       await ours.waitFor(/device ready[\s\S]*device ready/, 240_000);
       const devices = ['i2c', 'rng'] as const;
       const told = bridgeArguments(bed, Object.fromEntries(names.map((name) => [name, devices])));
-      const bridge = start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
+      const bridge = programs.start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
       await bridgeReady(bridge);
       const guests: XenDomain[] = [];
       for (const name of names) {
