@@ -5,6 +5,7 @@
 // scripts/nodes.mjs and scripts/again.mjs wrote; what failed and passed when it ran again is named.
 import { existsSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { bedResults, bedTable } from './bed-table.mjs';
 import { root } from './bootstrap.mjs';
 
 const [directory, status] = process.argv.slice(2);
@@ -87,18 +88,8 @@ for (const { version, errors } of lost) {
   console.error(`failed on Node ${version}: vitest, for no test: ${errors.join('; ')}`);
 }
 
-// Box tests have their bed's name in brackets in front.
-const beds = new Map();
-for (const test of tests) {
-  const bed = /^\[((?:arm64|x86_64)-[\w.-]+)\]/.exec(test.fullName)?.[1];
-  if (bed !== undefined) beds.set(bed, [...(beds.get(bed) ?? []), test]);
-}
-let bedsThere = 0;
-for (const [bed, list] of beds) {
-  const passed = count(list, 'passed');
-  if (passed > 0) bedsThere += 1;
-  console.log(`bed ${bed.padEnd(13)} ${sum(list)}`);
-}
+const beds = bedResults(tests);
+const bedsThere = beds.filter(({ passed }) => passed > 0).length;
 
 const skipped = tests.filter((test) => SKIPPED.includes(test.status));
 // Tests of one suite that share a reason are one line.
@@ -146,5 +137,6 @@ const failed =
   brokenNodes +
   lost.length +
   Number(bedsThere === 0);
+for (const line of bedTable(beds)) console.log(line);
 console.log(`${passed} passed, ${failed} failed, ${skipped.length + missing.length} skipped`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -2,10 +2,30 @@ import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Architecture } from '../architecture.ts';
 import type { Artefact } from '../artefact.ts';
-import { run } from '../run-command.ts';
+import { BoxError } from '../errors.ts';
+import { type RunOptions, run } from '../run-command.ts';
 
 const NODE_VERSION = '20.20.2';
 const KOFFI_VERSION = '3.3.4';
+
+/** How npm says that the registry has no such package, or no such version. */
+const NOT_THERE = /\bcode (E404|ETARGET)\b/;
+
+/** Downloads a package's tarball. @throws {BoxError} `NOT_AVAILABLE` where the registry does not carry it */
+async function npmPack(name: string, directory: string, options: RunOptions): Promise<void> {
+  try {
+    const quiet = ['--loglevel=error', '--no-update-notifier'];
+    await run(['npm', 'pack', name, ...quiet, '--pack-destination', directory], options);
+  } catch (cause) {
+    const code = BoxError.is(cause) ? NOT_THERE.exec(cause.message)?.[1] : undefined;
+    if (code === undefined) throw cause;
+    throw new BoxError(
+      'NOT_AVAILABLE',
+      `Cannot download ${name}: the npm registry does not carry it (${code}); see ${options.log}`,
+      { cause },
+    );
+  }
+}
 
 function npmNode(architecture: Architecture, npm: 'arm64' | 'x64'): Artefact {
   const koffi = `koffi-linux-${npm}`;
@@ -23,7 +43,7 @@ function npmNode(architecture: Architecture, npm: 'arm64' | 'x64'): Artefact {
       const fetch = async (name: string, directory: string): Promise<string> => {
         const root = join(work, directory);
         mkdirSync(root);
-        await run(['npm', 'pack', '--silent', '--pack-destination', root, name], options);
+        await npmPack(name, root, options);
         const [tarball = ''] = readdirSync(root);
         await run(['tar', '-C', root, '-xzf', join(root, tarball)], options);
         return join(root, 'package');
