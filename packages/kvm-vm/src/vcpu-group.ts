@@ -55,7 +55,7 @@ export class VcpuGroup {
    */
   start(
     parts: {
-      readonly channel: AccessChannel;
+      readonly channel: (vcpu: number) => AccessChannel;
       readonly cpuid: readonly CpuidEntry[];
       readonly entry: EntryState;
     },
@@ -65,7 +65,7 @@ export class VcpuGroup {
     for (const vcpu of this.#vcpus) {
       const data: VcpuThreadData = {
         nodeVmmThread: 'vcpu',
-        channel,
+        channel: channel(vcpu.id),
         cpuid: cpuidOf(cpuid, vcpu.id),
         ...(vcpu.id === 0 ? { entry } : {}),
       };
