@@ -207,7 +207,9 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
   ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
     const { irq, trigger } = interrupt;
     if (trigger === 'level' && this.#notification !== 'kernel') {
-      // Whoever is interrupted has to hear of it before the line goes down.
+      // Whoever is interrupted has to hear of it before the line goes down. An irqfd with resample does not tell:
+      // what is signalled between the driver's look at a ring and its end of the interrupt finds the line high, the end
+      // lowers it, and the kernel has read the eventfd. So that would be lost.
       return super.makeIrqfd(interrupt, eventfd, act);
     }
     const what = `have the kernel raise interrupt ${irq}`;
