@@ -75,10 +75,11 @@ describe.skipIf(unavailable)(`a guest on /dev/kvm ${unavailable ?? 'with daemons
       new Map([['rng', daemonCommand('rng', '-f', file)]]),
       'rng.requests=12',
     );
-    // Who is given a call descriptor signals it once, since nobody has heard what came before it.
+    // Who is given a call descriptor signals it once, since nobody has heard what came before it; the guest may
+    // take that and the first answer as one.
     expect(lines.slice(2)).toEqual([
       `rng: 12 requests, 10848 bytes, sum ${sumOf(source)}`,
-      expect.stringMatching(/^rng: 12 kicks, 12 completions, 1[2-5] interrupts, 0 spurious$/),
+      expect.stringMatching(/^rng: 12 kicks, 12 completions, 1[23] interrupts, 0 spurious$/),
       'guest: done',
     ]);
     expect(code).toBe(0);
@@ -95,7 +96,9 @@ describe.skipIf(unavailable)(`a guest on /dev/kvm ${unavailable ?? 'with daemons
       'i2c: 2 chips',
       'i2c: 5 bytes written and read back at 0x50',
     ]);
-    expect(lines.at(-2)).toMatch(/^i2c: 123 kicks, 128 completions, \d+ interrupts/);
+    const [, interrupts] =
+      /^i2c: 123 kicks, 128 completions, (\d+) interrupts/.exec(lines.at(-2) ?? '') ?? [];
+    expect(Number(interrupts)).toBeLessThanOrEqual(129);
     expect(code).toBe(0);
   });
 
@@ -124,8 +127,9 @@ describe.skipIf(unavailable)(`a guest on /dev/kvm ${unavailable ?? 'with daemons
     ]);
     const [, interrupts] =
       /^gpio: 61 kicks, 61 completions, (\d+) interrupts, /.exec(lines[5] ?? '') ?? [];
-    // Queues that share an interrupt may be signalled once more than there are completions.
+    // Each of the two queues is signalled once more, when it is given its call descriptor.
     expect(Number(interrupts)).toBeGreaterThanOrEqual(61);
+    expect(Number(interrupts)).toBeLessThanOrEqual(63);
     expect(lines.at(-1)).toBe('guest: done');
     expect(code).toBe(0);
   });

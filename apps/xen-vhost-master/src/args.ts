@@ -1,13 +1,10 @@
 import { DEVICE_NAMES } from '@node-vmm/vhost-bridge/supported-devices';
 import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
 import type { NotificationMode } from '@node-vmm/vm-device';
-import { Command, Option } from 'commander';
-import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
+import { Command } from 'commander';
+import type { LogLevel } from './choices.ts';
+import { addWatchingOptions, collect, notificationOption } from './common-options.ts';
 import type { Arguments } from './settings.ts';
-
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
-}
 
 /** What a command line came to: a run, or text for standard output. */
 export type ParsedArguments = { readonly run: Arguments } | { readonly print: string };
@@ -33,7 +30,7 @@ export interface RawOptions {
 }
 
 function createCommand(): Command {
-  return new Command('xen-vhost-master')
+  const command = new Command('xen-vhost-master')
     .description('Connects virtio devices of Xen guests to vhost-user back-ends.')
     .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version')
     .option(
@@ -61,12 +58,7 @@ function createCommand(): Command {
       'a device that no toolstack announces:\nTYPE,domain=NAME|ID,base=ADDRESS,irq=N[,trigger=level|edge]\n[,memory=BASE+SIZE[:BASE+SIZE...]][,socket=PATH]; repeatable',
       collect,
     )
-    .addOption(
-      new Option(
-        '--notification <mode>',
-        "how the guest's notifications and interrupts travel\n(default: auto)",
-      ).choices(NOTIFICATION_MODES),
-    )
+    .addOption(notificationOption())
     .option(
       '--hold <seconds>',
       "how long a guest's first accesses to a device wait\nfor its back-end (default: 20)",
@@ -81,20 +73,8 @@ function createCommand(): Command {
     .option(
       '--state-dir <directory>',
       'where they are kept until then, one for each bridge\n(default: /run/xen-vhost-master for root, else in\n$XDG_RUNTIME_DIR)',
-    )
-    .option(
-      '--control-socket <path>',
-      'socket on which "xen-vhost-master status" asks\n(default: control in the --state-dir)',
-    )
-    .option(
-      '--metrics <address>',
-      'serve metrics to Prometheus: path of a socket, or\n[HOST:]PORT (host by default 127.0.0.1)',
-    )
-    .addOption(
-      new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
-        LOG_LEVELS,
-      ),
-    )
+    );
+  return addWatchingOptions(command, 'control in the --state-dir')
     .option('--config <file>', 'read settings from a YAML file; the command line comes first')
     .option('--print-config', 'print the settings as such a file, and end')
     .addHelpText(

@@ -1,11 +1,13 @@
-import {
-  packageVersion,
-  parseCommandLine,
-  parseMetricsAddress,
-} from '@node-vmm/vhost-device-cli/options';
+import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/options';
 import type { NotificationMode } from '@node-vmm/vm-device';
-import { Command, Option } from 'commander';
-import { LOG_LEVELS, type LogLevel, NOTIFICATION_MODES } from './choices.ts';
+import { Command } from 'commander';
+import type { LogLevel } from './choices.ts';
+import {
+  addWatchingOptions,
+  checkWatchingOptions,
+  collect,
+  notificationOption,
+} from './common-options.ts';
 import { BridgeError } from './errors.ts';
 import type { KvmDevice } from './kvm-device.ts';
 
@@ -44,13 +46,9 @@ interface RawKvmOptions {
 
 const UNITS: Readonly<Record<string, number>> = { K: 1 << 10, M: 1 << 20, G: 1 << 30 };
 
-function collect(value: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, value];
-}
-
 /** The command line of `xen-vhost-master kvm`. */
 export function createKvmCommand(): Command {
-  return new Command('xen-vhost-master kvm')
+  const command = new Command('xen-vhost-master kvm')
     .description('Runs a bare-metal guest on /dev/kvm with devices of vhost-user back-ends.')
     .version(packageVersion(new URL('../package.json', import.meta.url)), '-V, --version')
     .option(
@@ -72,28 +70,13 @@ export function createKvmCommand(): Command {
       'the back-end that spawn starts for devices of a type\n(default: vhost-device-NAME); repeatable',
       collect,
     )
-    .addOption(
-      new Option(
-        '--notification <mode>',
-        "how the guest's notifications and interrupts travel\n(default: auto)",
-      ).choices(NOTIFICATION_MODES),
-    )
-    .option('--control-socket <path>', 'socket on which "xen-vhost-master status" asks')
-    .option(
-      '--metrics <address>',
-      'serve metrics to Prometheus: path of a socket, or\n[HOST:]PORT (host by default 127.0.0.1)',
-    )
-    .addOption(
-      new Option('--log-level <level>', 'least severe log lines to write (default: info)').choices(
-        LOG_LEVELS,
-      ),
-    )
-    .addHelpText(
-      'after',
-      `
+    .addOption(notificationOption());
+  return addWatchingOptions(command, undefined).addHelpText(
+    'after',
+    `
 Example:
   xen-vhost-master kvm --image guest.bin --memory 16M --vcpus 2 --device rng,spawn`,
-    );
+  );
 }
 
 function fail(text: string): never {
@@ -126,8 +109,7 @@ export async function parseKvmArguments(
   if (options.image === undefined || options.image === '') fail('say what to run: --image FILE');
   const vcpus = /^[0-9]{1,3}$/.test(options.vcpus) ? Number(options.vcpus) : 0;
   if (vcpus < 1) fail(`--vcpus expects a number from 1 on, got "${options.vcpus}"`);
-  if (options.controlSocket === '') fail('--control-socket expects a path, got nothing');
-  if (options.metrics !== undefined) parseMetricsAddress(options.metrics);
+  checkWatchingOptions(options);
   const { parseSpawn } = await import('./read-options.ts');
   const { parseKvmDevice } = await import('./kvm-device.ts');
   const { hugePages } = options;

@@ -4,6 +4,8 @@ import { parseArguments } from './args.ts';
 /** What `xen-vhost-master` does. */
 export const main: Main = async (argv, program) => {
   const [command, ...words] = argv;
+  // From here on what is wrong is wrong about that command's options.
+  if (command === 'status' || command === 'kvm') program.command = `${program.name} ${command}`;
   if (command === 'status') {
     const { showStatus } = await import('@node-vmm/vhost-device-cli/status');
     const { STATUS_COMMAND } = await import('./status-command.ts');

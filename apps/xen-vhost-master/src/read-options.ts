@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
 import { DEVICE_NAMES, deviceByName } from '@node-vmm/vhost-bridge/supported-devices';
-import { parseMetricsAddress } from '@node-vmm/vhost-device-cli/options';
 import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { RawOptions } from './args.ts';
+import { checkWatchingOptions } from './common-options.ts';
 import { BridgeError } from './errors.ts';
 import { isDirectory, parseHold } from './fields.ts';
 import { findTwice, type Settings } from './settings.ts';
@@ -22,8 +22,7 @@ export function readOptions(options: RawOptions): Settings {
   const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
   const { notification, hold, xenstore, logLevel } = options;
   if (options.stateDir === '') fail('--state-dir expects a directory, got nothing');
-  if (options.controlSocket === '') fail('--control-socket expects a path, got nothing');
-  if (options.metrics !== undefined) parseMetricsAddress(options.metrics);
+  checkWatchingOptions(options);
   const directories = socketPath.filter(isDirectory);
   if (directories.length > 1) fail('--socket-path was given two directories; one is enough');
   const files = socketPath.filter((path) => !directories.includes(path));

@@ -68,6 +68,7 @@ export class KvmVcpu implements Disposable {
       throw new KvmSysError(code, `Cannot attach to vCPU ${ticket.id}: ${why}`, context);
     }
     Atomics.store(state, VCPU_STATE.THREAD, threadId());
+    Atomics.store(state, VCPU_STATE.TAKEN, 1);
     return new KvmVcpu(ticket, device ?? kvmDeviceFromFd(asFd(ticket.fd), `vCPU ${ticket.id}`));
   }
 

@@ -59,6 +59,11 @@ export class VcpuControl implements Disposable {
     return Atomics.load(this.#state, VCPU_STATE.HELD) === VCPU_HELD.HELD;
   }
 
+  /** Whether the thread that it was lent to last has begun: it has the vCPU, or has had it. */
+  get taken(): boolean {
+    return Atomics.load(this.#state, VCPU_STATE.TAKEN) === 1;
+  }
+
   /** True after {@link requestStop}. */
   get stopRequested(): boolean {
     return Atomics.load(this.#state, VCPU_STATE.STOP) === 1;
@@ -67,6 +72,7 @@ export class VcpuControl implements Disposable {
   /** For the thread that is to run the vCPU. @throws {KvmSysError} CLOSED */
   ticket(): VcpuTicket {
     this.#open('lend');
+    if (!this.held) Atomics.store(this.#state, VCPU_STATE.TAKEN, 0);
     const { pointer: page, length: pageSize } = this.#page;
     return {
       id: this.id,

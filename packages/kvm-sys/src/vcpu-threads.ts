@@ -28,6 +28,14 @@ export interface VcpuThread {
 export const VCPU_STOP_DEADLINE_MS = 2000;
 
 /**
+ * Ours: how long a thread may take to load its modules and to take its vCPU, milliseconds. On a machine that has
+ * much to do that is seconds.
+ */
+export const VCPU_BEGIN_DEADLINE_MS = 60_000;
+/** Ours: milliseconds between two looks whether a thread has begun. */
+const LOOK_MS = 5;
+
+/**
  * The Workers that run vCPUs of a VM. Node waits for its Workers when the process exits, and one in the
  * guest would never end: those started here are taken out of it.
  */
@@ -76,18 +84,24 @@ export class VcpuThreads {
 
   /**
    * Stops all threads: each leaves the guest, and ends. One that does not, because its own code goes on, is
-   * terminated when the deadline has passed.
+   * terminated when the deadline has passed. One that has not taken its vCPU yet is not late before it has:
+   * terminated while it loads its modules, Node would leave their files open.
    *
    * @param deadlineMs - milliseconds, for each of the two
+   * @param beginDeadlineMs - milliseconds that a thread may take to begin; default {@link VCPU_BEGIN_DEADLINE_MS}
    * @throws {KvmSysError} STILL_RUNNING when a thread is in a system call that nothing ends
    */
-  async stop(deadlineMs: number = VCPU_STOP_DEADLINE_MS): Promise<void> {
+  async stop(
+    deadlineMs: number = VCPU_STOP_DEADLINE_MS,
+    beginDeadlineMs: number = VCPU_BEGIN_DEADLINE_MS,
+  ): Promise<void> {
     const threads = [...this.#threads];
-    await Promise.all(threads.map((thread) => this.#stop(thread, deadlineMs)));
+    await Promise.all(threads.map((thread) => this.#stop(thread, deadlineMs, beginDeadlineMs)));
   }
 
-  async #stop(thread: VcpuThread, deadlineMs: number): Promise<void> {
+  async #stop(thread: VcpuThread, deadlineMs: number, beginDeadlineMs: number): Promise<void> {
     thread.vcpu.requestStop();
+    await this.#begins(thread, beginDeadlineMs);
     if (await this.#endsWithin(thread, deadlineMs)) return;
     void thread.worker.terminate();
     // For a thread that has gone back into a system call of its own since.
@@ -98,6 +112,14 @@ export class VcpuThreads {
       `Cannot stop vCPU ${thread.vcpu.id}: its thread did not end within ${2 * deadlineMs} ms`,
       { vcpu: thread.vcpu.id },
     );
+  }
+
+  /** Ends when it has, has ended instead, or takes too long. */
+  async #begins(thread: VcpuThread, ms: number): Promise<void> {
+    const end = performance.now() + ms;
+    while (!thread.vcpu.taken && this.#threads.has(thread) && performance.now() < end) {
+      await delay(LOOK_MS);
+    }
   }
 
   async #endsWithin(thread: VcpuThread, ms: number): Promise<boolean> {

@@ -26,8 +26,10 @@ export const VCPU_STATE = {
   STOP: 2,
   /** 1 when it is to leave the guest once. */
   KICK: 3,
+  /** 1 when the thread that it was lent to last has had it. */
+  TAKEN: 4,
   /** Number of words. */
-  LENGTH: 4,
+  LENGTH: 5,
 } as const;
 
 /** Ours: whether a thread has a vCPU. */

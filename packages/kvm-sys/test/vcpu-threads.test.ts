@@ -38,6 +38,26 @@ describe.skipIf(unavailable)(`threads of vCPUs ${unavailable ?? 'on /dev/kvm'}`,
     expect(running.accesses).toEqual([]);
   });
 
+  it('that still load their modules when the deadline has passed end by themselves', async () => {
+    const one = guest(SAY_AND_SPIN);
+    const running = one.run(0, { beginMs: 3000 });
+    await one.threads.stop(2000);
+    // One that was terminated has no report.
+    expect((await running.ended()).exit.kind).toBe('interrupted');
+    expect(running.vcpu.taken).toBe(true);
+    expect(running.vcpu.held).toBe(false);
+  });
+
+  it('that never begin are terminated all the same', async () => {
+    const one = guest(SAY_AND_SPIN);
+    const running = one.run(0, { beginMs: 100_000 });
+    await one.threads.stop(1000, 100).catch(() => undefined);
+    await running.thread.ended;
+    expect(running.report).toBeUndefined();
+    expect(one.threads.running).toBe(0);
+    expect(running.vcpu.taken).toBe(false);
+  });
+
   it('whose own code loops are terminated, and the vCPU is free', async () => {
     const one = guest(SAY_AND_SPIN);
     const running = one.run(0, { misbehave: 'loop' });

@@ -4,7 +4,6 @@
  *
  * @packageDocumentation
  */
-export type { AccessParts, AccessServer, ServeAccesses } from './access-server.ts';
 export * from './boot/bare-metal.ts';
 export * from './boot/debug-console.ts';
 export * from './boot/exit-port.ts';
@@ -13,5 +12,5 @@ export type { EntryState } from './entry-state.ts';
 export * from './errors.ts';
 export * from './kvm-machine.ts';
 export type { MachineEnd } from './machine-end.ts';
+export type * from './machine-options.ts';
 export { MEMORY_MAX, MEMORY_MIN, memoryBanks, PC_LAYOUT } from './pc-layout.ts';
-export type { AccessChannel } from './thread/thread-data.ts';

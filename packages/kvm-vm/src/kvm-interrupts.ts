@@ -15,13 +15,17 @@ import { PC_LAYOUT } from './pc-layout.ts';
 
 /** Ours: inputs of the I/O APIC that are no device's: the timer's, and by which the second PIC reaches the first. */
 const NOT_FOR_DEVICES: readonly IrqLine[] = [0, 2];
+/** Ours: those that are. */
+export const DEVICE_LINES: readonly IrqLine[] = Array.from(
+  { length: PC_LAYOUT.FIRST_MESSAGE },
+  (_, irq) => irq,
+).filter((irq) => !NOT_FOR_DEVICES.includes(irq));
 /** Intel SDM volume 3, "Message Address Register Format": bits 20 to 31 of every message's address. */
 const MESSAGE_ADDRESS = 0xfeen;
 
 /** @throws {VmError} BAD_IRQ */
 export function checkLine(irq: IrqLine, vm: string): void {
-  const there = Number.isInteger(irq) && irq >= 0 && irq < PC_LAYOUT.FIRST_MESSAGE;
-  if (there && !NOT_FOR_DEVICES.includes(irq)) return;
+  if (DEVICE_LINES.includes(irq)) return;
   const text = `Cannot use interrupt ${irq}: for devices ${vm} has 1 and 3 to ${PC_LAYOUT.FIRST_MESSAGE - 1}`;
   throw new VmError('BAD_IRQ', text, { vm, irq });
 }

@@ -1,9 +1,10 @@
 import { arch } from 'node:process';
-import type { IoreqCounters } from '@node-vmm/ioreq-eventfd';
+import { DEFAULT_ANSWER_LIMIT, type IoreqCounters } from '@node-vmm/ioreq-eventfd';
 import { type Kvm, KvmSysError, type KvmVm } from '@node-vmm/kvm-sys';
 import {
   type AddressRange,
-  describeRange,
+  type BusHandler,
+  type HeldAccesses,
   type IoeventfdMatch,
   type IrqCarrier,
   type IrqEvents,
@@ -17,53 +18,17 @@ import {
   type Wiring,
 } from '@node-vmm/vm-device';
 import type { GuestMemoryMmap, GuestRange } from '@node-vmm/vm-memory';
-import {
-  type EventFd,
-  errorMessage,
-  hex,
-  type Logger,
-  type Poller,
-  silentLogger,
-} from '@node-vmm/vmm-sys-util';
-import { Accesses, type ServeAccesses, serveOnThisThread } from './access-server.ts';
+import { type EventFd, errorMessage, hex, silentLogger } from '@node-vmm/vmm-sys-util';
+import { Accesses } from './accesses.ts';
+import { checkFree } from './check-free.ts';
 import type { EntryState } from './entry-state.ts';
 import { KvmMachineError } from './errors.ts';
 import { checkLine, checkMessage, KvmInterrupts } from './kvm-interrupts.ts';
 import type { MachineEnd } from './machine-end.ts';
+import type { KvmMachineComponents, KvmMachineOptions } from './machine-options.ts';
 import { MachineParts } from './machine-parts.ts';
-import { memoryBanks, reservedFor } from './pc-layout.ts';
+import { memoryBanks } from './pc-layout.ts';
 import { VcpuGroup } from './vcpu-group.ts';
-
-/** What a {@link KvmMachine} works with. All of it stays the caller's. */
-export interface KvmMachineComponents {
-  readonly kvm: Kvm;
-  /** On Node's own event loop: deferred answers need promises. */
-  readonly poller: Poller;
-  readonly logger?: Logger;
-  /** Who serves the accesses that the kernel does not take. Default: this thread, by the poller. */
-  readonly serve?: ServeAccesses;
-}
-
-/** What a machine is made of. */
-export interface KvmMachineOptions {
-  /** Bytes, whole pages, 2 MiB at least. */
-  readonly memory: number;
-  /** Default 1; each has a thread of its own. */
-  readonly vcpus?: number;
-  /** For messages, and for the memory in /proc; default `kvm`. */
-  readonly name?: string;
-  /** Makes the memory of huge pages of so many bytes, such as 2 MiB, which have to be reserved. */
-  readonly hugePageSize?: number;
-  /**
-   * Default `auto`: what the kernel cannot do is done in user space. `kernel` is refused where the kernel
-   * cannot: for interrupts that are levels.
-   */
-  readonly notification?: NotificationMode;
-  /** Milliseconds that a deferred answer may take. */
-  readonly answerLimit?: number;
-  /** What threads of vCPUs run, in a program that is bundled. */
-  readonly threadModule?: URL;
-}
 
 /**
  * A virtual machine of KVM whose devices live in this process. Memory, I/O APIC and local APICs are the
@@ -137,17 +102,28 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
     const vcpus = parts.vcpus;
     this.#vcpus = new VcpuGroup(parts.vm, vcpus, options.threadModule);
     const { buses } = this;
-    const { answerLimit } = options;
-    this.#accesses = new Accesses(
+    const { answerLimit = DEFAULT_ANSWER_LIMIT } = options;
+    this.#accesses = new Accesses({
+      name,
+      vm: parts.vm,
       vcpus,
-      { buses, memory: () => memory, poller, logger, answerLimit },
-      components.serve ?? serveOnThisThread,
-    );
+      buses,
+      memory: () => memory,
+      poller,
+      logger,
+      answerLimit,
+      host: components.host,
+    });
   }
 
   /** What was counted of accesses that left the kernel. */
   get counters(): Readonly<IoreqCounters> {
     return this.#accesses.counters;
+  }
+
+  /** How long accesses were held. */
+  get held(): HeldAccesses {
+    return this.#accesses.held;
   }
 
   /**
@@ -165,7 +141,7 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
     }
     this.#started = true;
     const cpuid = this.#kvm.supportedCpuid();
-    const { channel } = this.#accesses;
+    const channel = (vcpu: number) => this.#accesses.channel(vcpu);
     this.#vcpus.start({ channel, cpuid, entry }, (end) => this.#over(end));
   }
 
@@ -183,9 +159,25 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
     this.#vcpus.requestStop();
   }
 
+  override map(range: AddressRange, handler: BusHandler): Wiring {
+    const wiring = super.map(range, handler);
+    return this.#also(wiring, () => this.#accesses.map(range, handler));
+  }
+
+  /** A host has to know of it as well. */
+  #also(wiring: Wiring, tell: () => (() => void) | undefined): Wiring {
+    const undo = tell();
+    if (undo === undefined) return wiring;
+    return this.wirings.add(wiring.kernelAssisted, () => {
+      undo();
+      wiring.close();
+    });
+  }
+
   override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
     // Matched on the bus as well: what reaches this process all the same signals the same eventfd.
-    const user = super.ioeventfd(match, eventfd);
+    const wiring = super.ioeventfd(match, eventfd);
+    const user = this.#also(wiring, () => this.#accesses.ioeventfd(match, eventfd));
     try {
       const { space = 'memory', guestAddr: address, length, datamatch } = match;
       const kernel = this.#byKernel(`wire a write to ${hex(address)}`, () =>
@@ -215,7 +207,9 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
   ): { readonly kernelAssisted: boolean; readonly undo: () => void } {
     const { irq, trigger } = interrupt;
     if (trigger === 'level' && this.#notification !== 'kernel') {
-      // Whoever is interrupted has to hear of it before the line goes down.
+      // Whoever is interrupted has to hear of it before the line goes down. An irqfd with resample does not tell:
+      // what is signalled between the driver's look at a ring and its end of the interrupt finds the line high, the end
+      // lowers it, and the kernel has read the eventfd. So that would be lost.
       return super.makeIrqfd(interrupt, eventfd, act);
     }
     const what = `have the kernel raise interrupt ${irq}`;
@@ -273,20 +267,8 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
   }
 
   protected claim(range: AddressRange): () => void {
-    const { space, base, length } = range;
-    const kind = space === 'port' ? 'port' : 'memory';
-    const end = base + BigInt(length);
-    const context = { vm: this.name, space, guestAddr: base, length };
-    const has = ({ guestAddr, length: bytes }: GuestRange): boolean =>
-      base < guestAddr + BigInt(bytes) && guestAddr < end;
-    if (kind === 'memory' && this.banks.some(has)) {
-      const text = `Cannot map ${describeRange(range)}: ${this.name} has memory there`;
-      throw new VmError('RANGE_IS_MEMORY', text, context);
-    }
-    const reserved = reservedFor(kind, base, length);
-    if (reserved === undefined) return () => undefined;
-    const text = `Cannot map ${describeRange(range)}: ${reserved} of ${this.name} is there`;
-    throw new VmError('RANGE_RESERVED', text, context);
+    checkFree(range, this.banks, this.name);
+    return () => undefined;
   }
 
   protected override quiesce(): void {
@@ -301,7 +283,8 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
   async #release(): Promise<void> {
     const { name: vm } = this;
     await this.#vcpus.stop((reason) => this.logger.warn({ vm, reason }, 'a vCPU ends late'));
-    this.#accesses.close();
+    await this.#accesses.released;
+    this.#quietly('end what served accesses', () => this.#accesses.close());
     this.#quietly('close the machine', () => this.#parts.close());
     this.#gone();
   }

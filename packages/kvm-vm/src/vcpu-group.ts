@@ -7,12 +7,6 @@ import { KvmMachineError } from './errors.ts';
 import { endOfExit, type MachineEnd } from './machine-end.ts';
 import type { AccessChannel, VcpuReport, VcpuThreadData } from './thread/thread-data.ts';
 
-/**
- * Ours: how long a thread may take to end by itself, milliseconds. One in the guest leaves it at once; one that still
- * loads its modules, on a machine that has much to do, does not: terminated, Node leaves their files open.
- */
-const TERMINATE_MS = 60_000;
-
 /** Undefined in a bundle of CommonJS. */
 const HERE: string | undefined = import.meta.url;
 // Tests run the sources, which Node 20 cannot load in a worker thread: there, threads run what `tsc -b` built,
@@ -61,7 +55,7 @@ export class VcpuGroup {
    */
   start(
     parts: {
-      readonly channel: AccessChannel;
+      readonly channel: (vcpu: number) => AccessChannel;
       readonly cpuid: readonly CpuidEntry[];
       readonly entry: EntryState;
     },
@@ -71,7 +65,7 @@ export class VcpuGroup {
     for (const vcpu of this.#vcpus) {
       const data: VcpuThreadData = {
         nodeVmmThread: 'vcpu',
-        channel,
+        channel: channel(vcpu.id),
         cpuid: cpuidOf(cpuid, vcpu.id),
         ...(vcpu.id === 0 ? { entry } : {}),
       };
@@ -108,7 +102,7 @@ export class VcpuGroup {
    */
   async stop(onLate: (reason: string) => void): Promise<void> {
     try {
-      await this.#threads.stop(TERMINATE_MS);
+      await this.#threads.stop();
     } catch (error) {
       onLate(errorMessage(error));
     }

@@ -1,9 +1,9 @@
 import { Kvm } from '@node-vmm/kvm-sys';
 import { KvmMachine } from '@node-vmm/kvm-vm';
-import type { NotificationMode } from '@node-vmm/vm-device';
 import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { DispatchThread } from '@node-vmm/vm-dispatch';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { unavailable } from './fixtures/available.ts';
 import { MailboxGuest } from './fixtures/mailbox-guest.ts';
 
@@ -12,12 +12,24 @@ const BASE = 0xd000_0000n;
 const IRQ = 5;
 
 describe.skipIf(unavailable)(`compliance of KvmMachine ${unavailable ?? 'on /dev/kvm'}`, () => {
-  describe.each<NotificationMode>(['kernel', 'user'])('notification %s', (notification) => {
+  const dispatcher = new MainPoller();
+  let thread: DispatchThread;
+  beforeAll(async () => {
+    thread = await DispatchThread.start({ poller: dispatcher });
+  });
+  afterAll(async () => {
+    thread.close();
+    await thread.ended;
+    dispatcher.close();
+  });
+  /** Who does what: the kernel what it can, this thread, or a dispatch thread. */
+  describe.each(['kernel', 'user', 'dispatched'] as const)('by %s', (mode) => {
+    const notification = mode === 'kernel' ? 'kernel' : 'user';
     it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
       using kvm = Kvm.open();
       using poller = new MainPoller();
       const vm = KvmMachine.create(
-        { kvm, poller },
+        { kvm, poller, ...(mode === 'dispatched' ? { host: thread } : {}) },
         { memory: 2 << 20, vcpus: VCPUS, notification },
       );
       const guest = await MailboxGuest.start(vm, VCPUS);

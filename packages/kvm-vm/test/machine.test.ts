@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Kvm } from '@node-vmm/kvm-sys';
 import {
   BARE_METAL,
@@ -78,6 +81,17 @@ describe.skipIf(unavailable)(`KvmMachine ${unavailable ?? 'on /dev/kvm'}`, () =>
     expect(() => vm.start({ mode: 'flat32', rip: 0, rbx: 0 })).toThrow(
       expect.objectContaining({ code: 'STARTED' }),
     );
+  });
+
+  it('does not keep a process from exiting while a vCPU waits for an answer', async () => {
+    const script = fileURLToPath(new URL('./fixtures/exit-held.mjs', import.meta.url));
+    const child = spawn(process.execPath, [script], { stdio: 'inherit' });
+    try {
+      const [status] = (await once(child, 'exit')) as [number | null];
+      expect(status).toBe(7);
+    } finally {
+      child.kill('SIGKILL');
+    }
   });
 
   it('ends with the reason when KVM cannot go on', async () => {

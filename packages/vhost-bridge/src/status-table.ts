@@ -1,17 +1,22 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { BackendStatus } from './spawned-backends.ts';
-import type { BridgeStatus, DeviceStatus } from './status.ts';
+import type { BridgeStatus, BridgeTotals, DeviceStatus } from './status.ts';
 
 /** What is shown of a bridge's answer to `status`. */
 export interface BridgeAnswer extends Omit<BridgeStatus, 'totals'> {
+  /** Absent in the answer of an older bridge. */
+  readonly totals?: BridgeTotals;
   readonly backends: readonly BackendStatus[];
 }
 
 const GAP = '  ';
 const CONTROL = /\p{Cc}/gu;
 
-/** Tables for people: guests, devices with their queues, and what was counted, if anything was. */
-export function statusTable({ guests, devices, backends }: BridgeAnswer): string {
+/**
+ * Tables for people: guests, devices with their queues, and what was counted, if anything was, of each guest and of
+ * all that there have been.
+ */
+export function statusTable({ guests, devices, backends, totals }: BridgeAnswer): string {
   const lines = [`${count(guests, 'guest')}, ${count(devices, 'device')}`];
   if (devices.length > 0) {
     const head = [
@@ -38,6 +43,8 @@ export function statusTable({ guests, devices, backends }: BridgeAnswer): string
     ]);
     lines.push('', ...table([['GUEST', 'DEVICES', 'COUNTERS'], ...rows]));
   }
+  const sums = totals === undefined ? [] : totalRows(totals);
+  if (sums.length > 0) lines.push('', ...table([['TOTAL', 'COUNTERS'], ...sums]));
   if (backends.length > 0) {
     const rows = backends.map(({ socket, pid }) => [socket, `${pid ?? 'starting'}`]);
     lines.push('', ...table([['OWN BACK-END', 'PID'], ...rows]));
@@ -64,6 +71,21 @@ function deviceRow(status: DeviceStatus): string[] {
     features ?? '-',
     wires.join(', ') || '-',
   ];
+}
+
+/** What was counted of all guests, and of all devices of a type, since the bridge was made. */
+function totalRows({ counters, held, devices }: BridgeTotals): string[][] {
+  const { now, counts, seconds } = held;
+  const waited = counts.reduce((sum, count) => sum + count, 0);
+  const rows = [
+    ['guests', counted(counters)],
+    ['held accesses', counted({ now, over: waited, seconds: Number(seconds.toFixed(3)) })],
+    ...Object.entries(devices).map(([type, { reconnects, failures, faults }]) => [
+      type,
+      counted({ reconnects, failures, ...faults }),
+    ]),
+  ];
+  return rows.filter(([, values]) => values !== '-');
 }
 
 /** What is not zero; `reads=12 writes=40`. */

@@ -17,12 +17,15 @@ export type StatusSource = () => object | Promise<object>;
  */
 export class Program {
   readonly name: string;
+  /** What usage errors point to: the program, or the command of it that the user has called. */
+  command: string;
   readonly signals: Signals;
   #logger: ProgramLogger | undefined;
   #reporting = false;
 
   constructor(name: string, signals: Signals) {
     this.name = name;
+    this.command = name;
     this.signals = signals;
     signals.onImpatience((signal) => {
       this.complain(`${signal} for the second time: ending at once`);

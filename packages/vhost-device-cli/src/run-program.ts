@@ -45,7 +45,7 @@ function explain(program: Program, error: unknown): number {
   const code = errorCode(error);
   if (code === 'USAGE') {
     const text = error.message.replace(/[.\s]+$/, '');
-    program.complain(`${text}; see ${program.name} --help`);
+    program.complain(`${text}; see ${program.command} --help`);
     return EXIT_USAGE;
   }
   // Errors without a code are mistakes of ours: the stack helps, the text alone does not.

@@ -34,6 +34,18 @@ describe.skipIf(!existsSync(PROGRAM))('the program (built by tsc -b)', () => {
     );
   });
 
+  it.each([
+    [['kvm', '--memory', '4M'], /--image FILE; see xen-vhost-master kvm --help\n$/],
+    [['kvm', '--imgae', 'x'], /Did you mean --image\?\)?; see xen-vhost-master kvm --help\n$/],
+    [['kvm', '--image', 'x', '--metrics', ''], /; see xen-vhost-master kvm --help\n$/],
+    [['status', '--jsn'], /; see xen-vhost-master status --help\n$/],
+  ])('points to the usage of the command after %j', (argv, line) => {
+    const { status, stdout, stderr } = run(...argv);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(line);
+    expect(stderr).toMatch(/^xen-vhost-master: [^\n]*\n$/);
+  });
+
   it('prints a configuration that it takes again', () => {
     using dir = new TempDir();
     const device = 'i2c,domain=web,base=0xe0000000,irq=5';

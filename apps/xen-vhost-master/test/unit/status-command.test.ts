@@ -89,6 +89,7 @@ describe('xen-vhost-master status', { timeout: 180_000 }, () => {
       guests: [{ guest: 1, devices: 1 }],
       devices: [{ guest: 1, type: 'rng', irq: 33, state: 'up', backend: 'connected', queues: [] }],
       backends: [{ pid: expect.any(Number) }],
+      totals: { counters: expect.any(Object), held: { now: 0 }, devices: expect.any(Object) },
     });
 
     expect(statSync(metrics).mode & 0o777).toBe(0o600);

@@ -6,10 +6,12 @@ import {
   STATE_IORESP_READY,
 } from '@node-vmm/ioreq-eventfd/page';
 import type { KvmVcpu, VcpuBus } from '@node-vmm/kvm-sys';
-import { asFd, EventFd } from '@node-vmm/vmm-sys-util';
+import { Epoll, EventFd, viewOf } from '@node-vmm/vmm-sys-util';
 import type { AccessChannel } from './thread-data.ts';
 
 const LOW = 0xffff_ffffn;
+/** Ours: milliseconds after which a vCPU looks whether it is to stop: a process that exits has no time to tell. */
+const LOOK_MS = 100;
 
 /**
  * Has the accesses of a vCPU served by another thread: posts each in the vCPU's slot of the ioreq page, and waits
@@ -18,8 +20,9 @@ const LOW = 0xffff_ffffn;
 export class AccessBus implements VcpuBus {
   readonly #vcpu: KvmVcpu;
   readonly #page: IoreqPage;
-  readonly #turns: Int32Array;
-  readonly #wake: EventFd;
+  readonly #posted: EventFd;
+  readonly #answered: EventFd;
+  readonly #wait: Epoll;
   readonly #request: IoreqRequest = {
     addrLow: 0,
     addrHigh: 0,
@@ -35,10 +38,13 @@ export class AccessBus implements VcpuBus {
 
   constructor(vcpu: KvmVcpu, channel: AccessChannel) {
     this.#vcpu = vcpu;
-    this.#page = new IoreqPage(channel.page, channel.vcpus);
-    this.#turns = new Int32Array(channel.turns);
+    const { page, vcpus, requestFd, answerFd, waitFd } = channel;
+    // SAFETY: the machine unmaps it when its threads have ended, see KvmMachine.
+    this.#page = new IoreqPage(viewOf(page.address, page.length), vcpus);
     // The machine's own, which outlives the thread: never closed here.
-    this.#wake = EventFd.fromFd(asFd(channel.wakeFd));
+    this.#posted = EventFd.fromFd(requestFd);
+    this.#answered = EventFd.fromFd(answerFd);
+    this.#wait = new Epoll(1, waitFd);
   }
 
   mmioRead(address: bigint, data: Uint8Array): void {
@@ -88,13 +94,12 @@ export class AccessBus implements VcpuBus {
     request.addrHigh = Number(address >> 32n);
     request.size = size;
     this.#page.submit(id, request);
-    this.#wake.signal();
+    this.#posted.signal();
     for (;;) {
-      const turn = Atomics.load(this.#turns, id);
       if (this.#page.state(id) === STATE_IORESP_READY) return true;
-      // In this order: whoever stops it changes the word afterwards.
+      // In this order: whoever stops it signals afterwards.
       if (this.#vcpu.stopRequested) return false;
-      Atomics.wait(this.#turns, id, turn);
+      if (this.#wait.wait(LOOK_MS) > 0) this.#answered.drain();
     }
   }
 }

@@ -44,6 +44,28 @@ it('shows guests, devices and back-ends in columns', () => {
   );
 });
 
+it('shows what was counted of all machines, of those included that have gone', () => {
+  const totals = {
+    counters: { requests: 30, reads: 12, timeouts: 0 },
+    held: { now: 1, bounds: [0.1, 1], counts: [2, 1, 0], seconds: 0.25004 },
+    devices: {
+      i2c: { reconnects: 2, failures: 0, faults: { badWidth: 3, badStatus: 0 } },
+      rng: { reconnects: 0, failures: 0, faults: {} },
+    },
+  };
+  expect(statusTable({ guests: [], devices: [], backends: [], totals })).toBe(
+    [
+      '0 guests, 0 devices',
+      '',
+      'TOTAL          COUNTERS',
+      'guests         requests=30 reads=12',
+      'held accesses  now=1 over=3 seconds=0.25',
+      'i2c            reconnects=2 badWidth=3',
+      '',
+    ].join('\n'),
+  );
+});
+
 it('says what is wrong', () => {
   const [queue] = DEVICE.queues;
   const away = { ...DEVICE, backend: 'away', queues: [{ ...queue, started: false }] } as const;
