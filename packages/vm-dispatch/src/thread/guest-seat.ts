@@ -14,10 +14,10 @@ import {
 import { Bus, type Buses } from '@node-vmm/vm-device';
 import {
   EventFd,
+  type EventLoop,
   type Fd,
   type InterruptTimer,
   type Logger,
-  type Poller,
   type Timers,
   viewOf,
 } from '@node-vmm/vmm-sys-util';
@@ -34,7 +34,7 @@ import { sharedSignal } from './user-signal.ts';
 /** What a seat has of its thread. */
 export interface SeatComponents {
   readonly guest: number;
-  readonly poller: Poller;
+  readonly poller: EventLoop;
   readonly timers: Timers;
   readonly interrupts: InterruptTimer;
   readonly logger: Logger;
@@ -87,8 +87,8 @@ export class GuestSeat {
       { answerLimit: data.answerLimit },
     );
     vcpus.forEach(({ request }, vcpu) => {
-      const watch = poller.watch(request.fd, { readable: true }, () => {
-        request.drain();
+      // Never read: that costs a system call for each access, and a guest that shares the descriptor could block it.
+      const watch = poller.watchSignals(request.fd, () => {
         // What the main thread said before this request counts for it; it may have said that the guest is gone.
         components.listen();
         if (this.#live) this.#dispatcher.service(vcpu);
