@@ -10,7 +10,10 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   eventfd,
   poller: () => packageBench('packages/vmm-sys-util/bench/poller.bench.mjs'),
   dispatch,
-  kvm: () => packageBench('packages/kvm-sys/bench/exits.bench.mjs'),
+  kvm: async () => {
+    await packageBench('packages/kvm-sys/bench/exits.bench.mjs');
+    await packageBench('packages/kvm-sys/bench/requests.bench.mjs');
+  },
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
   foreign: () => packageBench('packages/vhost-user-backend/bench/foreign.bench.mjs'),
