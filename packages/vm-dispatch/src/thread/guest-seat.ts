@@ -16,8 +16,8 @@ import {
   EventFd,
   type EventLoop,
   type Fd,
-  type InterruptTimer,
   type Logger,
+  type SignalGuard,
   type Timers,
   viewOf,
 } from '@node-vmm/vmm-sys-util';
@@ -36,7 +36,7 @@ export interface SeatComponents {
   readonly guest: number;
   readonly poller: EventLoop;
   readonly timers: Timers;
-  readonly interrupts: InterruptTimer;
+  readonly signals: SignalGuard;
   readonly logger: Logger;
   readonly post: (message: ToMain) => void;
   /** Takes what the main thread has said. */
@@ -168,18 +168,18 @@ export class GuestSeat {
   }
 
   #ioeventfd({ wiring, match, fd }: Extract<ToThread, { type: 'ioeventfd' }>): () => void {
-    const { guest, interrupts, post } = this.#components;
+    const { guest, signals, post } = this.#components;
     const stalled = (): void => post({ type: 'stalled', guest, wiring });
-    const eventfd = sharedSignal(fd, interrupts, stalled);
+    const eventfd = sharedSignal(fd, signals, stalled);
     const bus = this.#buses[match.space ?? 'memory'];
     return bus?.addIoeventfd(match, eventfd) ?? (() => undefined);
   }
 
   #irqfd(window: number, fd: Fd): () => void {
-    const eventfd = sharedSignal(fd, this.#components.interrupts, () => undefined);
-    const watch = this.#components.poller.watch(fd, { readable: true }, () => {
-      if (eventfd.drain()) this.#windows.get(window)?.window.transport?.queueInterrupt();
-    });
+    // Never read, as requests: whoever has it next hears of the signals again, which is no harm.
+    const watch = this.#components.poller.watchSignals(fd, () =>
+      this.#windows.get(window)?.window.transport?.queueInterrupt(),
+    );
     return () => watch.close();
   }
 
