@@ -37,14 +37,15 @@ const NAMES: Readonly<Record<Dispatcher, string>> = {
   threads: 'dispatch threads',
   main: 'main thread',
 };
-const WORKS: readonly Exclude<Work, 'direct'>[] = ['read', 'loaded', 'request'];
+const WORKS: readonly Exclude<Work, 'direct'>[] = ['read', 'paced', 'loaded', 'request'];
 
 /** By dispatcher and work, one for each round. */
 type Results = ReadonlyMap<string, Latency[]>;
 
 function titleOf(work: Work, { guests }: DispatchOptions): string {
   if (work === 'read') return 'register read, idle';
-  if (work === 'loaded') return `register read, ${guests - 1} other guests`;
+  if (work === 'paced') return `register read, ${guests - 1} others now and then`;
+  if (work === 'loaded') return `register read, ${guests - 1} others all the time`;
   return 'kick, back-end, interrupt';
 }
 

@@ -18,7 +18,12 @@ describe.skipIf(!compiles())('npm run bench -- dispatch (needs gcc)', () => {
     const code = `import { dispatch } from '${BUILT}'; await dispatch(${JSON.stringify(options)});`;
     const { stdout } = await exec(process.execPath, ['--input-type=module', '-e', code]);
     const rows = stdout.split('\n').filter((line) => / \d/.test(line));
-    for (const work of ['read, idle', 'read, 4 other guests', 'kick, back-end, interrupt']) {
+    for (const work of [
+      'read, idle',
+      'read, 4 others now and then',
+      'read, 4 others all the time',
+      'kick, back-end, interrupt',
+    ]) {
       for (const dispatcher of ['in C', 'dispatch threads', 'main thread']) {
         const found = rows.filter((row) => row.includes(`${work}: ${dispatcher} `));
         // For each placement.

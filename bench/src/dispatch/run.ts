@@ -6,7 +6,7 @@ import { placed } from '../placement.ts';
 import type { Programs } from './programs.ts';
 
 /** What the driver does, see `bench/c/driver.c`. */
-export type Work = 'read' | 'loaded' | 'request' | 'direct';
+export type Work = 'read' | 'paced' | 'loaded' | 'request' | 'direct';
 
 /** Who serves: in C, a thread or several of ours, or the main thread. */
 export type Dispatcher = 'C' | 'threads' | 'main';
