@@ -1,5 +1,6 @@
 // `npm run bench [-- name ...]`: node bench/dist/main.js [name ...]
 import { box } from './box.ts';
+import { dispatch } from './dispatch.ts';
 import { entropy } from './entropy.ts';
 import { eventfd } from './eventfd.ts';
 import { gpio } from './gpio.ts';
@@ -8,7 +9,11 @@ import { packageBench } from './package-bench.ts';
 const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   eventfd,
   poller: () => packageBench('packages/vmm-sys-util/bench/poller.bench.mjs'),
-  kvm: () => packageBench('packages/kvm-sys/bench/exits.bench.mjs'),
+  dispatch,
+  kvm: async () => {
+    await packageBench('packages/kvm-sys/bench/exits.bench.mjs');
+    await packageBench('packages/kvm-sys/bench/requests.bench.mjs');
+  },
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
   foreign: () => packageBench('packages/vhost-user-backend/bench/foreign.bench.mjs'),

@@ -41,4 +41,20 @@ describe('an eventfd shared with a peer that makes it blocking', () => {
     event.signal();
     expect([event.drain(), stalls]).toEqual([true, 1]);
   });
+
+  it('does not keep whoever signals it while the timer is kept running, nor after that', () => {
+    timer.keepRunning();
+    event.signal();
+    expect([event.drain(), stalls]).toEqual([true, 0]);
+    for (const expected of [1, 2, 3]) {
+      if (expected === 3) timer.rest();
+      setNonBlocking(event.fd, false);
+      writeFd(event.fd, FULL, 8);
+      event.signal();
+      expect(stalls).toBe(expected);
+      event.restore();
+    }
+    event.signal();
+    expect([event.drain(), stalls]).toEqual([true, 3]);
+  });
 });

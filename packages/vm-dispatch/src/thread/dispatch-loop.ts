@@ -10,17 +10,18 @@ import { Channel } from '../channel.ts';
 import { GuestMemory } from '../guest-memory.ts';
 import type { DispatchThreadData, GuestData, ToMain, ToThread } from '../protocol.ts';
 import { SharedRing } from '../shared-ring.ts';
+import { BusySignals } from './busy-signals.ts';
 import { GuestSeat } from './guest-seat.ts';
 import { RingLogger } from './ring-logger.ts';
 
-/** Ours: milliseconds for which a back-end's eventfd may block the thread, once. */
+/** Ours: milliseconds for which a back-end's eventfd may block the thread, once, and twice that where kicks are many. */
 const SIGNAL_PATIENCE_MS = 20;
 
 /** A dispatch thread: blocks until a vCPU, a wiring or the main thread wants something. */
 export class DispatchLoop {
   readonly #loop: EventLoop;
   readonly #timers: LoopTimers;
-  readonly #interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
+  readonly #signals: BusySignals;
   readonly #channel: Channel<ToMain, ToThread>;
   readonly #memories: MessagePort;
   readonly #logger: RingLogger;
@@ -29,6 +30,8 @@ export class DispatchLoop {
   constructor({ channel, stopFd, epollFd, memories }: DispatchThreadData) {
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
+    const interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
+    this.#signals = new BusySignals(interrupts, this.#timers);
     this.#memories = memories;
     this.#channel = new Channel<ToMain, ToThread>(
       {
@@ -68,7 +71,7 @@ export class DispatchLoop {
         guest,
         poller: this.#loop,
         timers: this.#timers,
-        interrupts: this.#interrupts,
+        signals: this.#signals,
         logger: this.#logger.child({ vm: data.name }),
         post: this.#post,
         listen: () => this.#channel.take(),

@@ -14,10 +14,10 @@ import {
 import { Bus, type Buses } from '@node-vmm/vm-device';
 import {
   EventFd,
+  type EventLoop,
   type Fd,
-  type InterruptTimer,
   type Logger,
-  type Poller,
+  type SignalGuard,
   type Timers,
   viewOf,
 } from '@node-vmm/vmm-sys-util';
@@ -34,9 +34,9 @@ import { sharedSignal } from './user-signal.ts';
 /** What a seat has of its thread. */
 export interface SeatComponents {
   readonly guest: number;
-  readonly poller: Poller;
+  readonly poller: EventLoop;
   readonly timers: Timers;
-  readonly interrupts: InterruptTimer;
+  readonly signals: SignalGuard;
   readonly logger: Logger;
   readonly post: (message: ToMain) => void;
   /** Takes what the main thread has said. */
@@ -87,8 +87,8 @@ export class GuestSeat {
       { answerLimit: data.answerLimit },
     );
     vcpus.forEach(({ request }, vcpu) => {
-      const watch = poller.watch(request.fd, { readable: true }, () => {
-        request.drain();
+      // Never read: that costs a system call for each access, and a guest that shares the descriptor could block it.
+      const watch = poller.watchSignals(request.fd, () => {
         // What the main thread said before this request counts for it; it may have said that the guest is gone.
         components.listen();
         if (this.#live) this.#dispatcher.service(vcpu);
@@ -168,18 +168,18 @@ export class GuestSeat {
   }
 
   #ioeventfd({ wiring, match, fd }: Extract<ToThread, { type: 'ioeventfd' }>): () => void {
-    const { guest, interrupts, post } = this.#components;
+    const { guest, signals, post } = this.#components;
     const stalled = (): void => post({ type: 'stalled', guest, wiring });
-    const eventfd = sharedSignal(fd, interrupts, stalled);
+    const eventfd = sharedSignal(fd, signals, stalled);
     const bus = this.#buses[match.space ?? 'memory'];
     return bus?.addIoeventfd(match, eventfd) ?? (() => undefined);
   }
 
   #irqfd(window: number, fd: Fd): () => void {
-    const eventfd = sharedSignal(fd, this.#components.interrupts, () => undefined);
-    const watch = this.#components.poller.watch(fd, { readable: true }, () => {
-      if (eventfd.drain()) this.#windows.get(window)?.window.transport?.queueInterrupt();
-    });
+    // Never read, as requests: whoever has it next hears of the signals again, which is no harm.
+    const watch = this.#components.poller.watchSignals(fd, () =>
+      this.#windows.get(window)?.window.transport?.queueInterrupt(),
+    );
     return () => watch.close();
   }
 

@@ -1,4 +1,4 @@
-import { EventFd, type Fd, type InterruptTimer } from '@node-vmm/vmm-sys-util';
+import { EventFd, type Fd, type SignalGuard } from '@node-vmm/vmm-sys-util';
 
 /**
  * An eventfd that a back-end has, too, and may have made blocking: this thread tries once, for a short
@@ -7,11 +7,11 @@ import { EventFd, type Fd, type InterruptTimer } from '@node-vmm/vmm-sys-util';
  * @param fd - stays the main thread's
  * @param stalled - has the main thread signal it
  */
-export function sharedSignal(fd: Fd, timer: InterruptTimer, stalled: () => void): EventFd {
+export function sharedSignal(fd: Fd, guard: SignalGuard, stalled: () => void): EventFd {
   const eventfd = EventFd.fromFd(fd);
   let given = false;
   const signal = (event: EventFd): boolean => {
-    if (!given && timer.signal(event)) return true;
+    if (!given && guard.signal(event)) return true;
     given = true;
     stalled();
     return true;

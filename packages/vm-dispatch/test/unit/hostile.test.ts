@@ -6,7 +6,14 @@ import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
 import * as d from '@node-vmm/virtio-device';
 import { DispatchThread } from '@node-vmm/vm-dispatch';
-import { EventFd, MainPoller, setNonBlocking, writeFd } from '@node-vmm/vmm-sys-util';
+import {
+  dupFd,
+  EventFd,
+  type Fd,
+  MainPoller,
+  setNonBlocking,
+  writeFd,
+} from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BASE, Bench, until } from '../harness.ts';
@@ -33,6 +40,18 @@ describe('a dispatch thread', () => {
   afterEach(async () => {
     thread.close();
     await thread.ended;
+  });
+
+  it('reads no eventfd by which vCPUs post, so that nobody who has it can make the thread wait', () => {
+    using bench = new Bench(thread);
+    const { machine, fds } = bench.vm.guestResources();
+    using request = EventFd.fromFd(dupFd(fds[machine.vcpus[0]?.requestFd ?? -1] as Fd));
+    setNonBlocking(request.fd, false);
+    for (let i = 0; i < 3; i++)
+      expect(bench.read(d.VIRTIO_MMIO_MAGIC_VALUE)).toBe(d.VIRTIO_MMIO_MAGIC);
+    setNonBlocking(request.fd, true);
+    expect(request.drain()).toBe(true);
+    expect(bench.read(d.VIRTIO_MMIO_STATUS)).toBe(0);
   });
 
   it('serves a guest while another makes accesses without end', async () => {
