@@ -8,6 +8,7 @@ import { QemuGuest } from '../../src/box/index.ts';
 import { entropyCases } from './cases/entropy.ts';
 import { GPIO_LINES, gpioCases, gpioFeatures, gpioInterruptCases } from './cases/gpio.ts';
 import { i2cCases } from './cases/i2c.ts';
+import { thermometerCases } from './cases/thermometer.ts';
 import { QEMUS } from './qemus.ts';
 import { SCALE } from './scale.ts';
 import { VhostUserRelay } from './vhost-user-relay.ts';
@@ -17,7 +18,7 @@ import { rebindDrivers } from './virtio-drivers.ts';
 // what a device author begins with, is an entropy device beside the daemon for entropy.
 const main = (name: string): URL =>
   new URL(`../../../packages/vhost-device-${name}/dist/main.js`, import.meta.url);
-const BOARD = ['--simulate=ds1338@0x68,24c02@0x50'];
+const BOARD = ['--simulate=ds1338@0x68,24c02@0x50,tmp105@0x48'];
 
 for (const { qemu, ready, title } of QEMUS) {
   // Only of 7.2 a back-end may leave a machine that listens: see qemu-limits.test.ts.
@@ -28,11 +29,13 @@ for (const { qemu, ready, title } of QEMUS) {
     const relays: Record<string, VhostUserRelay> = {};
     let guest: QemuGuest;
     let control: ControlClient;
+    let chips: ControlClient;
     // Chips and lines keep in it what a daemon that returns goes on with.
     const directory = mkdtempSync(join(tmpdir(), 'qemu-devices-'));
     const controlSocket = join(directory, 'gpio.control');
+    const chipsSocket = join(directory, 'i2c.control');
     const ARGS: Record<string, readonly string[]> = {
-      i2c: [...BOARD, '--state-dir', directory],
+      i2c: [...BOARD, '--control-socket', chipsSocket, '--state-dir', directory],
       gpio: [...GPIO_LINES, '--control-socket', controlSocket, '--state-dir', directory],
     };
 
@@ -63,6 +66,7 @@ for (const { qemu, ready, title } of QEMUS) {
       const template = await start('template');
       const gpio = await start('gpio');
       control = await ControlClient.connect(controlSocket);
+      chips = await ControlClient.connect(chipsSocket);
       guest = await QemuGuest.boot({
         name: `qemu-devices-${qemu}`,
         qemu,
@@ -80,6 +84,7 @@ for (const { qemu, ready, title } of QEMUS) {
     afterAll(async () => {
       await guest?.stop();
       control?.close();
+      chips?.close();
       for (const relay of Object.values(relays)) relay[Symbol.dispose]();
       for (const started of Object.values(daemons)) {
         expect(await started.stop()).toEqual({ code: 0, signal: null });
@@ -88,7 +93,13 @@ for (const { qemu, ready, title } of QEMUS) {
     });
 
     // Programs start slower in the newest.
-    describe('i2c', () => i2cCases(() => guest, qemu === 'installed' ? 1000 : 200));
+    describe('i2c', () => {
+      i2cCases(() => guest, qemu === 'installed' ? 1000 : 200);
+      thermometerCases(
+        () => guest,
+        () => chips,
+      );
+    });
 
     describe.each([
       ['rng', 0],

@@ -62,11 +62,11 @@ export class FakeQueue implements DeviceQueue {
   resumed = false;
   readonly completions: Completion[] = [];
   flushes = 0;
+  readonly #heads = new Set<number>();
 
   complete(chain: DescriptorChain, written: number): void {
-    if (this.completions.some(({ head }) => head === chain.head)) {
-      throw new Error(`chain ${chain.head} completed twice`);
-    }
+    if (this.#heads.has(chain.head)) throw new Error(`chain ${chain.head} completed twice`);
+    this.#heads.add(chain.head);
     if (written > chain.writableLength) throw new Error(`chain ${chain.head}: ${written} written`);
     this.completions.push({ head: chain.head, written });
   }

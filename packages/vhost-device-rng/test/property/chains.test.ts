@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { PropertyRun, propertyCases } from '@node-vmm/vhost-user-backend/testing';
 import {
   featureWord,
   VIRTIO_RING_F_EVENT_IDX,
@@ -17,8 +17,8 @@ import type { EntropyRead, EntropySource } from '../../src/entropy-source.ts';
 import { KernelSource } from '../../src/kernel-source.ts';
 import { RNG_REQUEST_MAX, RngDevice } from '../../src/rng-device.ts';
 
-/** How many random tables of descriptors each source sees: RNG_CASES=1000000 for a long run. */
-const CASES = Number(process.env['RNG_CASES'] ?? 500);
+/** How many random tables of descriptors each source sees. */
+const CASES = propertyCases(500);
 const TIMEOUT = 60_000 + CASES * 5;
 
 const SIZE = 8;
@@ -166,12 +166,6 @@ class Guest implements Disposable {
   }
 }
 
-const usage = (): { fds: number; rss: number; heap: number } => {
-  const { rss, heapUsed } = process.memoryUsage();
-  const fds = readdirSync('/proc/self/fd').length;
-  return { fds, rss: rss / 1e6, heap: heapUsed / 1e6 };
-};
-
 it.each([
   ['that always has enough', () => new KernelSource()],
   ['that answers later', () => new LaterSource()],
@@ -187,23 +181,18 @@ it.each([
       if (source instanceof LaterSource) source.answer();
       loop.turn(0);
     };
-    let cases = 0;
+    const run = new PropertyRun(`a source ${name}`, CASES);
     let chains = 0;
-    let first: ReturnType<typeof usage> | undefined;
     fc.assert(
       fc.property(hostileTable, (table) => {
         chains += guest.serve(device, table, step);
-        // When everything has been compiled and allocated once.
-        if (++cases === Math.ceil(CASES / 10)) first = usage();
+        run.ended();
       }),
       { numRuns: CASES },
     );
-    const last = usage();
+    const report = run.check();
     expect(chains).toBeGreaterThan(CASES / 2);
-    expect(last.fds).toBe(first?.fds);
-    if (CASES >= 100_000) {
-      console.log(name, { cases, chains, first, last });
-    }
+    if (run.long) console.log({ ...report, chains });
     device[Symbol.dispose]();
     loop.close();
     stop.close();

@@ -14,6 +14,7 @@ export * from './front-end.ts';
 export * from './guest.ts';
 export * from './guest-ring.ts';
 export * from './negotiate.ts';
+export * from './property-run.ts';
 export * from './raw-messages.ts';
 export * from './sockets.ts';
 export * from './waiting.ts';

@@ -3,14 +3,15 @@ import type { QemuGuest } from '../../../src/box/index.ts';
 import { bindClock, readClock } from '../guest-clock.ts';
 
 /**
- * An I2C adapter with a DS1338 at 0x68 and a 24c02 at 0x50, as Linux's driver and i2c-tools see it.
+ * An I2C adapter with a DS1338 at 0x68, a 24c02 at 0x50 and a TMP105 at 0x48, as Linux's driver and
+ * i2c-tools see it.
  *
  * @param transfers - without a loss
  */
 export function i2cCases(guest: () => QemuGuest, transfers: number): void {
   it('is found with its chips and nothing else', async () => {
     const detected = await guest().sh('i2cdetect -y -r 0');
-    expect(detected.match(/ [0-9a-f]{2}(?= )/g)).toEqual([' 50', ' 68']);
+    expect(detected.match(/ [0-9a-f]{2}(?= )/g)).toEqual([' 48', ' 50', ' 68']);
   });
 
   it('serves bytes, blocks and combined transfers', async () => {
