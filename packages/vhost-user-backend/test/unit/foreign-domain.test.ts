@@ -292,6 +292,17 @@ it('is a fault for who needs it when nothing can be mapped', async () => {
   expect([lent?.missing?.includes(0), domain.mapped]).toEqual([false, 0]);
 });
 
+it('maps by the next descriptor what one that has gone was to map, and keeps no fault of it', async () => {
+  const bed = new Bed();
+  const wanted = { guestAddr: 3 * CHUNK, length: CHUNK, part: false, again: false };
+  const refused = (): Promise<ForeignPages> => Promise.reject(new TypeError('the region is gone'));
+  const gone = bed.domain.lend(wanted, bed.holder(), refused, () => false);
+  const lent = await bed.lend(3, bed.holder());
+  expect([await gone, lent.missing, bed.mapped]).toEqual([undefined, undefined, [3]]);
+  await bed.domain.close();
+  expect(bed.live.size).toBe(0);
+});
+
 it('is found by its number for as long as somebody lends some of it, and keeps one page to keep the number', async () => {
   const retired = new RetiredMemory(async () => new Set());
   const domains = new ForeignDomains(retired, () => 1, CHUNK);
