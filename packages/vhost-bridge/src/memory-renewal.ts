@@ -1,4 +1,5 @@
 import type { Logger } from '@node-vmm/vmm-sys-util';
+import { RenewalRate } from './renewal-rate.ts';
 import { Rerun } from './rerun.ts';
 
 /** How long a guest that gave memory back waits for back-ends to let go of it, milliseconds. */
@@ -23,12 +24,22 @@ interface Entry {
 
 /**
  * Tells the back-ends of a guest that its memory is no longer what they mapped: a balloon says so a hundred
- * times for 256 MiB, and each time a vCPU stands still until it is answered.
+ * times for 256 MiB, and each time a vCPU stands still until it is answered. A guest that says so without end waits
+ * longer (`RenewalRate`): its answers come late, and none is left out.
+ *
+ * Each device's back-end is told, also where several are of one process: a table is a connection's, the protocol has
+ * no message for more than one, and that connections have one process at their other end does not say that they share
+ * what is mapped. They do in our daemons, which do the work once for all that come together, but not behind
+ * `vhost-supervisor`, which is the peer of connections that several processes serve.
  */
 export class MemoryRenewal {
   readonly #logger: Logger;
   readonly #onChange: () => void;
   readonly #entries = new Set<Entry>();
+  readonly #rate = new RenewalRate();
+  /** What the guest said since it has to wait. */
+  #later: Promise<void> | undefined;
+  #slowed = false;
   #quiet: NodeJS.Timeout | undefined;
 
   /** @param onChange - lets go of what this process has mapped */
@@ -52,6 +63,30 @@ export class MemoryRenewal {
    * @returns what the guest is to wait for; undefined for nothing
    */
   changed(): Promise<void> | undefined {
+    if (this.#later !== undefined) return this.#later;
+    const messages = this.#entries.size;
+    const waitMs = messages === 0 ? 0 : this.#rate.take(messages);
+    if (waitMs === 0) return this.#round();
+    this.#sayOnce(waitMs);
+    this.#later = new Promise<void>((resolve) => {
+      setTimeout(resolve, waitMs).unref();
+    }).then(() => {
+      this.#later = undefined;
+      return this.#round();
+    });
+    return this.#later;
+  }
+
+  #sayOnce(waitMs: number): void {
+    if (this.#slowed) return;
+    this.#slowed = true;
+    this.#logger.warn(
+      { waitMs },
+      'guest gives memory back without a pause, it waits from now on (logged once)',
+    );
+  }
+
+  #round(): Promise<void> | undefined {
     this.#onChange();
     const prompt: Promise<void>[] = [];
     let some = false;

@@ -3,6 +3,12 @@ import type { ShareableMemory } from '@node-vmm/vm-memory';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import { VhostBridgeError } from './errors.ts';
 
+/**
+ * Ours: how long a back-end that maps on demand may take with a table, milliseconds: there is as little to do for
+ * 1 TiB as for 1 GiB, and one that hangs is found out as soon.
+ */
+const ON_DEMAND_MS = 60_000;
+
 /** What a back-end has mapped of guests. */
 export interface PeerMappings {
   /** Bytes. */
@@ -48,6 +54,8 @@ export class MemoryGiver {
   readonly #options: MemoryGiverOptions;
   /** Of the back-end that was given it last. */
   #habit: MappingHabit = 'unknown';
+  /** It was seen to map next to nothing of what it was given. */
+  #onDemand = false;
   /** Bytes that were given last. */
   #given = 0;
   /** The one before wanted no holes. */
@@ -84,7 +92,7 @@ export class MemoryGiver {
       return;
     }
     try {
-      await frontend.setMemTable(memory, { signal });
+      await this.#setBanks(frontend, signal);
     } catch (error) {
       if (!VhostUserMasterError.is(error, 'REQUEST_FAILED')) throw error;
       const { logger } = this.#options;
@@ -105,9 +113,9 @@ export class MemoryGiver {
    * @throws {VhostUserMasterError} as `setMemTable`
    */
   async renew(frontend: MemoryTaker, signal: AbortSignal): Promise<void> {
-    const { logger, memory, sharing } = this.#options;
+    const { logger, sharing } = this.#options;
     if (sharing === undefined || this.#habit !== 'whole') {
-      await frontend.setMemTable(memory, { signal });
+      await this.#setBanks(frontend, signal);
       return;
     }
     const extents = await sharing.extents();
@@ -121,15 +129,24 @@ export class MemoryGiver {
     await this.#setExtents(frontend, extents, signal);
   }
 
+  async #setBanks(frontend: MemoryTaker, signal: AbortSignal): Promise<void> {
+    const inTime = this.#onDemand ? { timeoutMs: ON_DEMAND_MS } : {};
+    await frontend.setMemTable(this.#options.memory, { signal, ...inTime });
+  }
+
   async #mapsAll(
     frontend: MemoryTaker,
     { trial, largestOnDemand, mappings }: MemorySharing,
     signal: AbortSignal,
   ): Promise<boolean> {
+    this.#onDemand = false;
     await frontend.setMemTable(trial, { signal });
     await frontend.settled({ signal });
     const mapped = mappings(frontend.peerPid);
-    return mapped !== undefined && mapped.largest > largestOnDemand;
+    if (mapped === undefined) return false;
+    const mapsAll = mapped.largest > largestOnDemand;
+    this.#onDemand = !mapsAll;
+    return mapsAll;
   }
 
   async #giveExtents(

@@ -145,4 +145,105 @@ describe('MemoryRenewal', () => {
     await vi.advanceTimersByTimeAsync(10_000);
     expect([user.renewed, whole.renewed]).toEqual([1, 0]);
   });
+
+  describe('of a guest that says so without end', () => {
+    /** Lets go at once. */
+    class Prompt extends User {
+      override async renew(): Promise<void> {
+        this.renewed++;
+      }
+    }
+
+    /** A vCPU that gives memory back as fast as it is answered, for a time. */
+    const balloon = async (forMs: number): Promise<number> => {
+      const end = performance.now() + forMs;
+      let answers = 0;
+      let over = false;
+      const vcpu = async (): Promise<void> => {
+        while (performance.now() < end) {
+          await renewal.changed();
+          answers++;
+        }
+        over = true;
+      };
+      void vcpu();
+      for (let ms = 0; ms <= forMs && !over; ms++) await vi.advanceTimersByTimeAsync(1);
+      return answers;
+    };
+
+    /** It has said so more often than it may at once. */
+    const exhaust = (): void => {
+      for (let i = 0; i <= 512; i++) void renewal.changed();
+      expect(book.saying('without a pause')).toHaveLength(1);
+    };
+
+    it('slows no cycle of 256 MiB, nor the next one a while later', async () => {
+      const user = new Prompt();
+      renewal.add(user);
+      for (let cycle = 0; cycle < 10; cycle++) {
+        const began = performance.now();
+        for (let part = 0; part < 2 * 128; part++) await renewal.changed();
+        expect(performance.now()).toBe(began);
+        await vi.advanceTimersByTimeAsync(2_000);
+      }
+      expect(user.renewed).toBe(10 * 256);
+      expect(book.lines).toEqual([]);
+    });
+
+    it('has it wait, and says so once', async () => {
+      const user = new Prompt();
+      renewal.add(user);
+      const answers = await balloon(10_000);
+      expect(user.renewed).toBe(answers);
+      expect(answers).toBeGreaterThanOrEqual(512 + 1_900);
+      expect(answers).toBeLessThanOrEqual(512 + 2_002);
+      expect(book.saying('without a pause')).toHaveLength(1);
+    });
+
+    it('has it wait longer the more back-ends it has told', async () => {
+      const users = Array.from({ length: 20 }, () => new Prompt());
+      for (const user of users) renewal.add(user);
+      const answers = await balloon(10_000);
+      expect(answers).toBeLessThanOrEqual(512 + 252);
+      for (const { renewed } of users) expect(renewed).toBe(answers);
+    });
+
+    it('answers all of its vCPUs by one round, which begins after the last of them asked', async () => {
+      const user = new Prompt();
+      renewal.add(user);
+      exhaust();
+      await turns();
+      const [seen, before] = [user.renewed, cleared];
+      const states = Array.from({ length: 128 }, change);
+      await vi.advanceTimersByTimeAsync(4);
+      expect([user.renewed, states.some(({ over }) => over)]).toEqual([seen, false]);
+      await vi.advanceTimersByTimeAsync(1);
+      await turns();
+      expect([user.renewed, states.every(({ over }) => over)]).toEqual([seen + 1, true]);
+      expect(cleared).toBe(before + 1);
+    });
+
+    it('keeps no other guest waiting', async () => {
+      const user = new Prompt();
+      renewal.add(user);
+      exhaust();
+      const other = new MemoryRenewal(book, () => undefined);
+      const neighbour = new Prompt();
+      other.add(neighbour);
+      const began = performance.now();
+      for (let part = 0; part < 128; part++) await other.changed();
+      expect([neighbour.renewed, performance.now() - began]).toEqual([128, 0]);
+    });
+
+    it('answers it when its last device is gone meanwhile', async () => {
+      const user = new Prompt();
+      const forget = renewal.add(user);
+      exhaust();
+      const state = change();
+      forget();
+      await vi.advanceTimersByTimeAsync(5);
+      await turns();
+      expect(state.over).toBe(true);
+    });
+  });
 });

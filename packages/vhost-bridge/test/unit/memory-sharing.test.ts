@@ -30,11 +30,13 @@ function refusal(code: 'REQUEST_FAILED' | 'TOO_MANY_REGIONS' | 'TIMEOUT'): Vhost
 /** @param refuses - what is answered to a table that is named so */
 function setUp(largest: number | undefined, refuses: Record<string, VhostUserMasterError> = {}) {
   const given: string[] = [];
+  const limits: (number | undefined)[] = [];
   // What is asked for is done later, where it is not acknowledged.
   let mapped: number | undefined = 0;
   const taker: MemoryTaker = {
     peerPid: 7,
-    setMemTable: async (memory) => {
+    setMemTable: async (memory, options) => {
+      limits.push(options?.timeoutMs);
       const name = NAMES.get(memory) ?? 'unknown';
       given.push(name);
       const error = refuses[name];
@@ -52,7 +54,7 @@ function setUp(largest: number | undefined, refuses: Record<string, VhostUserMas
       pid === 7 && mapped !== undefined ? { bytes: mapped, largest: mapped } : undefined,
     checkRoom: () => undefined,
   };
-  return { given, taker, sharing, logger: silentLogger };
+  return { given, limits, taker, sharing, logger: silentLogger };
 }
 
 describe('MemoryGiver', () => {
@@ -71,6 +73,17 @@ describe('MemoryGiver', () => {
     await giver.give(taker, signal);
     expect(given).toEqual(['trial', 'banks']);
     expect(giver.habit).toBe('unknown');
+  });
+
+  it.each([
+    ['a minute, however much it is, for one that maps on demand', 2 * MIB, 60_000],
+    ['as long as all of it takes, for one that cannot be looked at', undefined, undefined],
+  ])('waits %s', async (_, largest, limit) => {
+    const { limits, taker, sharing, logger } = setUp(largest);
+    const giver = new MemoryGiver({ memory: memoryOf([0x4000_0000, 2 ** 20]), sharing, logger });
+    await giver.give(taker, signal);
+    await giver.renew(taker, signal);
+    expect(limits).toEqual([undefined, limit, limit]);
   });
 
   it('gives what is there to a back-end that maps all of a small part', async () => {

@@ -1,3 +1,5 @@
+import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
+import type { ForeignPages } from './foreign-chunk.ts';
 import { ForeignDomain } from './foreign-domain.ts';
 import { ForeignTurns } from './foreign-turns.ts';
 import type { RetiredMemory } from './retired-memory.ts';
@@ -8,13 +10,20 @@ export const FOREIGN_LIMIT: number = 16 * 2 ** 20;
 /** Most mappings that wait for nobody to look there, before workers are made to find out. */
 const MAX_RETIRED = 256;
 
+interface Entry {
+  readonly domain: ForeignDomain;
+  /** A page that stays mapped, so that the number is not given to another domain. */
+  readonly pin: ForeignPages;
+  users: number;
+}
+
 /** The Xen domains of which a daemon has memory, by number, each for as long as a front-end lends some. */
 export class ForeignDomains {
   readonly #retired: RetiredMemory;
   readonly #nextMemory: () => number;
   readonly #limit: number;
   readonly #turns = new ForeignTurns();
-  readonly #domains = new Map<number, { readonly domain: ForeignDomain; users: number }>();
+  readonly #domains = new Map<number, Entry>();
 
   /** @param limit - see {@link FOREIGN_LIMIT} */
   constructor(retired: RetiredMemory, nextMemory: () => number, limit: number) {
@@ -28,12 +37,19 @@ export class ForeignDomains {
     return this.#domains.size;
   }
 
-  /** One more region of it: to be called after one of its pages was mapped by who lends it. */
-  join(domid: number): ForeignDomain {
+  /**
+   * One more region of it. The first one's page stays mapped for all of them: who has another of the same number
+   * mapped at the same time has one of the same domain.
+   *
+   * @param proof - a page of it, mapped by who lends the region, and this one's to let go of from now on
+   */
+  join(domid: number, proof: ForeignPages): ForeignDomain {
     let entry = this.#domains.get(domid);
     if (entry === undefined) {
-      entry = { domain: this.#make(domid), users: 0 };
+      entry = { domain: this.#make(domid), pin: proof, users: 0 };
       this.#domains.set(domid, entry);
+    } else {
+      proof.close();
     }
     entry.users++;
     return entry.domain;
@@ -44,12 +60,18 @@ export class ForeignDomains {
     const entry = this.#domains.get(domid);
     if (entry?.domain !== domain || --entry.users > 0) return;
     this.#domains.delete(domid);
-    await domain.close();
+    try {
+      await domain.close();
+    } finally {
+      // Last: until then the number is the domain's.
+      entry.pin.close();
+    }
   }
 
   #make(domid: number): ForeignDomain {
     return new ForeignDomain({
-      limit: this.#limit,
+      // The page that is pinned is of it.
+      limit: this.#limit - PAGE_SIZE,
       nextMemory: this.#nextMemory,
       room: async () => {
         if (this.#retired.count > MAX_RETIRED) await this.#retired.collect();

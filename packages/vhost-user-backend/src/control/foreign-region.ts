@@ -33,9 +33,10 @@ const PROBES = [0, MIB, 2 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, 1024 * MIB];
 const PARTS = 8;
 
 /**
- * A region of a Xen domain that a front-end lends. One page of it is mapped by the front-end's own descriptor
- * for as long as it has the region: that proves that it may, and keeps the domain's number from being given to
- * another. All else is mapped when it is needed, and shared with the domain's other devices.
+ * A region of a Xen domain that a front-end lends. One page of it is mapped by the front-end's own descriptor:
+ * that proves that it may. The domain keeps the first such page, and with it its number, for as long as any region
+ * of it is lent; the others are let go of at once. All else is mapped when it is needed, and shared with the
+ * domain's other devices.
  */
 export class ForeignRegion {
   readonly region: MemoryRegion;
@@ -43,7 +44,6 @@ export class ForeignRegion {
   readonly #domid: number;
   readonly #fd: Fd;
   readonly #mapForeign: MapForeign;
-  readonly #proof: ForeignPages;
   readonly #domains: ForeignDomains;
   #held = true;
 
@@ -58,9 +58,8 @@ export class ForeignRegion {
     this.#domid = range.domid;
     this.#fd = range.fd;
     this.#mapForeign = mapForeign;
-    this.#proof = proof;
     this.#domains = domains;
-    this.domain = domains.join(range.domid);
+    this.domain = domains.join(range.domid, proof);
   }
 
   /**
@@ -127,8 +126,6 @@ export class ForeignRegion {
     this.#held = false;
     closeFd(this.#fd);
     await this.#domains.leave(this.#domid, this.domain);
-    // Last: until then the number is the domain's.
-    this.#proof.close();
   }
 }
 

@@ -47,7 +47,7 @@ export class FakeDomain {
     return this.guest.regions.map((region) => ({ ...region, size: BigInt(size), xen }));
   }
 
-  /** Mapped, without the page of each region that stays: offsets of chunks. */
+  /** Mapped, without the page that stays and those of rings: offsets of chunks. */
   get chunks(): number[] {
     return [...this.live].filter(([, pages]) => pages > 1).map(([offset]) => offset);
   }

@@ -292,22 +292,70 @@ it('is a fault for who needs it when nothing can be mapped', async () => {
   expect([lent?.missing?.includes(0), domain.mapped]).toEqual([false, 0]);
 });
 
-it('is found by its number for as long as somebody lends some of it', async () => {
+it('maps by the next descriptor what one that has gone was to map, and keeps no fault of it', async () => {
+  const bed = new Bed();
+  const wanted = { guestAddr: 3 * CHUNK, length: CHUNK, part: false, again: false };
+  const refused = (): Promise<ForeignPages> => Promise.reject(new TypeError('the region is gone'));
+  const gone = bed.domain.lend(wanted, bed.holder(), refused, () => false);
+  const lent = await bed.lend(3, bed.holder());
+  expect([await gone, lent.missing, bed.mapped]).toEqual([undefined, undefined, [3]]);
+  await bed.domain.close();
+  expect(bed.live.size).toBe(0);
+});
+
+it('is found by its number for as long as somebody lends some of it, and keeps one page to keep the number', async () => {
   const retired = new RetiredMemory(async () => new Set());
   const domains = new ForeignDomains(retired, () => 1, CHUNK);
-  const first = domains.join(7);
-  expect(domains.join(7)).toBe(first);
-  expect(domains.join(8)).not.toBe(first);
+  const pinned = new Set<string>();
+  const proof = (name: string): ForeignPages => {
+    pinned.add(name);
+    const close = (): void => void pinned.delete(name);
+    return { hostAddress: 4096, errors: new Int32Array(1), vacate: async () => close(), close };
+  };
+  const first = domains.join(7, proof('a'));
+  expect(domains.join(7, proof('b'))).toBe(first);
+  expect(domains.join(8, proof('c'))).not.toBe(first);
+  expect([...pinned]).toEqual(['a', 'c']);
   await domains.leave(7, first);
-  expect(domains.join(7)).toBe(first);
+  expect(domains.join(7, proof('d'))).toBe(first);
   await domains.leave(7, first);
+  expect([...pinned]).toEqual(['a', 'c']);
   await domains.leave(7, first);
+  expect([...pinned]).toEqual(['c']);
   // Another domain that got the number.
-  const later = domains.join(7);
+  const later = domains.join(7, proof('e'));
   expect(later).not.toBe(first);
   await domains.leave(7, first);
-  expect(domains.join(7)).toBe(later);
+  expect(domains.join(7, proof('f'))).toBe(later);
   expect(domains.count).toBe(2);
+  expect([...pinned]).toEqual(['c', 'e']);
+});
+
+it('counts the page that keeps its number in what may stay mapped', async () => {
+  const retired = new RetiredMemory(async () => new Set());
+  let memory = 0;
+  const domains = new ForeignDomains(retired, () => ++memory, 2 * CHUNK);
+  const pages = (count: number): ForeignPages => ({
+    hostAddress: 4096,
+    errors: new Int32Array(count),
+    vacate: async () => undefined,
+    close: () => undefined,
+  });
+  const domain = domains.join(7, pages(1));
+  const holder: ChunkHolder = { ended: () => undefined };
+  for (let i = 0; i < 2; i++) {
+    const wanted = { guestAddr: i * CHUNK, length: CHUNK, part: false, again: false };
+    const lent = await domain.lend(
+      wanted,
+      holder,
+      async () => pages(PAGES),
+      () => true,
+    );
+    new ChunkLoans((lent as ChunkMapping).loans, (lent as ChunkMapping).clock).release();
+  }
+  // Two chunks and that page are more than two chunks.
+  expect(domain.mapped).toBe(CHUNK);
+  await domains.leave(7, domain);
 });
 
 it('lets domains take turns', async () => {

@@ -94,7 +94,7 @@ describe('Memory of a Xen domain', () => {
   describe('is mapped when it is needed', () => {
     beforeEach(() => start(64 * MIB));
 
-    it('and nothing but a page of each region before', async () => {
+    it('and nothing but a page of the domain before', async () => {
       const { frontEnd } = await connect(0, domain, 2 ** 40);
       expect(await frontEnd.ask('VHOST_USER_GET_QUEUE_NUM', undefined)).toBe(2n);
       expect(domain.asked[0]).toEqual([0, 1]);
@@ -205,7 +205,7 @@ describe('Memory of a Xen domain', () => {
 
     it('by each of its devices, over and over, maps nothing', async () => {
       const devices = [];
-      for (let i = 0; i < 4; i++) devices.push(await connect(i));
+      for (let i = 1; i <= 4; i++) devices.push(await connect(i));
       for (const [i, device] of devices.entries()) {
         expect(await echoes(device, (2 + i) * CHUNK)).toEqual([3]);
       }
@@ -213,8 +213,8 @@ describe('Memory of a Xen domain', () => {
       for (let i = 0; i < 25; i++) await Promise.all(devices.map(({ tell }) => tell()));
       expect(domain.asked.length).toBe(asked);
       expect(domain.chunks).toEqual([]);
-      const proofs = [...domain.live].filter(([offset]) => offset === 0);
-      expect(proofs.length).toBeGreaterThanOrEqual(devices.length);
+      // One page, however many have proved that they may have the memory.
+      expect([...domain.live].filter(([offset]) => offset === 0)).toEqual([[0, 1]]);
     });
 
     it('has rings go to what is there once the guest is quiet, and to all of another table at once', async () => {

@@ -3,10 +3,16 @@ import type { GuestAddress } from '../guest-address.ts';
 import { type GuestRange, sortRanges } from '../guest-range.ts';
 import type { ForeignSource } from './foreign-source.ts';
 
-/** Looked at as one: bytes. */
-const WINDOW = 64n * 1024n * 1024n;
+/** Ours: pages that are asked for at once. */
+const SAMPLES = 256n;
 /** One page in so many bytes is asked for; a balloon leaves some of 256 in any window with memory. */
 const STRIDE = 256n * 1024n;
+/** Looked at as one: bytes. */
+const WINDOW = SAMPLES * STRIDE;
+/** Ours: most pages of a range that are asked for, so that 1 TiB takes no longer than 16 GiB do. */
+const MAX_SAMPLES = 65_536n;
+/** Ours: beginning of a larger range that is looked at as a small one is: bytes. */
+const BEGINNING = 1024n * 1024n * 1024n;
 /** Ours: mapped at once, and let go of before the next: bytes. */
 const CHUNK = 2n * 1024n * 1024n;
 
@@ -27,7 +33,7 @@ export interface BankSearch {
  * The RAM banks of a guest: ranges in which it may have memory, holes included, now or after it ballooned.
  * A bank is as large as what the guest may have; what is behind the last memory found in it, a higher one may
  * have (firmware moves RAM from below 4 GiB to above). One in which none is found is left out. Single pages
- * are looked at, one in 256 KiB, and never more than the limit has.
+ * are looked at, one in 256 KiB, or fewer of ranges over 16 GiB, and never more than the limit has.
  *
  * @throws {VmMemoryError} FOREIGN_MAP_FAILED when the guest cannot be asked
  */
@@ -96,11 +102,21 @@ export async function extentsOf(
 
 /** Bytes from a base to the end of the last window with memory, which is looked for from above; 0: none. */
 async function lastWithMemory(source: ForeignSource, base: bigint, bound: bigint): Promise<bigint> {
-  for (let at = ((bound - 1n) / WINDOW) * WINDOW; at >= 0n; at -= WINDOW) {
-    const size = bound - at < WINDOW ? bound - at : WINDOW;
-    if (await source.hasAny(samples(base + at, size))) return at + size;
+  const stride = strideOf(bound);
+  const window = SAMPLES * stride;
+  for (let at = ((bound - 1n) / window) * window; at >= 0n; at -= window) {
+    const size = bound - at < window ? bound - at : window;
+    if (await source.hasAny(samples(base + at, size, stride))) return at + size;
   }
-  return 0n;
+  if (stride === STRIDE) return 0n;
+  // Little memory is where a range begins.
+  return await firstToLast(source, base, BEGINNING, BEGINNING);
+}
+
+/** Bytes from a page that is looked at to the next, in a range of so many. */
+function strideOf(bound: bigint): bigint {
+  const times = (bound + MAX_SAMPLES * STRIDE - 1n) / (MAX_SAMPLES * STRIDE);
+  return times * STRIDE;
 }
 
 /** As {@link lastWithMemory}, from below, for ranges far larger than the memory in them. */
@@ -113,15 +129,15 @@ async function firstToLast(
   let used = 0n;
   for (let at = 0n; at < bound && at - used < giveUpAfter; at += WINDOW) {
     const size = bound - at < WINDOW ? bound - at : WINDOW;
-    if (await source.hasAny(samples(base + at, size))) used = at + size;
+    if (await source.hasAny(samples(base + at, size, STRIDE))) used = at + size;
   }
   return used;
 }
 
-function samples(base: bigint, size: bigint): BigUint64Array {
-  const count = Number((size + STRIDE - 1n) / STRIDE);
+function samples(base: bigint, size: bigint, stride: bigint): BigUint64Array {
+  const count = Number((size + stride - 1n) / stride);
   return BigUint64Array.from(
     { length: count },
-    (_, i) => (base + BigInt(i) * STRIDE) / BigInt(PAGE_SIZE),
+    (_, i) => (base + BigInt(i) * stride) / BigInt(PAGE_SIZE),
   );
 }

@@ -127,6 +127,52 @@ describe('XenBankMemory', () => {
     expect(asked()).toBeLessThan(1024);
   });
 
+  it.each([
+    ['at the beginning of it', HIGH, 64 * MIB],
+    ['of one page', HIGH, PAGE],
+    ['far within', HIGH + 0x80_0000_0000n, 64 * MIB],
+    ['at its end', HIGH + 0xfc_0000_0000n, 64 * MIB],
+  ])(
+    'looks at few pages of a guest that may have 1 TiB, and has some %s',
+    async (_, base, length) => {
+      const guest = fake({ base: LOW, length: 128 * MIB }, { base, length });
+      const { mapper, asked } = counting(guest.source.mapper);
+      const maxPages = 2n ** 28n;
+      const { heapUsed } = process.memoryUsage();
+      const memory = await XenBankMemory.find({
+        ...guest.source,
+        mapper,
+        candidateRanges: ARM,
+        maxPages,
+      });
+      open.push(memory);
+      expect(banksOf(memory)).toEqual([
+        [LOW, 0xc000_0000n],
+        [HIGH, 0xfe_0000_0000n],
+      ]);
+      // One in 256 KiB would be four million.
+      expect(asked()).toBeLessThan(96 * 1024);
+      expect(process.memoryUsage().heapUsed - heapUsed).toBeLessThan(128 * MIB);
+      // Where it has memory and where it has none.
+      guest.domain.ram(base, 4).set([1, 2, 3, 4]);
+      expect(memory.readU32(guestAddress(base))).toBe(0x0403_0201);
+      expect(() => memory.readU32(guestAddress(HIGH + 0x40_0000_0000n))).toThrow(
+        expect.objectContaining({ code: 'OUT_OF_RANGE' }),
+      );
+      expect(guest.xen.privcmd.openMappings).toBe(1);
+    },
+  );
+
+  it('leaves out a bank of 1 TiB in which a guest has nothing, after few pages', async () => {
+    const guest = fake({ base: LOW, length: 128 * MIB });
+    const { mapper, asked } = counting(guest.source.mapper);
+    const options = { ...guest.source, mapper, candidateRanges: ARM, maxPages: 2n ** 28n };
+    const memory = await XenBankMemory.find(options);
+    open.push(memory);
+    expect(banksOf(memory)).toEqual([[LOW, 0xc000_0000n]]);
+    expect(asked()).toBeLessThan(96 * 1024);
+  });
+
   it('has holes in its banks, where nothing can be read until the guest has memory there', async () => {
     const guest = fake({ base: LOW, length: 128 * MIB });
     const hole = LOW + BigInt(64 * MIB);

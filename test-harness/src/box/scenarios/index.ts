@@ -1,3 +1,4 @@
+import { foreignBench } from './foreign-bench.ts';
 import { hvmloader } from './hvmloader.ts';
 import { i2c } from './i2c.ts';
 import { i2cBench } from './i2c-bench.ts';
@@ -8,4 +9,11 @@ import { smoke } from './smoke.ts';
 export type { Scenario, ScenarioContext } from './scenario.ts';
 
 /** All scenarios, in the order in which they are listed. */
-export const SCENARIOS: readonly Scenario[] = [i2c, hvmloader, i2cBench, smoke, shell];
+export const SCENARIOS: readonly Scenario[] = [
+  i2c,
+  hvmloader,
+  i2cBench,
+  foreignBench,
+  smoke,
+  shell,
+];
