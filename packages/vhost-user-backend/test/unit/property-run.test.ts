@@ -35,7 +35,7 @@ describe('the cases of a property test', () => {
 
   it('fail when they leave descriptors behind', () => {
     const left: number[] = [];
-    const run = runAll(new PropertyRun('opens', 20), () => left.push(openSync('/dev/null')));
+    const run = runAll(new PropertyRun('opens', 20), () => left.push(openSync('/dev/null', 'r')));
     try {
       expect(() => run.check()).toThrow('opens: descriptors before and after');
     } finally {
