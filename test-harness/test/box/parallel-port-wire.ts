@@ -46,7 +46,7 @@ export function wireLevels(trace: string): Levels[] {
 }
 
 /**
- * Decodes what a master sends (the I2C-bus specification, §3.1.4 and §3.1.5). Bits of a chip are not in it:
+ * Decodes what a master sends (the I2C-bus specification, sections 3.1.4 and 3.1.5). Bits of a chip are not in it:
  * the master lets go of SDA for them, so bytes that it reads are 0xff.
  *
  * @param levels - of a bus that is idle at first
