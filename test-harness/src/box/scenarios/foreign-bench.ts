@@ -3,7 +3,7 @@ import { DOM0_ROOT } from '../payload.ts';
 import { XenBox } from '../xen-box.ts';
 import type { Scenario } from './scenario.ts';
 
-const PROGRAM = `${DOM0_ROOT}/packages/vhost-user-backend/bench/foreign-xen.bench.mjs`;
+const PROGRAM = `${DOM0_ROOT}/node_modules/@node-vmm/vhost-user-backend/bench/foreign-xen.bench.mjs`;
 /** Bytes of RAM of each guest, which does nothing. */
 const RAM = 0x800_0000;
 /** Where it begins, and four pages of it above kernel and initramfs. */
