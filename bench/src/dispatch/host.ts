@@ -62,8 +62,13 @@ function serveThere(thread: DispatchThread, guest: number): void {
   const hosted: HostedGuest = {
     name: `guest ${guest}`,
     page: page(guest),
-    vcpus: [vcpus[guest] as (typeof vcpus)[number]],
-    lines: new Map([[IRQ, line]]),
+    vcpus: 1,
+    ends: {
+      kind: 'eventfds',
+      vcpus: [vcpus[guest] as (typeof vcpus)[number]],
+      lines: [{ irq: IRQ, fd: line.fd }],
+    },
+    carrierOf: () => 'message',
     spaces: [],
     answerLimit: 10_000,
     server: new AccessRequest({ memory: new Bus('memory') }, noMemory),

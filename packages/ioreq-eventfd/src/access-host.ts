@@ -1,14 +1,19 @@
 import type {
   AddressRange,
   AddressSpace,
+  BusCounters,
   BusHandler,
+  Held,
   HeldAccesses,
   IoeventfdMatch,
+  IrqCarrier,
   IrqLine,
+  LineInterrupt,
 } from '@node-vmm/vm-device';
-import type { EventFd, Fd, Mapping } from '@node-vmm/vmm-sys-util';
+import type { EventFd, Mapping } from '@node-vmm/vmm-sys-util';
 import type { AccessServer } from './access-request.ts';
 import type { IoreqCounters } from './ioreq-dispatcher.ts';
+import type { GuestEndsData } from './open-ends.ts';
 
 /** A guest whose accesses somebody else is to serve. All of it stays the guest's owner's until it is released. */
 export interface HostedGuest {
@@ -16,16 +21,21 @@ export interface HostedGuest {
   readonly name: string;
   /** An ioreq page, or memory of that shape. */
   readonly page: Mapping;
-  /** Eventfds: a vCPU signals the one when it has posted an access, and is told of the answer by the other. */
-  readonly vcpus: readonly { readonly requestFd: Fd; readonly answerFd: Fd }[];
-  /** Interrupts that are eventfds. */
-  readonly lines: ReadonlyMap<IrqLine, EventFd>;
+  readonly vcpus: number;
+  /** How requests arrive, and how the guest is answered and interrupted. */
+  readonly ends: GuestEndsData;
   /** Address spaces besides memory. */
   readonly spaces: readonly Exclude<AddressSpace, 'memory'>[];
   /** Milliseconds that a deferred answer may take. */
   readonly answerLimit: number;
+  /** Takes nothing before {@link AccessSeat.resume}. */
+  readonly paused?: boolean;
+  /** What carries an interrupt of a device that the host has. */
+  carrierOf(interrupt: LineInterrupt): IrqCarrier;
   /** Carries out, in the thread of the owner, what has no device on that of the host. */
   readonly server: AccessServer;
+  /** As a dispatcher's, in the thread of the owner. */
+  readonly invalidate?: (() => Held | undefined) | undefined;
   /** The host is gone and uses nothing of the guest any more: its owner answers the vCPUs from now on. */
   readonly gone: () => void;
 }
@@ -41,14 +51,25 @@ export interface AccessHost {
  * happens once the host is gone.
  */
 export interface AccessSeat {
-  /** What the ioreq path counted. */
-  readonly counters: Readonly<IoreqCounters>;
+  /** What the ioreq path counted; whoever serves the guest after the host goes on with them. */
+  readonly counters: IoreqCounters;
+  /** What the host found of the guest's accesses to memory. */
+  readonly bus: Readonly<BusCounters>;
+  /** Times that a vCPU was said to have posted a request, and had not. */
+  readonly idle: number;
+  /** Interrupts of devices that the host has. */
+  readonly interrupts: number;
   /** How long its accesses were held. */
   readonly held: HeldAccesses;
   /** A window, of which the owner found that it can be. @returns takes it back */
   map(range: AddressRange, handler: BusHandler): () => void;
   /** As `Vm.ioeventfd`; the host has a descriptor of its own. @returns undoes it */
   ioeventfd(match: IoeventfdMatch, eventfd: EventFd): () => void;
+  /**
+   * Sets a wire, as far as devices of the owner's thread have a say: it is high while they or one of the
+   * host's want it so.
+   */
+  setIrq(irq: IrqLine, level: boolean, carrier: IrqCarrier): void;
   /** Takes no more accesses. Ends when all that were taken are answered, or given back as they were. */
   pause(): Promise<void>;
   resume(): void;

@@ -139,11 +139,16 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     this.#seat = components.host?.seat({
       name: this.name,
       page: mapping,
-      vcpus: this.#vcpus.map(({ request, answer }) => ({
-        requestFd: request.fd,
-        answerFd: answer.fd,
-      })),
-      lines: this.#lines,
+      vcpus: this.#vcpus.length,
+      ends: {
+        kind: 'eventfds',
+        vcpus: this.#vcpus.map(({ request, answer }) => ({
+          requestFd: request.fd,
+          answerFd: answer.fd,
+        })),
+        lines: Array.from(this.#lines, ([irq, { fd }]) => ({ irq, fd })),
+      },
+      carrierOf: () => this.carrierOf(),
       spaces,
       answerLimit: this.#answerLimit,
       server: this.#server,

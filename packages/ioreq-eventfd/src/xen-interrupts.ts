@@ -1,5 +1,5 @@
 import { type IrqCarrier, type IrqLine, type LineInterrupt, VmError } from '@node-vmm/vm-device';
-import { type DomId, PCI_ISA_IRQ_MASK } from '@node-vmm/xen-sys';
+import { type DeviceModelOps, type DomId, PCI_ISA_IRQ_MASK } from '@node-vmm/xen-sys';
 
 /** Kind of interrupts: shared peripheral interrupts on Arm, ISA lines on x86. */
 export type IrqKind = 'spi' | 'isa';
@@ -30,4 +30,15 @@ export function checkXenIrq(kind: IrqKind, irq: IrqLine, domid: DomId): void {
 export function xenCarrierOf(kind: IrqKind, { irq, trigger }: LineInterrupt): IrqCarrier {
   if (kind === 'spi') return 'message';
   return trigger ?? ((PCI_ISA_IRQ_MASK & (1 << irq)) !== 0 ? 'level' : 'edge');
+}
+
+/** Sets an input of a guest's interrupt controller. @throws {XenSysError} */
+export function setXenIrq(
+  model: DeviceModelOps,
+  kind: IrqKind,
+  irq: IrqLine,
+  level: boolean,
+): void {
+  if (kind === 'isa') model.setIsaIrqLevel(irq, level);
+  else model.setIrqLevel(irq, level);
 }

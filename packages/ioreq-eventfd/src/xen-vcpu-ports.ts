@@ -1,4 +1,4 @@
-import type { Poller, Watch } from '@node-vmm/vmm-sys-util';
+import type { Fd, Poller, Watch } from '@node-vmm/vmm-sys-util';
 import type { DomId, EventChannelOps, Port } from '@node-vmm/xen-sys';
 import type { IoreqPage } from './ioreq-page.ts';
 
@@ -11,49 +11,60 @@ export class VcpuPorts implements Disposable {
   readonly local: readonly Port[];
   readonly #channels: EventChannelOps;
   readonly #vcpuOf: ReadonlyMap<Port, number>;
-  readonly #onRequest: (vcpu: number) => void;
-  readonly #watch: Watch;
+  #onRequest: (vcpu: number) => void = () => undefined;
+  #onError: (error: unknown) => void = () => undefined;
+  #watch: Watch | undefined;
+  #live = true;
 
-  private constructor(
-    channels: EventChannelOps,
-    local: readonly Port[],
-    poller: Poller,
-    onRequest: (vcpu: number) => void,
-  ) {
+  /**
+   * @param channels - become this object's
+   * @param local - bound through them, in the order of vCPUs
+   */
+  constructor(channels: EventChannelOps, local: readonly Port[]) {
     this.local = local;
     this.#channels = channels;
     this.#vcpuOf = new Map(local.map((port, vcpu) => [port, vcpu]));
-    this.#onRequest = onRequest;
-    this.#watch = poller.watch(channels.fd, { readable: true }, () => this.#read());
   }
 
   /**
    * Binds the ports that the ioreq page names.
    *
-   * @param components - `channels` becomes this object's, whatever happens
-   * @param onRequest - a vCPU may have posted a request; must not throw
+   * @param channels - become this object's, whatever happens
    * @throws {XenSysError}
    */
-  static bind(
-    components: {
-      readonly channels: EventChannelOps;
-      readonly page: IoreqPage;
-      readonly poller: Poller;
-    },
-    domid: DomId,
-    onRequest: (vcpu: number) => void,
-  ): VcpuPorts {
-    const { channels, page, poller } = components;
+  static bind(channels: EventChannelOps, page: IoreqPage, domid: DomId): VcpuPorts {
     try {
       const local: Port[] = [];
       for (let vcpu = 0; vcpu < page.vcpus; vcpu++) {
         local.push(channels.bindInterdomain(domid, page.eventPort(vcpu)));
       }
-      return new VcpuPorts(channels, local, poller, onRequest);
+      return new VcpuPorts(channels, local);
     } catch (error) {
       channels.close();
       throw error;
     }
+  }
+
+  /** Of the event channels; another thread may serve them instead of this object. */
+  get fd(): Fd {
+    return this.#channels.fd;
+  }
+
+  /**
+   * Hears vCPUs from now on.
+   *
+   * @param onRequest - a vCPU may have posted a request; must not throw
+   * @param onError - the driver refuses what it never should: nobody is heard any more
+   * @throws {SysError} when the descriptor cannot be watched
+   */
+  serve(
+    poller: Poller,
+    onRequest: (vcpu: number) => void,
+    onError: (error: unknown) => void,
+  ): void {
+    this.#onRequest = onRequest;
+    this.#onError = onError;
+    this.#watch = poller.watch(this.#channels.fd, { readable: true }, () => this.#read());
   }
 
   /** Tells a vCPU that its request is answered. */
@@ -63,20 +74,28 @@ export class VcpuPorts implements Disposable {
   }
 
   #read(): void {
-    for (let reads = 0; reads < MAX_READS; reads++) {
-      if (this.#channels.pending(this.#serve) === 0) return;
+    try {
+      // Whoever is called may close it.
+      for (let reads = 0; reads < MAX_READS && this.#live; reads++) {
+        if (this.#channels.pending(this.#serve) === 0) return;
+      }
+    } catch (error) {
+      this.#watch?.close();
+      this.#onError(error);
     }
   }
 
   // Unmasked first: a request that is posted while this one is served is announced again.
   readonly #serve = (port: Port): void => {
+    if (!this.#live) return;
     this.#channels.unmask(port);
     const vcpu = this.#vcpuOf.get(port);
     if (vcpu !== undefined) this.#onRequest(vcpu);
   };
 
   close(): void {
-    this.#watch.close();
+    this.#live = false;
+    this.#watch?.close();
     this.#channels.close();
   }
 

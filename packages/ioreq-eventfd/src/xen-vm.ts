@@ -1,5 +1,7 @@
 import {
   type AddressRange,
+  type BusCounters,
+  type BusHandler,
   describeRange,
   type Held,
   type HeldAccesses,
@@ -30,14 +32,14 @@ import {
   type IoServId,
   type XenOps,
 } from '@node-vmm/xen-sys';
+import type { AccessHost } from './access-host.ts';
 import { AccessRequest } from './access-request.ts';
-import { type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
-import { IoreqPage } from './ioreq-page.ts';
-import { checkXenIrq, type IrqKind, xenCarrierOf } from './xen-interrupts.ts';
+import type { IoreqCounters } from './ioreq-dispatcher.ts';
+import { checkXenIrq, type IrqKind, setXenIrq, xenCarrierOf } from './xen-interrupts.ts';
 import { KernelAssist } from './xen-kernel-assist.ts';
 import { hasOtherServers } from './xen-other-servers.ts';
 import { checkPorts } from './xen-port-check.ts';
-import { VcpuPorts } from './xen-vcpu-ports.ts';
+import { XenService } from './xen-service.ts';
 import { checkWindow } from './xen-window-check.ts';
 
 /** What a {@link XenVm} works with. All but the memory stay the caller's and outlive it. */
@@ -51,6 +53,8 @@ export interface XenVmComponents<M extends GuestMemory> {
   readonly logger?: Logger;
   /** The guest gave pages back: what is mapped may be stale. It waits for what is returned, for a while. */
   readonly invalidate?: () => Held | undefined;
+  /** Serves the guest's accesses on another thread; default: this one does, as where the host has ended. */
+  readonly host?: AccessHost | undefined;
 }
 
 /** What one process left of a guest for the next to take up, as plain data. */
@@ -91,19 +95,18 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   readonly #xen: XenOps;
   readonly #model: DeviceModelOps;
   readonly #server: IoServId;
-  readonly #mapping: Mapping;
-  readonly #page: IoreqPage;
-  readonly #dispatcher: IoreqDispatcher;
+  readonly #service: XenService;
   readonly #assist: KernelAssist;
   readonly #irqs: IrqKind;
   /** Windows that the server has. */
   readonly #windows = new Set<AddressRange>();
   /** Windows that it had before and that nobody has mapped again. */
   readonly #left: AddressRange[];
-  #ports: VcpuPorts | undefined;
   /** Notifications that the kernel takes. */
   #assisted = 0;
   #kernelKicks = 0;
+  /** Vain announcements when it began to. */
+  #idleBefore = 0;
   #keeping = false;
 
   /**
@@ -150,7 +153,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     },
   ) {
     const { domid, answerLimit } = options;
-    const { memory, poller, xen, invalidate } = components;
+    const { memory, poller, xen, invalidate, host } = components;
     const logger = (components.logger ?? silentLogger).child({ domid });
     const irqs = options.irqs ?? (process.arch === 'x64' ? 'isa' : 'spi');
     // Guests of Arm have no port instructions.
@@ -161,24 +164,25 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#xen = xen;
     this.#model = parts.model;
     this.#server = parts.server;
-    this.#mapping = parts.mapping;
-    this.#page = new IoreqPage(parts.mapping.buffer(), parts.vcpus);
     this.#irqs = irqs;
     this.#left = [...(options.takeUp?.windows ?? [])];
-    if (options.takeUp !== undefined) {
-      // Whoever took a request and is gone answers it no more.
-      for (let vcpu = 0; vcpu < parts.vcpus; vcpu++) this.#page.putBack(vcpu);
-    }
-    this.#dispatcher = new IoreqDispatcher(
-      {
-        page: this.#page,
-        server: new AccessRequest(this.buses, () => this.memory),
-        notify: (vcpu) => this.#ports?.notify(vcpu),
-        logger,
-        ...(invalidate === undefined ? {} : { invalidate }),
-      },
-      answerLimit === undefined ? {} : { answerLimit },
-    );
+    this.#service = new XenService({
+      name: this.name,
+      domid,
+      vcpus: parts.vcpus,
+      mapping: parts.mapping,
+      server: new AccessRequest(this.buses, () => this.memory),
+      invalidate,
+      poller,
+      logger,
+      host,
+      spaces,
+      answerLimit,
+      ends: { irqs, privcmdFd: xen.fd },
+      carrierOf: (interrupt) => this.carrierOf(interrupt),
+      setIrq: (irq, level) => this.#setIrq(irq, level),
+    });
+    if (options.takeUp !== undefined) this.#service.putBack();
     this.#assist = new KernelAssist(
       { notifier: xen.notifier, logger },
       { domid, irqs: this.#irqs, mode: options.notification ?? 'auto' },
@@ -187,7 +191,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
 
   /** What the ioreq path counted. */
   get counters(): Readonly<IoreqCounters> {
-    return this.#dispatcher.counters;
+    return this.#service.counters;
   }
 
   /**
@@ -195,12 +199,29 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
    * What comes at once is one event.
    */
   get kernelKicks(): number {
-    return this.#kernelKicks;
+    const now = this.#assisted === 0 ? 0 : this.#service.idle - this.#idleBefore;
+    return this.#kernelKicks + now;
+  }
+
+  /** True while a host's thread serves the guest: once there is a window, and until that thread ends. */
+  get seated(): boolean {
+    return this.#service.seated;
+  }
+
+  override get interrupts(): number {
+    return super.interrupts + (this.#service.seat?.interrupts ?? 0);
+  }
+
+  /** What was found of accesses to memory; those that a host's thread passes on may count as two. */
+  get memoryBus(): Readonly<BusCounters> {
+    const { counters } = this.buses.memory;
+    const there = this.#service.seat?.bus;
+    return there === undefined ? counters : addBus(counters, there);
   }
 
   /** How long its accesses were held. */
   get held(): HeldAccesses {
-    return this.#dispatcher.heldTimes.accesses;
+    return this.#service.held;
   }
 
   /** Whether somebody else serves devices of this guest, too: QEMU, or another process like this one. */
@@ -212,26 +233,37 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   }
 
   override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
-    // Matched on the bus as well: what reaches this process all the same signals the same eventfd.
-    const user = super.ioeventfd(match, eventfd);
+    const user = this.#userIoeventfd(match, eventfd);
     try {
       const bus = this.busOf(match.space ?? 'memory', 'wire a register');
       const window = bus.windowOf(match.guestAddr, match.length);
-      const ports = this.#ports?.local ?? [];
-      const kernel = this.#assist.ioeventfd(match, window, { page: this.#mapping, ports }, eventfd);
+      const { mapping: page, ports } = this.#service;
+      const kernel = this.#assist.ioeventfd(match, window, { page, ports }, eventfd);
       if (kernel === undefined) return user;
-      this.#assisted++;
+      if (this.#assisted++ === 0) this.#idleBefore = this.#service.idle;
       return this.wirings.add(true, () => {
+        if (this.#assisted === 1) this.#kernelKicks = this.kernelKicks;
         this.#assisted--;
         this.#quietly('end an ioeventfd', () => kernel.close());
+        // A seat does the same when it hears of it: a request that the kernel was looking at has nobody else.
         user.close();
-        // A request that the kernel was looking at has nobody else to serve it.
-        this.#dispatcher.serviceAll();
+        this.#service.serviceAll();
       });
     } catch (error) {
       user.close();
       throw error;
     }
+  }
+
+  /** Matched on the bus as well: what reaches this process all the same signals the same eventfd. */
+  #userIoeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
+    const wiring = super.ioeventfd(match, eventfd);
+    const unwire = this.#service.ioeventfd(match, eventfd);
+    if (unwire === undefined) return wiring;
+    return this.wirings.add(false, () => {
+      unwire();
+      wiring.close();
+    });
   }
 
   protected override makeIrqfd(
@@ -249,46 +281,75 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     return xenCarrierOf(this.#irqs, interrupt);
   }
 
-  protected setIrq(irq: IrqLine, level: boolean): void {
-    hypervisor(`set interrupt ${irq} of ${this.name}`, this.domid, () => {
-      if (this.#irqs === 'isa') this.#model.setIsaIrqLevel(irq, level);
-      else this.#model.setIrqLevel(irq, level);
-    });
+  protected setIrq(irq: IrqLine, level: boolean, carrier: IrqCarrier): void {
+    this.#service.setIrq(irq, level, carrier);
+  }
+
+  #setIrq(irq: IrqLine, level: boolean): void {
+    hypervisor(`set interrupt ${irq} of ${this.name}`, this.domid, () =>
+      setXenIrq(this.#model, this.#irqs, irq, level),
+    );
   }
 
   protected checkIrq(irq: IrqLine): void {
     checkXenIrq(this.#irqs, irq, this.domid);
   }
 
-  protected claim(range: AddressRange): () => void {
+  protected claim(range: AddressRange, handler: BusHandler): () => void {
     const { space, base, length } = range;
     const type = space === 'port' ? 'port' : 'memory';
     const io: IoRange = { type, start: base, end: base + BigInt(length) - 1n };
     const left = this.#left.findIndex((window) => sameRange(window, range));
+    // Before the guest can reach it.
+    let unseat = this.#service.map(range, handler);
     const withdraw = (): void => {
       this.#windows.delete(range);
-      if (this.#keeping) return;
-      this.#quietly('unmap a window', () =>
-        this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
-      );
+      if (!this.#keeping) {
+        this.#quietly('unmap a window', () =>
+          this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
+        );
+      }
+      unseat?.();
     };
-    hypervisor(`map ${describeRange(range)} of ${this.name}`, this.domid, () => {
-      if (left >= 0) {
-        this.#enable();
-        this.#left.splice(left, 1);
-        return;
-      }
-      this.#check(range);
-      this.#model.mapIoRangeToIoreqServer(this.#server, io);
-      try {
-        this.#enable();
-      } catch (error) {
-        this.#model.unmapIoRangeFromIoreqServer(this.#server, io);
-        throw error;
-      }
-    });
+    const first = !this.#service.begun;
+    const later = this.#left.length > 0;
+    try {
+      hypervisor(`map ${describeRange(range)} of ${this.name}`, this.domid, () => {
+        if (left >= 0) {
+          this.#enable();
+          this.#left.splice(left, 1);
+          return;
+        }
+        this.#check(range);
+        this.#model.mapIoRangeToIoreqServer(this.#server, io);
+        try {
+          this.#enable();
+        } catch (error) {
+          this.#model.unmapIoRangeFromIoreqServer(this.#server, io);
+          throw error;
+        }
+      });
+    } catch (error) {
+      unseat?.();
+      throw error;
+    }
     this.#windows.add(range);
+    if (first) {
+      unseat = this.#service.map(range, handler);
+      this.#begin(later);
+    }
     return withdraw;
+  }
+
+  /** @param later - the other windows are being mapped */
+  #begin(later: boolean): void {
+    const begin = (): void => {
+      if (!this.live || this.#keeping) return;
+      if (this.#service.seated) this.#service.resume();
+      else this.#service.serviceAll();
+    };
+    if (later) setImmediate(begin);
+    else begin();
   }
 
   /**
@@ -302,14 +363,14 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.checkLive('leave the guest to another process');
     const windows = [...this.#windows, ...this.#left].map((range) => ({ ...range }));
     this.#keeping = true;
-    await new Promise<void>((paused) => this.#dispatcher.pause(paused));
+    await this.#service.pause();
     return { server: this.#server, vcpus: this.vcpus, windows };
   }
 
   /** Goes on serving after all; `close` gives everything back. */
   unkeep(): void {
     this.#keeping = false;
-    this.#dispatcher.resume();
+    this.#service.resume();
   }
 
   #check(range: AddressRange): void {
@@ -324,24 +385,14 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
 
   /** Xen allots event channel ports when the server is enabled, so they are bound after that. */
   #enable(): void {
-    if (this.#ports !== undefined) return;
+    if (this.#service.begun) return;
     this.#model.setIoreqServerState(this.#server, true);
     try {
-      this.#ports = VcpuPorts.bind(
-        { channels: this.#xen.openEventChannels(), page: this.#page, poller: this.poller },
-        this.domid,
-        (vcpu) => {
-          const served = this.#dispatcher.service(vcpu);
-          if (!served && this.#assisted > 0) this.#kernelKicks++;
-        },
-      );
+      this.#service.begin(this.#xen.openEventChannels());
     } catch (error) {
       this.#model.setIoreqServerState(this.#server, false);
       throw error;
     }
-    if (this.#left.length === 0) this.#dispatcher.serviceAll();
-    // The other windows are being mapped.
-    else setImmediate(() => this.#dispatcher.serviceAll());
   }
 
   /**
@@ -352,20 +403,17 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     // Of a guest that is left to another process nothing is taken, nor answered that nobody took.
     if (this.#keeping) return;
     this.#quietly('disable the IOREQ server', () => {
-      if (this.#ports !== undefined) this.#model.setIoreqServerState(this.#server, false);
+      if (this.#service.begun) this.#model.setIoreqServerState(this.#server, false);
     });
-    this.#dispatcher.serviceAll();
+    this.#service.serviceAll();
   }
 
   protected release(): void {
     // Once more: the kernel may have been looking at a request until its help ended.
-    this.#dispatcher.close();
-    const ports = this.#ports;
-    this.#ports = undefined;
-    this.#quietly('close event channels', () => ports?.close());
-    this.#quietly('unmap the ioreq page', () => this.#mapping.close());
-    if (this.#keeping) return;
-    this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));
+    this.#service.close(() => {
+      if (this.#keeping) return;
+      this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));
+    });
   }
 
   /** For giving back: a domain that is gone has nothing to take back, and must not stop the rest. */
@@ -380,6 +428,16 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
 
 function sameRange(a: AddressRange, b: AddressRange): boolean {
   return a.space === b.space && a.base === b.base && a.length === b.length;
+}
+
+function addBus(a: BusCounters, b: BusCounters): BusCounters {
+  return {
+    reads: a.reads + b.reads,
+    writes: a.writes + b.writes,
+    ioeventfds: a.ioeventfds + b.ioeventfds,
+    unmatched: a.unmatched + b.unmatched,
+    handlerErrors: a.handlerErrors + b.handlerErrors,
+  };
 }
 
 function hypervisor<T>(action: string, domid: DomId, run: () => T): T {

@@ -84,11 +84,17 @@ export class Accesses {
     return host.seat({
       name,
       page: this.#link.page,
-      vcpus: this.#link.vcpus.map(({ request, answer }) => ({
-        requestFd: request.fd,
-        answerFd: answer.fd,
-      })),
-      lines,
+      vcpus: this.#link.vcpus.length,
+      ends: {
+        kind: 'eventfds',
+        vcpus: this.#link.vcpus.map(({ request, answer }) => ({
+          requestFd: request.fd,
+          answerFd: answer.fd,
+        })),
+        lines: Array.from(lines, ([irq, { fd }]) => ({ irq, fd })),
+      },
+      // Each signal of an irqfd is an interrupt.
+      carrierOf: () => 'message',
       spaces: ['port'],
       answerLimit,
       server: this.#server,

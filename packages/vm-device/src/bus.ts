@@ -24,6 +24,11 @@ export interface BusCounters {
   handlerErrors: number;
 }
 
+/** The counters of a bus before its first access. */
+export function busCounters(): BusCounters {
+  return { reads: 0, writes: 0, ioeventfds: 0, unmatched: 0, handlerErrors: 0 };
+}
+
 /** A window of the bus's own address space. */
 type Place = Omit<AddressRange, 'space'>;
 
@@ -55,21 +60,20 @@ export function allOnes(size: number): bigint {
  * Addresses are plain numbers: no window lies above 2^53.
  */
 export class Bus {
-  readonly counters: BusCounters = {
-    reads: 0,
-    writes: 0,
-    ioeventfds: 0,
-    unmatched: 0,
-    handlerErrors: 0,
-  };
+  readonly counters: BusCounters;
   readonly space: AddressSpace;
   readonly #logger: Logger;
   // Ascending and disjoint.
   readonly #windows: Window[] = [];
   #lastHit: Window | undefined;
 
-  constructor(space: AddressSpace, options: { readonly logger?: Logger } = {}) {
+  /** @param options - `counters`: counted there; default: an object of its own */
+  constructor(
+    space: AddressSpace,
+    options: { readonly logger?: Logger; readonly counters?: BusCounters } = {},
+  ) {
     this.space = space;
+    this.counters = options.counters ?? busCounters();
     this.#logger = options.logger ?? silentLogger;
   }
 

@@ -13,7 +13,7 @@ export type * from './guest-platform.ts';
 export * from './held.ts';
 export * from './held-times.ts';
 export type * from './irq.ts';
-export type { IrqCarrier } from './irq-wires.ts';
+export * from './irq-wires.ts';
 export * from './user-space-vm.ts';
 export type * from './vm.ts';
 export { type MakeIrqfd, WiredIrq } from './wired-irq.ts';

@@ -90,7 +90,7 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     const unmap = this.busOf(range.space, action).map(range, handler);
     let withdraw: () => void;
     try {
-      withdraw = this.claim(range);
+      withdraw = this.claim(range, handler);
     } catch (error) {
       unmap();
       throw error;
@@ -165,8 +165,8 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
     return { kernelAssisted: false, undo };
   }
 
-  /** Tells the hypervisor of a window. @returns undoes it, without throwing */
-  protected abstract claim(range: AddressRange): () => void;
+  /** Tells the hypervisor of a window, and of who serves it. @returns undoes it, without throwing */
+  protected abstract claim(range: AddressRange, handler: BusHandler): () => void;
   /** @throws {VmError} BAD_IRQ */
   protected abstract checkIrq(irq: IrqLine): void;
   /** What carries an interrupt that {@link checkIrq} found good. */

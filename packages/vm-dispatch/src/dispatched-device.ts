@@ -5,7 +5,7 @@ import {
   type TransportCounters,
   type VirtioDevice,
 } from '@node-vmm/virtio-device';
-import { type Held, type IrqLine, VmError, whenOver } from '@node-vmm/vm-device';
+import { type Held, type IrqLine, type IrqTrigger, VmError, whenOver } from '@node-vmm/vm-device';
 import { type EventFd, errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { DeviceMemory } from './device-memory.ts';
 import { deviceShape } from './device-shape.ts';
@@ -15,8 +15,10 @@ import { type DeviceEars, ThreadSeat } from './thread-seat.ts';
 
 /** Where a device's registers are, and what it is like. */
 export interface DispatchedDeviceOptions {
-  /** A line of the machine that is an eventfd. */
+  /** A line of the machine. */
   readonly irq: IrqLine;
+  /** As in `LineInterrupt`. */
+  readonly trigger?: IrqTrigger | undefined;
   /** Bytes of configuration space, default 0. */
   readonly configSize?: number;
   /** Registers of another transport, to go on from: see `VirtioMmioTransport.restore`. */
@@ -66,8 +68,10 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     this.#seat = seat;
     this.#window = window;
     const { deviceId, vendorId, features, queueMaxSizes } = this.#device;
-    const { irq, state, configSize = 0 } = this.#options;
-    const data = { deviceId, vendorId, features, queueMaxSizes, configSize, irq, state };
+    const { irq, trigger, state, configSize = 0 } = this.#options;
+    const line = { kind: 'line', irq } as const;
+    const carrier = seat.carrierOf(trigger === undefined ? line : { ...line, trigger });
+    const data = { deviceId, vendorId, features, queueMaxSizes, configSize, irq, carrier, state };
     seat.listen(window, this, this.#memory.buffer);
     seat.post({ type: 'device', guest: seat.id, window, data });
   }

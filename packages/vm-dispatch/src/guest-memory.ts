@@ -1,32 +1,48 @@
 import { type IoreqCounters, ioreqCounters } from '@node-vmm/ioreq-eventfd';
-import { HeldTimes } from '@node-vmm/vm-device';
+import { type BusCounters, busCounters, HeldTimes } from '@node-vmm/vm-device';
 import { sharedCounters } from './shared-counters.ts';
 
 const RELEASED = 0;
 const COUNTERS_OFFSET = 8;
 const NAMES = Object.keys(ioreqCounters()) as (keyof IoreqCounters)[];
+const BUS_NAMES = Object.keys(busCounters()) as (keyof BusCounters)[];
+
+/** What else a thread counts of a guest. */
+interface SeatCounters {
+  /** Announcements of requests that were not there. */
+  idle: number;
+  /** Interrupts that devices here raised. */
+  interrupts: number;
+}
+const SEAT_NAMES: readonly (keyof SeatCounters)[] = ['idle', 'interrupts'];
 
 /** What main and dispatch thread share of a guest. */
 export class GuestMemory {
   readonly buffer: SharedArrayBuffer;
   /** Of its dispatcher. */
   readonly counters: IoreqCounters;
+  /** Of its bus of memory. */
+  readonly bus: BusCounters;
+  readonly seat: SeatCounters;
   readonly heldTimes: HeldTimes;
   readonly #words: Int32Array;
 
   /** @param buffer - of the other thread; default: new */
   constructor(buffer?: SharedArrayBuffer) {
-    const size =
-      COUNTERS_OFFSET + (NAMES.length + HeldTimes.LENGTH) * Float64Array.BYTES_PER_ELEMENT;
+    const values = NAMES.length + BUS_NAMES.length + SEAT_NAMES.length + HeldTimes.LENGTH;
+    const size = COUNTERS_OFFSET + values * Float64Array.BYTES_PER_ELEMENT;
     this.buffer = buffer ?? new SharedArrayBuffer(size);
     this.#words = new Int32Array(this.buffer, 0, 1);
-    const held = COUNTERS_OFFSET + NAMES.length * Float64Array.BYTES_PER_ELEMENT;
-    const values = new Float64Array(this.buffer, held, HeldTimes.LENGTH);
-    this.heldTimes = new HeldTimes(undefined, values);
-    this.counters = sharedCounters(
-      NAMES,
-      new Float64Array(this.buffer, COUNTERS_OFFSET, NAMES.length),
-    );
+    let at = COUNTERS_OFFSET;
+    const next = (length: number): Float64Array => {
+      const part = new Float64Array(this.buffer, at, length);
+      at += part.byteLength;
+      return part;
+    };
+    this.counters = sharedCounters(NAMES, next(NAMES.length));
+    this.bus = sharedCounters(BUS_NAMES, next(BUS_NAMES.length));
+    this.seat = sharedCounters(SEAT_NAMES, next(SEAT_NAMES.length));
+    this.heldTimes = new HeldTimes(undefined, next(HeldTimes.LENGTH));
   }
 
   /** Dispatch thread: it has let go of all that it was given of the guest. */

@@ -1,7 +1,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { IoreqRequest } from '@node-vmm/ioreq-eventfd';
+import type { GuestEndsData } from '@node-vmm/ioreq-eventfd/ends';
 import type { MmioTransportState, QueueConfig } from '@node-vmm/virtio-device';
-import type { AddressRange, AddressSpace, IoeventfdMatch } from '@node-vmm/vm-device';
+import type { AddressRange, AddressSpace, IoeventfdMatch, IrqCarrier } from '@node-vmm/vm-device';
 import type { Fd, HostPointer, LogLevel } from '@node-vmm/vmm-sys-util';
 import type { ChannelEnds } from './channel.ts';
 
@@ -25,11 +26,15 @@ export interface DispatchThreadData {
 export interface GuestData {
   readonly name: string;
   readonly page: { readonly address: HostPointer; readonly length: number };
-  readonly vcpus: readonly { readonly requestFd: Fd; readonly answerFd: Fd }[];
-  readonly lines: readonly { readonly irq: number; readonly fd: Fd }[];
+  readonly vcpus: number;
+  readonly ends: GuestEndsData;
   readonly spaces: readonly AddressSpace[];
   /** Milliseconds. */
   readonly answerLimit: number;
+  /** Takes nothing before `resume`. */
+  readonly paused: boolean;
+  /** The main thread wants to hear when the guest gives memory back. */
+  readonly invalidates: boolean;
 }
 
 /** A device whose registers the thread serves. */
@@ -40,6 +45,7 @@ export interface DeviceData {
   readonly queueMaxSizes: readonly number[];
   readonly configSize: number;
   readonly irq: number;
+  readonly carrier: IrqCarrier;
   /** Registers of another transport, to go on from. */
   readonly state: MmioTransportState | undefined;
 }
@@ -72,6 +78,13 @@ export type ToThread =
       readonly wiring: number;
       readonly window: number;
       readonly fd: Fd;
+    }
+  | {
+      readonly type: 'irq';
+      readonly guest: number;
+      readonly irq: number;
+      readonly level: boolean;
+      readonly carrier: IrqCarrier;
     }
   | { readonly type: 'unwire'; readonly guest: number; readonly wiring: number }
   | {
@@ -138,6 +151,7 @@ export type ToMain =
       readonly id: number;
       readonly request: IoreqRequest;
     }
+  | { readonly type: 'invalidate'; readonly guest: number; readonly id: number }
   | {
       readonly type: 'device';
       readonly guest: number;

@@ -9,10 +9,14 @@ import {
 import {
   type AddressRange,
   allOnes,
+  type BusCounters,
   type BusHandler,
   type Held,
   type HeldAccesses,
   type IoeventfdMatch,
+  type IrqCarrier,
+  type IrqLine,
+  type LineInterrupt,
   whenOver,
 } from '@node-vmm/vm-device';
 import type { EventFd } from '@node-vmm/vmm-sys-util';
@@ -52,7 +56,8 @@ interface UserWiring {
 
 /** The main thread's side of a guest on a dispatch thread. */
 export class ThreadSeat implements AccessSeat {
-  readonly counters: Readonly<IoreqCounters>;
+  readonly counters: IoreqCounters;
+  readonly bus: Readonly<BusCounters>;
   readonly #guest: HostedGuest;
   readonly #components: ThreadSeatComponents;
   readonly #memory = new GuestMemory();
@@ -67,7 +72,8 @@ export class ThreadSeat implements AccessSeat {
     this.#guest = guest;
     this.#components = components;
     this.counters = this.#memory.counters;
-    const { name, page, vcpus, lines, spaces, answerLimit } = guest;
+    this.bus = this.#memory.bus;
+    const { name, page, vcpus, ends, spaces, answerLimit, paused = false } = guest;
     components.lend(this.#memory.buffer);
     components.post({
       type: 'attach',
@@ -76,15 +82,30 @@ export class ThreadSeat implements AccessSeat {
         name,
         page: { address: page.pointer, length: page.length },
         vcpus,
-        lines: Array.from(lines, ([irq, { fd }]) => ({ irq, fd })),
+        ends,
         spaces,
         answerLimit,
+        paused,
+        invalidates: guest.invalidate !== undefined,
       },
     });
   }
 
   get held(): HeldAccesses {
     return this.#memory.heldTimes.accesses;
+  }
+
+  get idle(): number {
+    return this.#memory.seat.idle;
+  }
+
+  get interrupts(): number {
+    return this.#memory.seat.interrupts;
+  }
+
+  /** For devices. */
+  carrierOf(interrupt: LineInterrupt): IrqCarrier {
+    return this.#guest.carrierOf(interrupt);
   }
 
   /** @returns the guest's number for messages */
@@ -140,6 +161,10 @@ export class ThreadSeat implements AccessSeat {
     return () => this.post({ type: 'unwire', guest: this.id, wiring });
   }
 
+  setIrq(irq: IrqLine, level: boolean, carrier: IrqCarrier): void {
+    this.post({ type: 'irq', guest: this.id, irq, level, carrier });
+  }
+
   async pause(): Promise<void> {
     if (!this.#live) return;
     await new Promise<void>((resolve) => {
@@ -166,6 +191,9 @@ export class ThreadSeat implements AccessSeat {
         break;
       case 'access':
         this.#access(message.id, message.request);
+        break;
+      case 'invalidate':
+        this.#invalidate(message.id);
         break;
       case 'device':
         this.#ears.get(message.window)?.call(message.call);
@@ -205,6 +233,18 @@ export class ThreadSeat implements AccessSeat {
     const ready = server.notReady(request);
     if (ready === undefined) run();
     else whenOver(ready, run, refuse);
+  }
+
+  /** The dispatcher there has its limit, and counts. */
+  #invalidate(id: number): void {
+    const done = (): void => this.#answer(id, 0n);
+    try {
+      const held = this.#guest.invalidate?.();
+      if (held === undefined) done();
+      else whenOver(held, done, done);
+    } catch {
+      done();
+    }
   }
 
   #whenHeld(id: number, held: Held, value: bigint): void {

@@ -12,7 +12,7 @@ import {
   IOCTL_EVTCHN_UNBIND,
   IOCTL_EVTCHN_UNBIND_ARG,
 } from './abi/evtchn.ts';
-import { openXenDevice, type XenDevice } from './device.ts';
+import { openXenDevice, type XenDevice, xenDeviceFromFd } from './device.ts';
 import { wrapSysError } from './errors.ts';
 import { asPort, type DomId, type Port } from './ids.ts';
 
@@ -79,6 +79,22 @@ export class EventChannels implements EventChannelOps {
         nonBlocking: true,
       }),
     );
+  }
+
+  /**
+   * Those of a descriptor that is open already, and stays its owner's: for a thread that is to serve them.
+   *
+   * @param ports - bound through it
+   */
+  static fromFd(fd: Fd, ports: Iterable<Port>): EventChannels {
+    return EventChannels.fromDevice(xenDeviceFromFd(fd, 'event channels', false), ports);
+  }
+
+  /** As {@link fromFd}. @param device - becomes this object's */
+  static fromDevice(device: XenDevice, ports: Iterable<Port>): EventChannels {
+    const channels = new EventChannels(device);
+    for (const port of ports) channels.#bound.add(port);
+    return channels;
   }
 
   get fd(): Fd {

@@ -1,4 +1,4 @@
-import type { Mapping } from '@node-vmm/vmm-sys-util';
+import type { Fd, Mapping } from '@node-vmm/vmm-sys-util';
 import { DeviceModel, type DeviceModelOps } from './device-model.ts';
 import { type EventChannelOps, EventChannels } from './event-channels.ts';
 import type { ForeignMapper } from './foreign-memory.ts';
@@ -12,6 +12,8 @@ import { type XenVersion, xenVersion } from './version.ts';
 
 /** All of Xen that a device model needs, in one place: the real one or the fake of `./testing`. */
 export interface XenOps extends Disposable {
+  /** Through which device model operations go: for a thread that is to make some. Stays this object's. */
+  readonly fd: Fd;
   readonly memory: ForeignMapper;
   readonly notifier: KernelNotifier;
   deviceModel(domid: DomId): DeviceModelOps;
@@ -57,6 +59,10 @@ export class XenHost implements XenOps {
       privcmd: Privcmd.open(),
       openEventChannels: () => EventChannels.open(),
     });
+  }
+
+  get fd(): Fd {
+    return this.privcmd.fd;
   }
 
   get memory(): ForeignMapper {

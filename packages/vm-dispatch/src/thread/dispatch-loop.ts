@@ -1,4 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { OpenGuestEnds } from '@node-vmm/ioreq-eventfd/ends';
 import {
   EventFd,
   EventLoop,
@@ -25,9 +26,12 @@ export class DispatchLoop {
   readonly #channel: Channel<ToMain, ToThread>;
   readonly #memories: MessagePort;
   readonly #logger: RingLogger;
+  readonly #openEnds: OpenGuestEnds;
   readonly #seats = new Map<number, GuestSeat>();
 
-  constructor({ channel, stopFd, epollFd, memories }: DispatchThreadData) {
+  /** @param openEnds - how guests are got hold of */
+  constructor({ channel, stopFd, epollFd, memories }: DispatchThreadData, openEnds: OpenGuestEnds) {
+    this.#openEnds = openEnds;
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
     const interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
@@ -76,6 +80,7 @@ export class DispatchLoop {
         post: this.#post,
         listen: () => this.#channel.take(),
         memory: () => this.#memory(),
+        openEnds: this.#openEnds,
       },
       data,
       new GuestMemory(this.#memory()),

@@ -6,15 +6,16 @@ import {
   type IoreqRequest,
   LateValue,
 } from '@node-vmm/ioreq-eventfd';
+import type { GuestEnds, OpenGuestEnds } from '@node-vmm/ioreq-eventfd/ends';
 import {
   type MmioTransportState,
   TRANSPORT_COUNTERS,
   VirtioMmioTransport,
 } from '@node-vmm/virtio-device';
-import { Bus, type Buses } from '@node-vmm/vm-device';
+import { Bus, type Buses, type Held, type WireEnd } from '@node-vmm/vm-device';
 import {
-  EventFd,
   type EventLoop,
+  errorMessage,
   type Fd,
   type Logger,
   type SignalGuard,
@@ -29,6 +30,7 @@ import { sharedCounters } from '../shared-counters.ts';
 import { RemoteVirtioDevice } from './remote-device.ts';
 import { SeatServer } from './seat-server.ts';
 import { SeatWindow } from './seat-window.ts';
+import { SeatWires } from './seat-wires.ts';
 import { sharedSignal } from './user-signal.ts';
 
 /** What a seat has of its thread. */
@@ -43,6 +45,7 @@ export interface SeatComponents {
   readonly listen: () => void;
   /** The memory that comes with the next `device`. */
   readonly memory: () => SharedArrayBuffer;
+  readonly openEnds: OpenGuestEnds;
 }
 
 /** A guest on its dispatch thread: its vCPUs' requests, its windows, devices and wirings. */
@@ -51,11 +54,11 @@ export class GuestSeat {
   readonly #memory: GuestMemory;
   readonly #buses: Buses;
   readonly #dispatcher: IoreqDispatcher;
-  readonly #lines: ReadonlyMap<number, EventFd>;
-  readonly #watches: Disposable[] = [];
+  readonly #ends: GuestEnds;
+  readonly #wires: SeatWires;
   readonly #windows = new Map<
     number,
-    { readonly window: SeatWindow; readonly unmap: () => void }
+    { readonly window: SeatWindow; readonly unmap: () => void; wire?: WireEnd }
   >();
   readonly #wirings = new Map<number, () => void>();
   /** What the main thread owes an answer for. */
@@ -68,17 +71,19 @@ export class GuestSeat {
     this.#components = components;
     this.#memory = memory;
     const spaces = data.spaces.map((space) => [space, new Bus(space, { logger })]);
-    this.#buses = { memory: new Bus('memory', { logger }), ...Object.fromEntries(spaces) };
-    this.#lines = new Map(data.lines.map(({ irq, fd }) => [irq, EventFd.fromFd(fd)]));
-    const vcpus = data.vcpus.map(({ requestFd, answerFd }) => ({
-      request: EventFd.fromFd(requestFd),
-      answer: EventFd.fromFd(answerFd),
-    }));
+    const { bus: counters } = memory;
+    this.#buses = {
+      memory: new Bus('memory', { logger, counters }),
+      ...Object.fromEntries(spaces),
+    };
+    this.#ends = components.openEnds(data.ends);
+    this.#wires = new SeatWires(data.name, this.#ends, logger);
     this.#dispatcher = new IoreqDispatcher(
       {
-        page: new IoreqPage(viewOf(data.page.address, data.page.length), vcpus.length),
+        page: new IoreqPage(viewOf(data.page.address, data.page.length), data.vcpus),
         server: new SeatServer(this.#buses, (request) => this.#forward(request)),
-        notify: (vcpu) => vcpus[vcpu]?.answer.signal(),
+        notify: (vcpu) => this.#ends.notify(vcpu),
+        ...(data.invalidates ? { invalidate: () => this.#invalidate() } : {}),
         counters: memory.counters,
         heldTimes: memory.heldTimes,
         logger,
@@ -86,15 +91,19 @@ export class GuestSeat {
       },
       { answerLimit: data.answerLimit },
     );
-    vcpus.forEach(({ request }, vcpu) => {
-      // Never read: that costs a system call for each access, and a guest that shares the descriptor could block it.
-      const watch = poller.watchSignals(request.fd, () => {
+    if (data.paused) this.#dispatcher.pause(() => undefined);
+    this.#ends.serve(
+      poller,
+      (vcpu) => {
         // What the main thread said before this request counts for it; it may have said that the guest is gone.
         components.listen();
-        if (this.#live) this.#dispatcher.service(vcpu);
-      });
-      this.#watches.push(watch);
-    });
+        if (this.#live && !this.#dispatcher.service(vcpu)) memory.seat.idle++;
+      },
+      (error) => {
+        const text = 'requests cannot be heard, the guest is answered no more';
+        logger.error({ error: errorMessage(error) }, text);
+      },
+    );
   }
 
   /** Does what the main thread said. */
@@ -126,6 +135,11 @@ export class GuestSeat {
         this.#wirings.get(message.wiring)?.();
         this.#wirings.delete(message.wiring);
         post({ type: 'unwired', guest, wiring: message.wiring });
+        // A kernel that helped until now may leave a request to nobody.
+        this.#dispatcher.serviceAll();
+        break;
+      case 'irq':
+        this.#wires.setByMain(message.irq, message.level, message.carrier);
         break;
       case 'device':
         this.#device(message.window, message.data);
@@ -165,6 +179,7 @@ export class GuestSeat {
     this.#windows.delete(id);
     mapped.unmap();
     mapped.window.open();
+    this.#wires.attempt(() => mapped.wire?.close());
   }
 
   #ioeventfd({ wiring, match, fd }: Extract<ToThread, { type: 'ioeventfd' }>): () => void {
@@ -186,8 +201,12 @@ export class GuestSeat {
   #device(id: number, data: DeviceData): void {
     const { guest, post } = this.#components;
     const memory = new DeviceMemory(deviceShape(data), this.#components.memory());
-    const window = this.#windows.get(id)?.window;
-    if (window === undefined) return;
+    const place = this.#windows.get(id);
+    if (place === undefined) return;
+    const { window } = place;
+    this.#wires.attempt(() => {
+      place.wire = this.#wires.connect(data.irq, data.carrier);
+    });
     const device = new RemoteVirtioDevice(
       data,
       memory,
@@ -195,7 +214,11 @@ export class GuestSeat {
       () => this.#owe(),
     );
     const transport = new VirtioMmioTransport(device, {
-      interrupt: () => this.#lines.get(data.irq)?.signal(),
+      interrupt: () => {
+        place.wire?.raise();
+        this.#memory.seat.interrupts++;
+      },
+      interruptsAcknowledged: () => place.wire?.lower(),
       configGeneration: () => memory.generation,
       counters: sharedCounters(TRANSPORT_COUNTERS, memory.counters),
       onStatus: (status) => {
@@ -236,6 +259,13 @@ export class GuestSeat {
     return held;
   }
 
+  #invalidate(): Held {
+    const { id, held } = this.#owe();
+    const { guest, post } = this.#components;
+    post({ type: 'invalidate', guest, id });
+    return held;
+  }
+
   #answer(id: number, value: bigint): void {
     const held = this.#owed.get(id);
     this.#owed.delete(id);
@@ -247,7 +277,8 @@ export class GuestSeat {
     this.#live = false;
     for (const unwire of this.#wirings.values()) unwire();
     this.#dispatcher.close();
-    for (const watch of this.#watches) watch[Symbol.dispose]();
+    for (const { wire } of this.#windows.values()) this.#wires.attempt(() => wire?.close());
+    this.#ends.close();
     this.#memory.release();
   }
 }

@@ -112,8 +112,9 @@ describe('a dispatch thread', () => {
     // Something that no thread of ours can be told.
     const page = { pointer: 0n, length: 0 } as never;
     const server = { notReady: () => undefined, run: () => undefined };
-    const rest = { lines: new Map(), spaces: [], answerLimit: 1, server, gone: () => undefined };
-    thread.seat({ name: 'wrong', page, vcpus: [], ...rest });
+    const ends = { kind: 'eventfds', vcpus: [], lines: [] } as const;
+    const rest = { ends, spaces: [], answerLimit: 1, server, gone: () => undefined };
+    thread.seat({ name: 'wrong', page, vcpus: 0, carrierOf: () => 'message', ...rest });
     await thread.ended;
     await waiting;
     expect(await guest.read(BASE, 4, { vcpu: 1 })).toBe(7n);

@@ -17,6 +17,7 @@ import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_INVALIDATE,
   IOREQS_PER_PAGE,
+  STATE_IOREQ_INPROCESS,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
   STATE_IORESP_READY,
@@ -97,6 +98,25 @@ export class FakeIoreqServer {
     for (const [vcpu, port] of ports.slice(0, IOREQS_PER_PAGE).entries()) {
       IOREQ.set(this.page, vcpu * IOREQ.SIZE, 'vp_eport', port.number);
     }
+  }
+
+  /** The kernel takes a request, unless a thread of the device model was faster. */
+  take(vcpu: number): boolean {
+    return this.#change(vcpu, STATE_IOREQ_READY, STATE_IOREQ_INPROCESS);
+  }
+
+  /** It is none of the kernel's. */
+  putBack(vcpu: number): void {
+    this.#change(vcpu, STATE_IOREQ_INPROCESS, STATE_IOREQ_READY);
+  }
+
+  #change(vcpu: number, from: number, to: number): boolean {
+    const at = vcpu * IOREQ.SIZE + IOREQ.OFFSETS.bits;
+    const bytes = new Uint8Array(this.page.buffer);
+    const bits = Atomics.load(bytes, at);
+    if ((bits & IOREQ_BITS_STATE_MASK) !== from) return false;
+    const changed = (bits & ~IOREQ_BITS_STATE_MASK) | to;
+    return Atomics.compareExchange(bytes, at, bits, changed) === bits;
   }
 
   close(): void {
@@ -225,7 +245,11 @@ export class FakeDomain {
     port.onNotify = answered;
     if (value !== undefined) {
       port.onDeliver = () => {
-        if (!signalIoeventfd(server, address, size, value)) return;
+        if (!server.take(vcpu)) return;
+        if (!signalIoeventfd(server, address, size, value)) {
+          server.putBack(vcpu);
+          return;
+        }
         page.setUint8(base + IOREQ.OFFSETS.bits, STATE_IORESP_READY);
         answered();
       };

@@ -9,6 +9,7 @@ import {
   type Fd,
   type IoctlRequest,
   type MemoryArg,
+  readFd,
 } from '@node-vmm/vmm-sys-util';
 import {
   IOCTL_EVTCHN_BIND_INTERDOMAIN_ARG,
@@ -20,6 +21,7 @@ import {
 import { asDomId } from '../ids.ts';
 import { argument, FakeDevice, kernelError } from './fake-device.ts';
 import type { PeerPort } from './fake-ports.ts';
+import { type FakeThreadCall, FakeThreadLink } from './fake-thread.ts';
 import type { FakeXen } from './fake-xen.ts';
 
 interface LocalPort {
@@ -32,6 +34,8 @@ interface LocalPort {
 /** /dev/xen/evtchn as the Linux driver behaves: a ring of pending ports, masked until written back. */
 export class FakeEvtchn extends FakeDevice {
   readonly #xen: FakeXen;
+  /** Where other threads may have the descriptor. */
+  readonly link: FakeThreadLink | undefined;
   readonly #ready = EventFd.create();
   readonly #ports = new Map<number, LocalPort>();
   readonly #ring: number[] = [];
@@ -42,10 +46,16 @@ export class FakeEvtchn extends FakeDevice {
   constructor(xen: FakeXen) {
     super();
     this.#xen = xen;
+    this.link = xen.threads ? new FakeThreadLink(xen.poller, (call) => this.#do(call)) : undefined;
+  }
+
+  #do(call: FakeThreadCall): void {
+    if (call.call === 'notify') this.#ports.get(call.port)?.peer.onNotify?.();
+    else if (call.call === 'unmask') this.#unmask(call.ports);
   }
 
   override get fd(): Fd {
-    return this.#ready.fd;
+    return this.link?.fd ?? this.#ready.fd;
   }
 
   /** Makes the ring overflow: it forgets what is pending and every read fails until reset. */
@@ -131,6 +141,10 @@ export class FakeEvtchn extends FakeDevice {
     local.enabled = false;
     local.peer.onDeliver?.();
     if (this.#overflow) return;
+    if (this.link !== undefined) {
+      this.link.report(port);
+      return;
+    }
     this.#ring.push(port);
     this.#ready.signal();
   }
@@ -139,6 +153,7 @@ export class FakeEvtchn extends FakeDevice {
     this.check();
     this.#xen.maybeFail('read');
     if (this.#overflow) throw kernelError('read', EFBIG);
+    if (this.link !== undefined) return readFd(this.link.fd, target, count);
     const ports = new Uint32Array(target.buffer, target.byteOffset, count >>> 2);
     const taken = this.#ring.splice(0, ports.length);
     ports.set(taken);
@@ -148,7 +163,12 @@ export class FakeEvtchn extends FakeDevice {
 
   override write(source: ArrayBufferView, count: number): number {
     this.check();
-    for (const port of new Uint32Array(source.buffer, source.byteOffset, count >>> 2)) {
+    this.#unmask(new Uint32Array(source.buffer, source.byteOffset, count >>> 2));
+    return count;
+  }
+
+  #unmask(ports: Iterable<number>): void {
+    for (const port of ports) {
       const local = this.#ports.get(port);
       if (local === undefined || local.enabled) continue;
       local.enabled = true;
@@ -156,14 +176,16 @@ export class FakeEvtchn extends FakeDevice {
       local.latched = false;
       this.#fire(port);
     }
-    return count;
   }
 
   override close(): void {
     if (!this.live) return;
+    // What was asked for before.
+    this.link?.pump();
     super.close();
     for (const { peer } of this.#ports.values()) peer.unbind();
     this.#ports.clear();
     this.#ready.close();
+    this.link?.close();
   }
 }

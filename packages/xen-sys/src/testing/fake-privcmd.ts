@@ -1,4 +1,4 @@
-import type { EventFd } from '@node-vmm/vmm-sys-util';
+import type { EventFd, Fd } from '@node-vmm/vmm-sys-util';
 import {
   E2BIG,
   EBUSY,
@@ -47,6 +47,7 @@ import { asDomId, asIoServId } from '../ids.ts';
 import { argument, FakeDevice, kernelError } from './fake-device.ts';
 import { fakeDmOp } from './fake-dm-op.ts';
 import { eventFdOf, type FakeDomain, type FakeIoreqServer } from './fake-domain.ts';
+import { FakeThreadLink } from './fake-thread.ts';
 import type { FakeXen } from './fake-xen.ts';
 
 interface Irqfd {
@@ -65,6 +66,8 @@ function memoryAt(pointer: bigint, length: number): ArrayBuffer {
 
 /** /dev/xen/privcmd and the hypervisor behind it, as far as this package uses them. */
 export class FakePrivcmd extends FakeDevice {
+  /** Where other threads may have the descriptor. */
+  readonly link: FakeThreadLink | undefined;
   readonly #xen: FakeXen;
   readonly #irqfds: Irqfd[] = [];
   /** Whose ioreq page a mapping shows. */
@@ -74,6 +77,25 @@ export class FakePrivcmd extends FakeDevice {
   constructor(xen: FakeXen) {
     super();
     this.#xen = xen;
+    this.link = xen.threads
+      ? new FakeThreadLink(xen.poller, (call) => {
+          if (call.call === 'dmOp') this.#doDmOp(call.domid, call.bytes);
+        })
+      : undefined;
+  }
+
+  override get fd(): Fd {
+    return this.link?.fd ?? super.fd;
+  }
+
+  #doDmOp(domid: number, bytes: string): void {
+    const domain = this.#xen.domains.get(asDomId(domid));
+    if (domain === undefined) return;
+    try {
+      fakeDmOp(this.#xen, domain, Uint8Array.from(Buffer.from(bytes, 'hex')));
+    } catch {
+      // The thread does not hear of it.
+    }
   }
 
   protected control(request: IoctlRequest, arg: MemoryArg): number {
@@ -290,6 +312,7 @@ export class FakePrivcmd extends FakeDevice {
 
   override close(): void {
     super.close();
+    this.link?.close();
     closeIrqfd(this.#irqfds.splice(0));
   }
 }

@@ -21,6 +21,8 @@ export interface FakeXenOptions {
   readonly guestType?: string;
   /** Watches the eventfds of irqfds; without it call `runIrqfds`. */
   readonly poller?: Poller;
+  /** Descriptors of devices work on other threads, too (`FakeThreadDevice`); default false. */
+  readonly threads?: boolean;
 }
 
 interface Fault {
@@ -36,6 +38,7 @@ export class FakeXen implements Disposable {
   readonly arch: 'arm64' | 'x86_64';
   readonly kernelEventfds: boolean;
   readonly poller: Poller | undefined;
+  readonly threads: boolean;
   readonly domains = new Map<DomId, FakeDomain>();
   readonly ports = new FakePorts();
   readonly privcmd: FakePrivcmd;
@@ -49,6 +52,7 @@ export class FakeXen implements Disposable {
     this.kernelEventfds = options.kernelEventfds ?? true;
     this.#guestType = options.guestType ?? 'HVM';
     this.poller = options.poller;
+    this.threads = options.threads ?? false;
     this.privcmd = new FakePrivcmd(this);
   }
 
@@ -99,6 +103,11 @@ export class FakeXen implements Disposable {
     fault.times--;
     if (fault.times <= 0) this.#faults.delete(operation);
     throw kernelError(operation, fault.errno);
+  }
+
+  /** Does what other threads had devices do, where no poller sees to it or its thread blocks. */
+  pump(): void {
+    for (const device of [...this.eventDevices, this.privcmd]) device.link?.pump();
   }
 
   /** Injects the interrupts of irqfds that were signalled, where no poller does it. */

@@ -10,4 +10,5 @@ export { FakeEvtchn } from './fake-evtchn.ts';
 export * from './fake-interrupts.ts';
 export * from './fake-ports.ts';
 export { FakePrivcmd } from './fake-privcmd.ts';
+export { FakeThreadDevice } from './fake-thread.ts';
 export * from './fake-xen.ts';

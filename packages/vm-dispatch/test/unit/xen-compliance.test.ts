@@ -1,0 +1,70 @@
+import type { NotificationMode } from '@node-vmm/vm-device';
+import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { DispatchThread } from '@node-vmm/vm-dispatch';
+import { FAKE_XEN_THREAD } from '@node-vmm/vm-dispatch/testing';
+import { MainPoller } from '@node-vmm/vmm-sys-util';
+import type { FakeXenOptions } from '@node-vmm/xen-sys/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { XenBench } from '../xen-harness.ts';
+
+const KINDS: readonly {
+  readonly kind: string;
+  readonly fake: FakeXenOptions;
+  readonly mode: NotificationMode;
+  readonly irq: number;
+  readonly kernel?: boolean;
+}[] = [
+  { kind: 'Arm, notification by the kernel', fake: {}, mode: 'kernel', irq: 33, kernel: true },
+  { kind: 'Arm, notification in user space', fake: {}, mode: 'user', irq: 33 },
+  {
+    kind: 'x86, a level-triggered line',
+    fake: { arch: 'x86_64', guestType: 'PVH' },
+    mode: 'auto',
+    irq: 5,
+    kernel: true,
+  },
+  {
+    kind: 'x86, an edge-triggered line',
+    fake: { arch: 'x86_64', guestType: 'PV' },
+    mode: 'user',
+    irq: 7,
+  },
+];
+
+describe.each(KINDS)(
+  'compliance of XenVm on a dispatch thread, $kind',
+  ({ fake, mode, irq, kernel = false }) => {
+    const poller = new MainPoller();
+    let thread: DispatchThread;
+
+    beforeAll(async () => {
+      thread = await DispatchThread.start({ poller }, { threadModule: FAKE_XEN_THREAD });
+    });
+
+    afterAll(async () => {
+      thread.close();
+      await thread.ended;
+      poller.close();
+    });
+
+    it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
+      using b = new XenBench(thread, fake);
+      const arm = b.kind === 'spi';
+      const vm = b.vm(mode);
+      await rule.run({
+        vm,
+        guest: b.guest,
+        base: 0x200_0000n,
+        ...(arm ? {} : { port: 0x600n }),
+        irq,
+        irqSharing: arm || b.domain.interrupts.levels.has(irq),
+        vcpus: b.domain.vcpus,
+        kernelAssisted: kernel,
+        interruptsAssisted: arm && kernel,
+      });
+      vm.close();
+      b.checkReleased();
+      expect(vm.seated || vm.counters.requests === 0).toBe(true);
+    });
+  },
+);
