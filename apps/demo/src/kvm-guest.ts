@@ -75,7 +75,7 @@ export async function runKvmGuest(job: KvmGuestJob): Promise<KvmGuestResult> {
     memory: Promise.resolve(vm.memory),
     counters: () => ({
       ...vm.counters,
-      ...vm.buses.memory.counters,
+      ...vm.memoryBus,
       interrupts: vm.interrupts,
     }),
   });
@@ -102,7 +102,7 @@ export async function runKvmGuest(job: KvmGuestJob): Promise<KvmGuestResult> {
     void job.ended.then(() => vm.close());
     const end = await vm.ended;
     console.flush();
-    const { reads, writes } = vm.buses.memory.counters;
+    const { reads, writes } = vm.memoryBus;
     const result = { end, reads, writes };
     await job.onEnd?.(result);
     return result;

@@ -61,7 +61,7 @@ export async function demoOnSimulation({
       memory: Promise.resolve(vm.memory),
       counters: () => ({
         ...vm.counters,
-        ...vm.buses.memory.counters,
+        ...vm.memoryBus,
         interrupts: vm.interrupts,
       }),
       held: () => vm.held,

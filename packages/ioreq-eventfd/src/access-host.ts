@@ -51,6 +51,8 @@ export interface AccessHost {
  * happens once the host is gone.
  */
 export interface AccessSeat {
+  /** False once it is closed, or its host is gone. */
+  readonly live: boolean;
   /** What the ioreq path counted; whoever serves the guest after the host goes on with them. */
   readonly counters: IoreqCounters;
   /** What the host found of the guest's accesses to memory. */

@@ -7,6 +7,7 @@ import {
   type IrqCarrier,
   type IrqLine,
   type NotificationMode,
+  type ServedElsewhere,
   UserSpaceVm,
   VmError,
   type Wiring,
@@ -186,6 +187,10 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
     this.#dispatcher = this.#serve();
     this.#dispatcher.serviceAll();
+  }
+
+  protected override get elsewhere(): ServedElsewhere | undefined {
+    return this.#seat;
   }
 
   override map(range: AddressRange, handler: BusHandler): Wiring {

@@ -1,6 +1,5 @@
 import {
   type AddressRange,
-  type BusCounters,
   type BusHandler,
   describeRange,
   type Held,
@@ -10,6 +9,7 @@ import {
   type IrqLine,
   type LineInterrupt,
   type NotificationMode,
+  type ServedElsewhere,
   UserSpaceVm,
   VmError,
   type Wiring,
@@ -208,15 +208,8 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     return this.#service.seated;
   }
 
-  override get interrupts(): number {
-    return super.interrupts + (this.#service.seat?.interrupts ?? 0);
-  }
-
-  /** What was found of accesses to memory; those that a host's thread passes on may count as two. */
-  get memoryBus(): Readonly<BusCounters> {
-    const { counters } = this.buses.memory;
-    const there = this.#service.seat?.bus;
-    return there === undefined ? counters : addBus(counters, there);
+  protected override get elsewhere(): ServedElsewhere | undefined {
+    return this.#service.seat;
   }
 
   /** How long its accesses were held. */
@@ -428,16 +421,6 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
 
 function sameRange(a: AddressRange, b: AddressRange): boolean {
   return a.space === b.space && a.base === b.base && a.length === b.length;
-}
-
-function addBus(a: BusCounters, b: BusCounters): BusCounters {
-  return {
-    reads: a.reads + b.reads,
-    writes: a.writes + b.writes,
-    ioeventfds: a.ioeventfds + b.ioeventfds,
-    unmatched: a.unmatched + b.unmatched,
-    handlerErrors: a.handlerErrors + b.handlerErrors,
-  };
 }
 
 function hypervisor<T>(action: string, domid: DomId, run: () => T): T {

@@ -15,6 +15,7 @@ import {
   type HeldAccesses,
   HeldTimes,
   type IoeventfdMatch,
+  type ServedElsewhere,
 } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import type { EventFd, Logger, Poller, Watch } from '@node-vmm/vmm-sys-util';
@@ -133,6 +134,11 @@ export class Accesses {
 
   get counters(): Readonly<IoreqCounters> {
     return this.#dispatcher?.counters ?? this.#seat?.counters ?? ioreqCounters();
+  }
+
+  /** What a host's thread counts. */
+  get elsewhere(): ServedElsewhere | undefined {
+    return this.#seat;
   }
 
   /** How long they were held. */

@@ -13,6 +13,7 @@ import {
   type LineInterrupt,
   type MessageInterrupt,
   type NotificationMode,
+  type ServedElsewhere,
   UserSpaceVm,
   VmError,
   type Wiring,
@@ -119,6 +120,10 @@ export class KvmMachine extends UserSpaceVm<GuestMemoryMmap> {
   /** What was counted of accesses that left the kernel. */
   get counters(): Readonly<IoreqCounters> {
     return this.#accesses.counters;
+  }
+
+  protected override get elsewhere(): ServedElsewhere | undefined {
+    return this.#accesses.elsewhere;
   }
 
   /** How long accesses were held. */

@@ -4,17 +4,20 @@ import {
   type VhostUserFrontend,
   VhostUserMasterError,
 } from '@node-vmm/vhost-user-master';
-import { type QueueConfig, type VirtioDevice, VirtioMmioTransport } from '@node-vmm/virtio-device';
+import type { QueueConfig, VirtioDevice } from '@node-vmm/virtio-device';
 import type { IrqSource } from '@node-vmm/vm-device';
 import { hex, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { LET_GO_MS } from './backend-handshake.ts';
 import { BackendLink } from './backend-link.ts';
 import type { DeviceTally } from './bridge-counters.ts';
+import type { DeviceRegisters } from './device-registers.ts';
 import type { DeviceDescription } from './device-source.ts';
 import type { DeviceWindow } from './device-window.ts';
+import { DispatchedRegisters } from './dispatched-registers.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
 import type { KeptDeviceState, KeptQueues } from './kept-device.ts';
+import { LocalRegisters } from './local-registers.ts';
 import { MemoryGiver } from './memory-sharing.ts';
 import { type PeerReleases, warnOfKeeper } from './peer-releases.ts';
 import { QueueSession } from './queue-session.ts';
@@ -54,7 +57,8 @@ export class BridgedDevice implements VirtioDevice {
   readonly vendorId = VENDOR_ID;
   readonly features: bigint;
   readonly queueMaxSizes: readonly number[];
-  readonly transport: VirtioMmioTransport;
+  readonly #registers: DeviceRegisters;
+  readonly #irq: IrqSource;
   readonly #type: SupportedDevice;
   readonly #place: DevicePlace;
   readonly #link: BackendLink;
@@ -87,7 +91,8 @@ export class BridgedDevice implements VirtioDevice {
     const queues = Math.min(frontend.queueCount ?? type.queues, MAX_QUEUES);
     this.queueMaxSizes = new Array<number>(queues).fill(type.queueSize);
     this.#type = type;
-    this.#place = { vm: components.window.guest.vm, base: description.base, irq };
+    this.#place = { vm: components.window.guest.vm, base: description.base };
+    this.#irq = irq;
     this.#link = link;
     this.#guard = components.guard;
     this.#window = components.window;
@@ -101,19 +106,20 @@ export class BridgedDevice implements VirtioDevice {
     });
     this.#forgetMemory = renewal ?? (() => undefined);
     this.#logger = components.logger;
-    this.transport = new VirtioMmioTransport(this, {
-      interrupt: () => irq.raise(),
-      interruptsAcknowledged: () => irq.lower(),
-      logger: components.logger,
-    });
-    this.#gone = components.tally.add(() => this.transport.counters);
+    const { logger } = components;
+    const events = { onRestored: (problem: string | undefined) => this.#restored(problem) };
+    const configSize = link.config.length;
+    this.#registers = components.window.seated
+      ? new DispatchedRegisters(this, { irq, line: description, configSize, logger, events })
+      : new LocalRegisters(this, irq, logger, events);
+    this.#gone = components.tally.add(() => this.#registers.counters);
     link.listen({
       onDown: () => this.#session?.backendDown(),
       onUp: () => {
         components.tally.reconnected();
         this.#startQueues();
       },
-      onConfigChange: () => this.transport.configChanged(),
+      onConfigChange: () => this.#registers.configChanged(),
     });
   }
 
@@ -164,7 +170,7 @@ export class BridgedDevice implements VirtioDevice {
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
       device = new BridgedDevice(components, description, type, link, frontend, irq, memory);
       if (kept !== undefined) device.#takeUp(kept);
-      window.open(device.transport);
+      window.open(device.#registers.handler);
       return device;
     } catch (error) {
       if (device !== undefined) device.#forget();
@@ -183,9 +189,9 @@ export class BridgedDevice implements VirtioDevice {
   status(): BridgedDeviceStatus {
     return {
       backend: this.backendUp ? 'connected' : 'away',
-      driverStatus: this.transport.status,
+      driverStatus: this.#registers.status,
       features: this.#session && hex(this.#session.features),
-      faults: { ...this.transport.counters },
+      faults: { ...this.#registers.counters },
       queues: this.#session?.status() ?? [],
     };
   }
@@ -219,7 +225,7 @@ export class BridgedDevice implements VirtioDevice {
   activate(features: bigint, queues: readonly QueueConfig[]): void {
     const components = {
       place: this.#place,
-      transport: this.transport,
+      registers: this.#registers,
       link: this.#link,
       guard: this.#guard,
       inOrder: this.#type.inOrder,
@@ -227,6 +233,7 @@ export class BridgedDevice implements VirtioDevice {
       kept: this.#kept,
       logger: this.#logger,
     };
+    this.#kept = undefined;
     this.#session = new QueueSession(components, features);
     for (const queue of queues) this.#session.wire(queue);
     this.#startQueues();
@@ -247,6 +254,7 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   reset(): Promise<void> {
+    this.#kept = undefined;
     return this.#serial.run(async () => {
       const session = this.#session;
       this.#session = undefined;
@@ -271,7 +279,7 @@ export class BridgedDevice implements VirtioDevice {
       onStopped();
       this.#forget();
       await this.#letGo();
-      this.#place.irq.close();
+      this.#irq.close();
     }
   }
 
@@ -298,27 +306,38 @@ export class BridgedDevice implements VirtioDevice {
   /**
    * As {@link close}, for another bridge that goes on with the device: its driver notices nothing. The
    * guest's accesses wait from before this is called (`GuestKeeper.keep`). Rejects never.
+   *
+   * @returns undefined when its registers are lost: the next bridge begins anew
    */
-  async keep(): Promise<KeptDeviceState> {
+  async keep(): Promise<KeptDeviceState | undefined> {
     this.#closing = true;
     const queues = await this.#serial.run(async () => {
       const session = this.#session;
       this.#session = undefined;
       return (await session?.keep()) ?? { rings: [] };
     });
+    // Of a thread that is gone they are lost, and of one that is stuck.
+    const lost = delay(STOP_MS, undefined, { ref: false });
+    const registers = await Promise.race([this.#registers.state(), lost]);
     this.#window.withdraw();
     this.#forget();
     this.#link.close();
-    this.#place.irq.close();
-    return { registers: this.transport.state, queues };
+    this.#irq.close();
+    return registers && { registers, queues };
   }
 
   #takeUp({ registers, queues }: KeptDeviceState): void {
     this.#kept = queues;
-    const problem = this.transport.restore(registers);
+    this.#registers.restore(registers);
+  }
+
+  #restored(problem: string | undefined): void {
+    if (problem === undefined) {
+      this.#logger.info({ status: this.#registers.status }, 'device taken up');
+      return;
+    }
     this.#kept = undefined;
-    if (problem === undefined) this.#logger.info({ status: registers.status }, 'device taken up');
-    else this.#logger.warn({ problem }, 'cannot go on with the device, its driver must reset it');
+    this.#logger.warn({ problem }, 'cannot go on with the device, its driver must reset it');
   }
 
   #startQueues(): void {
@@ -334,6 +353,7 @@ export class BridgedDevice implements VirtioDevice {
       this.#link.dropIfHanging(frontend, error);
     } finally {
       this.#configWrites--;
+      this.#registers.configWritten();
     }
   }
 

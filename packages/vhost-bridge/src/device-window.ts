@@ -34,7 +34,12 @@ export class DeviceWindow {
     }
   }
 
-  /** From now on the device answers. */
+  /** True where another thread serves it, and a device is to be one that this thread can serve. */
+  get seated(): boolean {
+    return this.#gate.seated;
+  }
+
+  /** From now on the device answers. @throws {VmError} NOT_SUPPORTED */
   open(device: BusHandler): void {
     this.#gate.open(device);
   }

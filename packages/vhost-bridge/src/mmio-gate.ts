@@ -1,3 +1,4 @@
+import type { AccessSeat, SeatedHandler } from '@node-vmm/ioreq-eventfd';
 import {
   VIRTIO_MMIO_MAGIC,
   VIRTIO_MMIO_MAGIC_VALUE,
@@ -11,10 +12,11 @@ import type { BusHandler, Held } from '@node-vmm/vm-device';
  * since `xl create` does not wait for virtio devices. Accesses are held back for a while; a guest that
  * is not answered in time finds a device with ID 0, which drivers must ignore (VIRTIO 1.3 §4.2.2.2).
  */
-export class MmioGate implements BusHandler {
+export class MmioGate implements SeatedHandler {
   ready: Promise<void> | undefined;
   readonly #open: () => void;
   #target: BusHandler | undefined;
+  #place: { readonly seat: AccessSeat; readonly window: number } | undefined;
 
   /** @param holdMs - milliseconds from now for which accesses wait at most */
   constructor(holdMs: number) {
@@ -31,8 +33,21 @@ export class MmioGate implements BusHandler {
     };
   }
 
-  /** From now on the device answers. */
+  /** Another thread has the window; the device is to be one that it can serve. */
+  takeSeat(seat: AccessSeat, window: number): void {
+    this.#place = { seat, window };
+  }
+
+  /** True where another thread serves the window. */
+  get seated(): boolean {
+    return this.#place?.seat.live === true;
+  }
+
+  /** From now on the device answers. @throws {VmError} NOT_SUPPORTED for one that the window's thread cannot serve */
   open(target: BusHandler): void {
+    if (this.#place !== undefined && 'takeSeat' in target) {
+      (target as SeatedHandler).takeSeat(this.#place.seat, this.#place.window);
+    }
     this.#target = target;
     this.#open();
   }

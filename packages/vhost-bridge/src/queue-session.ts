@@ -4,10 +4,11 @@ import {
   type KeptRing,
   type VhostUserFrontend,
 } from '@node-vmm/vhost-user-master';
-import type { QueueConfig, VirtioMmioTransport } from '@node-vmm/virtio-device';
+import type { QueueConfig } from '@node-vmm/virtio-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { errorMessage, type Logger, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import type { BackendLink } from './backend-link.ts';
+import type { DeviceRegisters } from './device-registers.ts';
 import { VhostBridgeError } from './errors.ts';
 import { returnsInOrder } from './features.ts';
 import type { KeptQueues } from './kept-device.ts';
@@ -18,7 +19,7 @@ import type { SupportedDevice } from './supported-devices.ts';
 /** What a session works with. */
 export interface QueueSessionComponents {
   readonly place: DevicePlace;
-  readonly transport: VirtioMmioTransport;
+  readonly registers: DeviceRegisters;
   readonly link: BackendLink;
   /** Of the device's type. */
   readonly inOrder: SupportedDevice['inOrder'];
@@ -80,12 +81,12 @@ export class QueueSession {
    * @throws {VmError} when the VM refuses the wiring
    */
   wire(queue: QueueConfig): void {
-    const { place, transport, guard, logger } = this.#components;
+    const { place, registers, guard, logger } = this.#components;
     this.#queues.get(queue.index)?.close();
     const wiring = new QueueWiring(
       place,
       queue,
-      () => transport.queueInterrupt(),
+      (call) => registers.irqfd(call),
       guard,
       () => this.#stalled(),
       this.#kept.get(queue.index),
@@ -118,7 +119,7 @@ export class QueueSession {
 
   /** Hands every queue that is not being served to the back-end, if there is one. Rejects never. */
   async start(): Promise<void> {
-    const { link, logger, transport } = this.#components;
+    const { link, logger, registers } = this.#components;
     const { frontend } = link;
     if (frontend === undefined) return;
     try {
@@ -137,7 +138,7 @@ export class QueueSession {
       if (link.frontend !== frontend) return; // lost meanwhile: its successor starts them
       if (link.dropIfHanging(frontend, error)) return;
       logger.error({ err: error }, 'queues cannot be started, the guest must reset the device');
-      transport.needsReset();
+      registers.needsReset();
     }
   }
 
@@ -155,7 +156,7 @@ export class QueueSession {
   /** InterruptStatus is the device's: it may be any of its queues that the kernel interrupts for. */
   #tellAssistance(): void {
     const assisted = [...this.#queues.values()].some((wiring) => wiring.interruptsAssisted);
-    this.#components.transport.setVringInterruptsAssisted(assisted);
+    this.#components.registers.setVringInterruptsAssisted(assisted);
   }
 
   /** Takes all queues back. */
@@ -231,11 +232,11 @@ export class QueueSession {
 
   /** What the guest gets back is not what it asked for, and nothing here can mend that. */
   #ringImpossible(wiring: QueueWiring, base: number): void {
-    const { logger, transport } = this.#components;
+    const { logger, registers } = this.#components;
     logger.error(
       { queue: wiring.config.index, base, ...wiring.indices },
       'back-end goes on with a queue at an impossible used index, the guest must reset the device',
     );
-    transport.needsReset();
+    registers.needsReset();
   }
 }

@@ -1,6 +1,6 @@
 import { type InflightFile, type KeptRing, RingPosition } from '@node-vmm/vhost-user-master';
 import { type QueueConfig, VIRTIO_MMIO_QUEUE_NOTIFY } from '@node-vmm/virtio-device';
-import type { IrqSource, Vm, Wiring } from '@node-vmm/vm-device';
+import type { Vm, Wiring } from '@node-vmm/vm-device';
 import { guestAddress } from '@node-vmm/vm-memory';
 import { EventFd, type SignalGuard } from '@node-vmm/vmm-sys-util';
 import { UsedIndexWatch } from './used-index-watch.ts';
@@ -10,7 +10,6 @@ export interface DevicePlace {
   readonly vm: Vm;
   /** Guest physical address of the virtio-mmio window. */
   readonly base: bigint;
-  readonly irq: IrqSource;
 }
 
 /**
@@ -30,7 +29,7 @@ export class QueueWiring {
   readonly #wirings: Wiring[] = [];
 
   /**
-   * @param onInterrupt - the device's own interrupt path, where no kernel injects
+   * @param irqfd - makes signals the device's interrupts
    * @param guard - keeps a back-end from making this process wait
    * @param onStall - a back-end tried to
    * @param kept - what another process knew of the ring, which some back-end had there
@@ -39,7 +38,7 @@ export class QueueWiring {
   constructor(
     place: DevicePlace,
     config: QueueConfig,
-    onInterrupt: () => void,
+    irqfd: (call: EventFd) => Wiring,
     guard: SignalGuard,
     onStall: () => void,
     kept?: KeptRing,
@@ -59,7 +58,7 @@ export class QueueWiring {
           },
           this.kick,
         ),
-        place.irq.irqfd(this.call, onInterrupt),
+        irqfd(this.call),
       );
     } catch (error) {
       this.close();

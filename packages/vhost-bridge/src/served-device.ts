@@ -41,7 +41,9 @@ export class ServedDevice {
   async keep(): Promise<KeptDevice> {
     const { device, description, lease } = this.#parts;
     try {
-      return { description, socket: lease.path, state: await device.keep() };
+      const state = await device.keep();
+      const kept = { description, socket: lease.path };
+      return state === undefined ? kept : { ...kept, state };
     } finally {
       this.#letGo();
     }

@@ -24,6 +24,17 @@ export interface BusCounters {
   handlerErrors: number;
 }
 
+/** What two buses counted together. */
+export function addBus(a: Readonly<BusCounters>, b: Readonly<BusCounters>): BusCounters {
+  return {
+    reads: a.reads + b.reads,
+    writes: a.writes + b.writes,
+    ioeventfds: a.ioeventfds + b.ioeventfds,
+    unmatched: a.unmatched + b.unmatched,
+    handlerErrors: a.handlerErrors + b.handlerErrors,
+  };
+}
+
 /** The counters of a bus before its first access. */
 export function busCounters(): BusCounters {
   return { reads: 0, writes: 0, ioeventfds: 0, unmatched: 0, handlerErrors: 0 };

@@ -17,4 +17,4 @@ export * from './irq-wires.ts';
 export * from './user-space-vm.ts';
 export type * from './vm.ts';
 export { type MakeIrqfd, WiredIrq } from './wired-irq.ts';
-export { type Wiring, WiringSet } from './wiring.ts';
+export { OneWiring, type Wiring, WiringSet } from './wiring.ts';

@@ -1,7 +1,7 @@
 import type { GuestMemory } from '@node-vmm/vm-memory';
 import { type EventFd, hex, type Logger, type Poller } from '@node-vmm/vmm-sys-util';
 import { type AddressRange, type AddressSpace, describeRange, SPACES } from './address-space.ts';
-import { Bus } from './bus.ts';
+import { addBus, Bus, type BusCounters } from './bus.ts';
 import type { BusHandler } from './bus-handler.ts';
 import { ConnectedIrq } from './connected-irq.ts';
 import { VmError } from './errors.ts';
@@ -31,6 +31,14 @@ export interface IrqEvents {
   readonly onRaise: () => void;
   /** Once, when it is closed. */
   readonly onClose: (closed: IrqSource) => void;
+}
+
+/** What another thread counts that serves a machine's accesses. */
+export interface ServedElsewhere {
+  /** Accesses to memory. */
+  readonly bus: Readonly<BusCounters>;
+  /** Raised for devices that it has. */
+  readonly interrupts: number;
 }
 
 /** A bus for each address space that a machine has. All have memory. */
@@ -72,7 +80,18 @@ export abstract class UserSpaceVm<M extends GuestMemory = GuestMemory> implement
 
   /** Interrupts that devices raised through this process; those that the kernel injects are not seen. */
   get interrupts(): number {
-    return this.#interrupts;
+    return this.#interrupts + (this.elsewhere?.interrupts ?? 0);
+  }
+
+  /** What was found of accesses to memory; those that another thread passes on may count as two. */
+  get memoryBus(): Readonly<BusCounters> {
+    const { counters } = this.buses.memory;
+    return this.elsewhere === undefined ? counters : addBus(counters, this.elsewhere.bus);
+  }
+
+  /** Where another thread serves accesses: what it counted. */
+  protected get elsewhere(): ServedElsewhere | undefined {
+    return undefined;
   }
 
   /** @throws {VmError} CLOSED, or what getting hold of it throws */

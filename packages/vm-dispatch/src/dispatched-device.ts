@@ -22,7 +22,12 @@ export interface DispatchedDeviceOptions {
   /** Bytes of configuration space, default 0. */
   readonly configSize?: number;
   /** Registers of another transport, to go on from: see `VirtioMmioTransport.restore`. */
-  readonly state?: MmioTransportState;
+  readonly state?: MmioTransportState | undefined;
+  /**
+   * Called once where there is a `state`, when the registers go on from it, or do not: then they are those of a
+   * fresh device, and this says why.
+   */
+  readonly onRestored?: (problem: string | undefined) => void;
   readonly logger?: Logger;
 }
 
@@ -101,6 +106,11 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     this.#tell('configChanged');
   }
 
+  /** What the driver wrote to configuration space has come about: it reads that from now on, and is not told. */
+  configWritten(): void {
+    this.#publish();
+  }
+
   /** As `VirtioMmioTransport.needsReset`. */
   needsReset(): void {
     this.#tell('needsReset');
@@ -136,9 +146,13 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     if (this.#device.readConfig(0, this.#config)) this.#memory.publish(this.#config);
   }
 
-  said({ state, problem }: Extract<ToMain, { type: 'state' }>): void {
+  restored(problem: string | undefined): void {
     if (problem !== undefined) this.#logger.warn({ problem }, 'registers of a device not restored');
-    else this.#asked.shift()?.(state);
+    this.#options.onRestored?.(problem);
+  }
+
+  said({ state }: Extract<ToMain, { type: 'state' }>): void {
+    this.#asked.shift()?.(state);
   }
 
   gone(): void {

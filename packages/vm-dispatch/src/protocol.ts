@@ -159,9 +159,14 @@ export type ToMain =
       readonly call: DeviceCall;
     }
   | {
+      readonly type: 'restored';
+      readonly guest: number;
+      readonly window: number;
+      readonly problem: string | undefined;
+    }
+  | {
       readonly type: 'state';
       readonly guest: number;
       readonly window: number;
       readonly state: MmioTransportState;
-      readonly problem?: string | undefined;
     };

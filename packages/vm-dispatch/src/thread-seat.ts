@@ -42,6 +42,8 @@ export interface ThreadSeatComponents {
 /** Hears what the thread says of a window's device. */
 export interface DeviceEars {
   call(call: DeviceCall): void;
+  /** Its registers go on from others. @param problem - or do not, and why */
+  restored(problem: string | undefined): void;
   said(message: Extract<ToMain, { type: 'state' }>): void;
   /** The thread is gone. */
   gone(): void;
@@ -89,6 +91,10 @@ export class ThreadSeat implements AccessSeat {
         invalidates: guest.invalidate !== undefined,
       },
     });
+  }
+
+  get live(): boolean {
+    return this.#live;
   }
 
   get held(): HeldAccesses {
@@ -197,6 +203,9 @@ export class ThreadSeat implements AccessSeat {
         break;
       case 'device':
         this.#ears.get(message.window)?.call(message.call);
+        break;
+      case 'restored':
+        this.#ears.get(message.window)?.restored(message.problem);
         break;
       case 'state':
         this.#ears.get(message.window)?.said(message);

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { AccessHost } from '@node-vmm/ioreq-eventfd';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
 import type { MainPoller } from '@node-vmm/vmm-sys-util';
 import type { DeviceDescription } from '../../src/device-source.ts';
@@ -107,6 +108,9 @@ export function shuffleDaemon(path: string, losesState = false): Daemon {
   return new Daemon(path, [SHUFFLE_DAEMON, FRAMEWORK, path, String(losesState)]);
 }
 
+/** Who serves the accesses of `Machines` that are made from now on; default: the main thread. */
+export const serving: { host?: AccessHost } = {};
+
 /** Simulated machines by guest; the bridge attaches to them. */
 export class Machines {
   readonly vms = new Map<number, SimulatedVm>();
@@ -119,7 +123,7 @@ export class Machines {
   get(guest: number): SimulatedVm {
     const known = this.vms.get(guest);
     if (known !== undefined) return known;
-    const vm = SimulatedVm.create({ poller: this.#poller }, { answerLimit: 60_000 });
+    const vm = SimulatedVm.create({ poller: this.#poller, ...serving }, { answerLimit: 60_000 });
     this.vms.set(guest, vm);
     return vm;
   }

@@ -32,7 +32,7 @@ class Bench {
       const vm = this.machines.get(guest);
       const counters = () => {
         const { interrupts } = vm;
-        return { ...vm.counters, ...vm.buses.memory.counters, interrupts };
+        return { ...vm.counters, ...vm.memoryBus, interrupts };
       };
       return { vm, memory: Promise.resolve(vm.memory), counters, held: () => vm.held };
     },

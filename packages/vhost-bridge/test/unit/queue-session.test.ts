@@ -1,8 +1,8 @@
-import type { VirtioMmioTransport } from '@node-vmm/virtio-device';
-import type { IrqSource, Vm, Wiring } from '@node-vmm/vm-device';
+import type { Vm, Wiring } from '@node-vmm/vm-device';
 import { InterruptTimer, ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BackendLink } from '../../src/backend-link.ts';
+import type { DeviceRegisters } from '../../src/device-registers.ts';
 import { QueueSession } from '../../src/queue-session.ts';
 import { MemoryLogger } from '../../src/testing/index.ts';
 
@@ -17,7 +17,7 @@ describe('QueueSession: which interrupts the kernel raises', () => {
   let session: QueueSession;
   /** What the kernel does for the next queue. */
   let kernel: { notifications: boolean; interrupts: boolean };
-  /** What the transport was told last. */
+  /** What the registers were told last. */
   let told: boolean | undefined;
 
   beforeEach(() => {
@@ -25,16 +25,16 @@ describe('QueueSession: which interrupts the kernel raises', () => {
     told = undefined;
     // Only what a session asks of them when it wires queues and takes them back.
     const vm = { ioeventfd: () => wiring(kernel.notifications) } as unknown as Vm;
-    const irq = { irqfd: () => wiring(kernel.interrupts) } as unknown as IrqSource;
-    const transport = {
+    const registers = {
+      irqfd: () => wiring(kernel.interrupts),
       setVringInterruptsAssisted: (on: boolean) => {
         told = on;
       },
-    } as unknown as VirtioMmioTransport;
+    } as unknown as DeviceRegisters;
     session = new QueueSession(
       {
-        place: { vm, base: 0x200_0000n, irq },
-        transport,
+        place: { vm, base: 0x200_0000n },
+        registers,
         link: { frontend: undefined } as unknown as BackendLink,
         inOrder: true,
         inflight: undefined,

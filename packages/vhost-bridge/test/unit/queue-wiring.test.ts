@@ -23,9 +23,9 @@ describe('A queue whose back-end has died', () => {
     vm.map({ space: 'memory', base: BASE, length: 0x200 }, { read: () => 0n, write() {} });
     const irq = vm.connectIrq({ kind: 'line', irq: 33 });
     wiring = new QueueWiring(
-      { vm, base: BASE, irq },
+      { vm, base: BASE },
       { index: 0, size: 16, descTable: RING, availRing: AVAIL, usedRing: USED },
-      () => undefined,
+      (call) => irq.irqfd(call),
       guard,
       () => undefined,
     );

@@ -365,7 +365,8 @@ describe('A bridge that is started again', { timeout: TIMEOUT }, () => {
     if (queue !== undefined) Object.assign(queue, { size: 3 });
     bench.next(new Map([[1, spoilt]]));
     await bench.bridge.add(i2cDevice());
-    expect(bench.troubles).toContain('cannot go on with the device, its driver must reset it');
+    const trouble = 'cannot go on with the device, its driver must reset it';
+    await until(() => bench.troubles.includes(trouble));
     expect(await guest.ask('start')).toBe(true);
     expect(await guest.ask('pairs', 0, 5)).toEqual({ done: 5, repeated: 0 });
   });

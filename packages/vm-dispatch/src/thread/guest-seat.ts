@@ -7,11 +7,7 @@ import {
   LateValue,
 } from '@node-vmm/ioreq-eventfd';
 import type { GuestEnds, OpenGuestEnds } from '@node-vmm/ioreq-eventfd/ends';
-import {
-  type MmioTransportState,
-  TRANSPORT_COUNTERS,
-  VirtioMmioTransport,
-} from '@node-vmm/virtio-device';
+import { TRANSPORT_COUNTERS, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { Bus, type Buses, type Held, type WireEnd } from '@node-vmm/vm-device';
 import {
   type EventLoop,
@@ -227,19 +223,17 @@ export class GuestSeat {
       logger: this.#components.logger,
     });
     window.transport = transport;
-    if (data.state !== undefined) this.#say(id, transport.state, transport.restore(data.state));
+    if (data.state !== undefined) {
+      post({ type: 'restored', guest, window: id, problem: transport.restore(data.state) });
+    }
     window.open();
-  }
-
-  #say(window: number, state: MmioTransportState, problem?: string): void {
-    const { guest, post } = this.#components;
-    post({ type: 'state', guest, window, state, problem });
   }
 
   #tell(id: number, what: DeviceNews): void {
     const transport = this.#windows.get(id)?.window.transport;
     if (transport === undefined) return;
-    if (what === 'state') this.#say(id, transport.state);
+    const { guest, post } = this.#components;
+    if (what === 'state') post({ type: 'state', guest, window: id, state: transport.state });
     else if (what === 'vringAssisted') transport.setVringInterruptsAssisted(true);
     else if (what === 'vringNotAssisted') transport.setVringInterruptsAssisted(false);
     else transport[what]();
