@@ -126,8 +126,18 @@ export class DispatchThread implements AccessHost, Disposable {
 
   readonly #onExit = (): void => this.close();
 
+  /** Whether it takes guests. */
+  get live(): boolean {
+    return this.#live && !this.#stopping;
+  }
+
+  /** Guests that it has, those included of which it has not let go yet. */
+  get guests(): number {
+    return this.#seats.size;
+  }
+
   seat(guest: HostedGuest): AccessSeat {
-    if (this.#stopping || !this.#live) {
+    if (!this.live) {
       const text = `Cannot serve ${guest.name}: dispatch thread ${this.#name} has ended`;
       throw new VmError('CLOSED', text, { vm: guest.name });
     }

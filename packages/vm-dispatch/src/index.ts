@@ -4,5 +4,6 @@
  *
  * @packageDocumentation
  */
+export * from './dispatch-pool.ts';
 export * from './dispatch-thread.ts';
 export { DispatchedDevice, type DispatchedDeviceOptions } from './dispatched-device.ts';
