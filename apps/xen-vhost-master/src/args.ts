@@ -3,7 +3,12 @@ import { packageVersion, parseCommandLine } from '@node-vmm/vhost-device-cli/opt
 import type { NotificationMode } from '@node-vmm/vm-device';
 import { Command } from 'commander';
 import type { LogLevel } from './choices.ts';
-import { addWatchingOptions, collect, notificationOption } from './common-options.ts';
+import {
+  addWatchingOptions,
+  collect,
+  dispatchThreadsOption,
+  notificationOption,
+} from './common-options.ts';
 import type { Arguments } from './settings.ts';
 
 /** What a command line came to: a run, or text for standard output. */
@@ -17,6 +22,7 @@ export interface RawOptions {
   readonly virtioDisk?: readonly string[];
   readonly device?: readonly string[];
   readonly notification?: NotificationMode;
+  readonly dispatchThreads?: string;
   readonly hold?: string;
   readonly xenstore?: string;
   readonly keep?: boolean;
@@ -59,6 +65,7 @@ function createCommand(): Command {
       collect,
     )
     .addOption(notificationOption())
+    .addOption(dispatchThreadsOption())
     .option(
       '--hold <seconds>',
       "how long a guest's first accesses to a device wait\nfor its back-end (default: 20)",

@@ -1,3 +1,4 @@
+import type { AccessHost } from '@node-vmm/ioreq-eventfd';
 import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import { type BridgedVm, type GuestKeeper, MemoryRenewal } from '@node-vmm/vhost-bridge';
 import type { NotificationMode } from '@node-vmm/vm-device';
@@ -21,6 +22,8 @@ export interface AttachComponents {
   readonly xen: XenOps;
   readonly poller: Poller;
   readonly logger: Logger;
+  /** Serves guests' register accesses on other threads; default: this one does. */
+  readonly host?: AccessHost | undefined;
 }
 
 /** A guest's vCPU may stand still for so much longer than its first accesses wait for back-ends. */
@@ -55,7 +58,7 @@ export function attachXenGuest(
   guest: number,
   options: AttachOptions,
 ): AttachedXenGuest {
-  const { xen, poller, logger } = components;
+  const { xen, poller, logger, host } = components;
   const domid = asDomId(guest);
   let mapped: XenBankMemory | undefined;
   const renewal = new MemoryRenewal(logger.child({ domid }), () => mapped?.renew());
@@ -64,6 +67,7 @@ export function attachXenGuest(
       xen,
       poller,
       logger,
+      host,
       invalidate: () => renewal.changed(),
       memory: () => {
         if (mapped !== undefined) return mapped;
@@ -111,7 +115,7 @@ export function attachXenGuest(
     },
     counters: () => {
       const { kernelKicks, interrupts } = vm;
-      return { ...vm.counters, ...vm.buses.memory.counters, kernelKicks, interrupts };
+      return { ...vm.counters, ...vm.memoryBus, kernelKicks, interrupts };
     },
     held: () => vm.held,
     sharing: () => (mapped === undefined ? undefined : shareBanks(mapped)),

@@ -2,6 +2,7 @@
 import { parseMetricsAddress } from '@node-vmm/vhost-device-cli/options';
 import { type Command, Option } from 'commander';
 import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
+import { DEFAULT_DISPATCH_THREADS, MOST_DISPATCH_THREADS } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 
 /** For an option that may be given again. */
@@ -13,6 +14,13 @@ export function collect(value: string, previous: readonly string[] = []): readon
 export function notificationOption(): Option {
   const text = "how the guest's notifications and interrupts travel\n(default: auto)";
   return new Option('--notification <mode>', text).choices(NOTIFICATION_MODES);
+}
+
+/** Who serves what guests read and write. */
+export function dispatchThreadsOption(): Option {
+  const range = `0 to ${MOST_DISPATCH_THREADS}, 0: the main thread`;
+  const text = `threads that serve guests' register accesses,\n${range} (default: ${DEFAULT_DISPATCH_THREADS})`;
+  return new Option('--dispatch-threads <number>', text);
 }
 
 /** Who asks what is going on, and what is told without being asked. @param usual - of the control socket */

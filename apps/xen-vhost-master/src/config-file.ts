@@ -80,6 +80,7 @@ export function readConfig(file: string): ConfigFile {
     sockets: new Map(Object.entries(output.sockets ?? {})),
     spawn: new Map(Object.entries(output.spawn ?? {})),
     notification: output.notification,
+    dispatchThreads: output['dispatch-threads'],
     hold: output.hold,
     xenstore: output.xenstore,
     keep: output.keep,
@@ -96,13 +97,14 @@ export function readConfig(file: string): ConfigFile {
 /** Writes a configuration as {@link readConfig} reads it. */
 export function formatConfig(settings: Arguments): string {
   const { directory, sockets, spawn, notification, hold, xenstore, logLevel } = settings;
-  const { keep, stateDir, controlSocket, metrics } = settings;
+  const { dispatchThreads, keep, stateDir, controlSocket, metrics } = settings;
   const { virtioDisks, devices } = settings;
   const document = new Document({
     ...(directory === undefined ? {} : { 'socket-directory': directory }),
     ...(sockets.size === 0 ? {} : { sockets: Object.fromEntries(sockets) }),
     ...(spawn.size === 0 ? {} : { spawn: Object.fromEntries(spawn) }),
     notification,
+    'dispatch-threads': dispatchThreads,
     hold,
     ...(xenstore === undefined ? {} : { xenstore }),
     ...(keep === undefined ? {} : { keep }),

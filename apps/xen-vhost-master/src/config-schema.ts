@@ -3,7 +3,7 @@ import { parseMetricsAddress } from '@node-vmm/vhost-device-cli/options';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import * as v from 'valibot';
 import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
-import { isDirectory, parseHold, parseSocket } from './fields.ts';
+import { isDirectory, parseDispatchThreads, parseHold, parseSocket } from './fields.ts';
 import { TOLD_FIELDS } from './told-device.ts';
 import { parseVirtioDiskRule } from './virtio-disk-rule.ts';
 
@@ -99,6 +99,7 @@ export const CONFIG_SCHEMA = table({
     byDevice(v.pipe(plainText, v.trim(), v.nonEmpty('expected a command, got nothing'))),
   ),
   notification: v.optional(choice(NOTIFICATION_MODES)),
+  'dispatch-threads': v.optional(readBy(parseDispatchThreads)),
   hold: v.optional(readBy(parseHold)),
   'foreign-mapping': v.optional(v.literal(true, 'expected true: guest memory is always mapped so')),
   xenstore: v.optional(path),

@@ -11,6 +11,7 @@ import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { hex, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
+import { MOST_DISPATCH_THREADS } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 
 /** A domain, as a user names it. */
@@ -151,4 +152,11 @@ export function parseHold(text: string): number {
   const seconds = Number(text);
   if (/^[0-9]+$/.test(text) && seconds >= 1 && seconds <= MAX_HOLD) return seconds;
   throw expected(`seconds, 1 to ${MAX_HOLD}`, text);
+}
+
+/** @throws {BridgeError} USAGE */
+export function parseDispatchThreads(text: string): number {
+  const threads = Number(text);
+  if (/^[0-9]{1,3}$/.test(text) && threads <= MOST_DISPATCH_THREADS) return threads;
+  throw expected(`a number of threads, 0 to ${MOST_DISPATCH_THREADS}`, text);
 }

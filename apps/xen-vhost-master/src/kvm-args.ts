@@ -6,8 +6,10 @@ import {
   addWatchingOptions,
   checkWatchingOptions,
   collect,
+  dispatchThreadsOption,
   notificationOption,
 } from './common-options.ts';
+import { DEFAULT_DISPATCH_THREADS } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 import type { KvmDevice } from './kvm-device.ts';
 
@@ -23,6 +25,7 @@ export interface KvmArguments {
   /** Back-end command by device name. */
   readonly spawn: ReadonlyMap<string, string>;
   readonly notification: NotificationMode;
+  readonly dispatchThreads: number;
   readonly controlSocket: string | undefined;
   /** Where metrics are served: a path or `[host:]port`; undefined: nowhere. */
   readonly metrics: string | undefined;
@@ -39,6 +42,7 @@ interface RawKvmOptions {
   readonly device?: readonly string[];
   readonly spawn?: readonly string[];
   readonly notification?: NotificationMode;
+  readonly dispatchThreads?: string;
   readonly controlSocket?: string;
   readonly metrics?: string;
   readonly logLevel?: LogLevel;
@@ -70,7 +74,8 @@ export function createKvmCommand(): Command {
       'the back-end that spawn starts for devices of a type\n(default: vhost-device-NAME); repeatable',
       collect,
     )
-    .addOption(notificationOption());
+    .addOption(notificationOption())
+    .addOption(dispatchThreadsOption());
   return addWatchingOptions(command, undefined).addHelpText(
     'after',
     `
@@ -110,9 +115,10 @@ export async function parseKvmArguments(
   const vcpus = /^[0-9]{1,3}$/.test(options.vcpus) ? Number(options.vcpus) : 0;
   if (vcpus < 1) fail(`--vcpus expects a number from 1 on, got "${options.vcpus}"`);
   checkWatchingOptions(options);
-  const { parseSpawn } = await import('./read-options.ts');
+  const { parseOne, parseSpawn } = await import('./read-options.ts');
+  const { parseDispatchThreads } = await import('./fields.ts');
   const { parseKvmDevice } = await import('./kvm-device.ts');
-  const { hugePages } = options;
+  const { hugePages, dispatchThreads } = options;
   const run: KvmArguments = {
     image: options.image,
     memory: parseSize('--memory', options.memory),
@@ -122,6 +128,10 @@ export async function parseKvmArguments(
     devices: (options.device ?? []).map(parseKvmDevice),
     spawn: parseSpawn(options.spawn ?? []),
     notification: options.notification ?? 'auto',
+    dispatchThreads:
+      dispatchThreads === undefined
+        ? DEFAULT_DISPATCH_THREADS
+        : parseOne('--dispatch-threads', dispatchThreads, parseDispatchThreads),
     controlSocket: options.controlSocket,
     metrics: options.metrics,
     logLevel: options.logLevel ?? 'info',

@@ -4,7 +4,7 @@ import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { RawOptions } from './args.ts';
 import { checkWatchingOptions } from './common-options.ts';
 import { BridgeError } from './errors.ts';
-import { isDirectory, parseHold } from './fields.ts';
+import { isDirectory, parseDispatchThreads, parseHold } from './fields.ts';
 import { findTwice, type Settings } from './settings.ts';
 import { parseToldDevice, placeOf } from './told-device.ts';
 import { parseVirtioDiskRule, ruleSubject } from './virtio-disk-rule.ts';
@@ -20,7 +20,7 @@ function fail(message: string): never {
  */
 export function readOptions(options: RawOptions): Settings {
   const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
-  const { notification, hold, xenstore, logLevel } = options;
+  const { notification, dispatchThreads, hold, xenstore, logLevel } = options;
   if (options.stateDir === '') fail('--state-dir expects a directory, got nothing');
   checkWatchingOptions(options);
   const directories = socketPath.filter(isDirectory);
@@ -31,6 +31,10 @@ export function readOptions(options: RawOptions): Settings {
     sockets: pairSockets(files, name),
     spawn: parseSpawn(spawn),
     notification,
+    dispatchThreads:
+      dispatchThreads === undefined
+        ? undefined
+        : parseOne('--dispatch-threads', dispatchThreads, parseDispatchThreads),
     hold: hold === undefined ? undefined : parseOne('--hold', hold, parseHold),
     xenstore,
     keep: readKeep(options),
@@ -48,7 +52,8 @@ function readKeep({ keep, release }: RawOptions): boolean | undefined {
   return release === true ? false : keep;
 }
 
-function parseOne<T>(option: string, text: string, parse: (text: string) => T): T {
+/** @throws {BridgeError} USAGE, which names the option */
+export function parseOne<T>(option: string, text: string, parse: (text: string) => T): T {
   try {
     return parse(text);
   } catch (error) {

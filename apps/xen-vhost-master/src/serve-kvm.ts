@@ -29,6 +29,7 @@ import { BridgeError } from './errors.ts';
 import { GuestLines } from './guest-lines.ts';
 import type { KvmArguments } from './kvm-args.ts';
 import { type PlacedKvmDevice, placeKvmDevices } from './kvm-device.ts';
+import { openDispatchPool } from './open-dispatch-pool.ts';
 
 const STDOUT = 1;
 /** The only guest of this process. */
@@ -107,9 +108,10 @@ export async function serveKvm(run: KvmArguments, program: Program): Promise<num
   });
   const logger = await program.start({ level: run.logLevel }, status);
   using poller = new MainPoller();
+  await using host = await openDispatchPool(run.dispatchThreads, { poller, logger });
   const { memory, vcpus, notification, hugePageSize } = run;
   const machine = KvmMachine.create(
-    { kvm, poller, logger },
+    { kvm, poller, logger, host },
     { memory, vcpus, notification, ...(hugePageSize === undefined ? {} : { hugePageSize }) },
   );
   try {
@@ -135,7 +137,7 @@ export async function serveKvm(run: KvmArguments, program: Program): Promise<num
       attachVm: () => ({
         vm: machine,
         memory: Promise.resolve(machine.memory),
-        counters: () => ({ ...machine.counters, ...machine.buses.memory.counters }),
+        counters: () => ({ ...machine.counters, ...machine.memoryBus }),
       }),
       sockets,
       poller,

@@ -19,6 +19,7 @@ import { controlPathIn } from './control-path.ts';
 import { Domains } from './domains.ts';
 import { GuestKeeping } from './guest-keeping.ts';
 import { guestHolder } from './hold-guest.ts';
+import { openDispatchPool } from './open-dispatch-pool.ts';
 import { openStateDir } from './open-state-dir.ts';
 import { serveDevices } from './serve-devices.ts';
 import type { Arguments } from './settings.ts';
@@ -83,6 +84,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   const logger = await program.start({ level: run.logLevel }, status);
   using xen = XenHost.open();
   using poller = new MainPoller();
+  await using host = await openDispatchPool(run.dispatchThreads, { poller, logger });
   using store = XenStore.open({
     poller,
     logger,
@@ -105,7 +107,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   bridge = new Bridge({
     attachVm: (guest, memory) => {
       const takeUp = keeping?.claim(guest);
-      const attached = attachXenGuest({ xen, poller, logger }, guest, {
+      const attached = attachXenGuest({ xen, poller, logger, host }, guest, {
         notification: run.notification,
         holdMs: run.hold * 1000,
         ...(memory === undefined ? {} : { memory }),

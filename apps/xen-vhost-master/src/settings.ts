@@ -1,5 +1,6 @@
 import type { NotificationMode } from '@node-vmm/vm-device';
 import type { LogLevel } from './choices.ts';
+import { DEFAULT_DISPATCH_THREADS } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 import { placeOf, type ToldDevice } from './told-device.ts';
 import { formatVirtioDiskRule, ruleSubject, type VirtioDiskRule } from './virtio-disk-rule.ts';
@@ -16,6 +17,8 @@ export interface Settings {
   /** Back-end command by device name. */
   readonly spawn: ReadonlyMap<string, string>;
   readonly notification: NotificationMode | undefined;
+  /** Threads that serve guests' register accesses; 0: the main thread does. */
+  readonly dispatchThreads: number | undefined;
   /** How long a guest's first accesses wait for a back-end, seconds. */
   readonly hold: number | undefined;
   readonly xenstore: string | undefined;
@@ -35,6 +38,7 @@ export interface Settings {
 /** Settings that are complete and make sense together. */
 export interface Arguments extends Settings {
   readonly notification: NotificationMode;
+  readonly dispatchThreads: number;
   readonly hold: number;
   readonly logLevel: LogLevel;
 }
@@ -49,6 +53,7 @@ export function mergeSettings(file: Settings, commandLine: Settings): Settings {
     sockets: new Map([...file.sockets, ...commandLine.sockets]),
     spawn: new Map([...file.spawn, ...commandLine.spawn]),
     notification: commandLine.notification ?? file.notification,
+    dispatchThreads: commandLine.dispatchThreads ?? file.dispatchThreads,
     hold: commandLine.hold ?? file.hold,
     xenstore: commandLine.xenstore ?? file.xenstore,
     keep: commandLine.keep ?? file.keep,
@@ -110,6 +115,7 @@ export function completeSettings(settings: Settings, origins: Origins = new Map(
   return {
     ...settings,
     notification: settings.notification ?? 'auto',
+    dispatchThreads: settings.dispatchThreads ?? DEFAULT_DISPATCH_THREADS,
     hold: settings.hold ?? DEFAULT_HOLD,
     logLevel: settings.logLevel ?? 'info',
   };

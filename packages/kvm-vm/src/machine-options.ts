@@ -13,7 +13,7 @@ export interface KvmMachineComponents {
    * Serves the accesses that the kernel does not take, on another thread, and interrupts by lines that are
    * irqfds. Default: this thread does, by the poller.
    */
-  readonly host?: AccessHost;
+  readonly host?: AccessHost | undefined;
 }
 
 /** What a machine is made of. */

@@ -1,7 +1,9 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { MAX_DISPATCH_THREADS } from '@node-vmm/vm-dispatch';
 import { errorCode, errorMessage } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseArguments } from '../../src/args.ts';
+import { DEFAULT_DISPATCH_THREADS, MOST_DISPATCH_THREADS } from '../../src/dispatch-threads.ts';
 import type { Arguments } from '../../src/settings.ts';
 import { TempDir } from '../support.ts';
 
@@ -35,6 +37,7 @@ describe('parseArguments', () => {
       sockets: new Map([['i2c', path]]),
       spawn: new Map(),
       notification: 'auto',
+      dispatchThreads: DEFAULT_DISPATCH_THREADS,
       hold: 20,
       xenstore: undefined,
       logLevel: 'info',
@@ -96,6 +99,19 @@ describe('parseArguments', () => {
       );
     },
   );
+
+  it('reads how many threads serve registers', async () => {
+    expect(MOST_DISPATCH_THREADS).toBe(MAX_DISPATCH_THREADS);
+    for (const dispatchThreads of [0, 1, MAX_DISPATCH_THREADS]) {
+      const argv = ['-s', dir.path, '--dispatch-threads', `${dispatchThreads}`];
+      expect(await run(...argv)).toMatchObject({ dispatchThreads });
+    }
+    for (const wrong of ['65', '-1', '1.5', 'x', '', '1e1', '0064']) {
+      expect(await refusal('-s', dir.path, '--dispatch-threads', wrong)).toBe(
+        `--dispatch-threads ${wrong}: expected a number of threads, 0 to 64, got "${wrong}"`,
+      );
+    }
+  });
 
   it('reads what is to become of guests at the end', async () => {
     expect(await run('-s', dir.path)).toMatchObject({ keep: undefined, stateDir: undefined });

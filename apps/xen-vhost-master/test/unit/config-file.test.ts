@@ -36,6 +36,7 @@ sockets:
 spawn:
   gpio: "vhost-device-gpio --list \\"a: b\\" # no comment"
 notification: user
+dispatch-threads: 3
 foreign-mapping: true
 xenstore: /run/xenstored/socket
 log-level: debug
@@ -61,7 +62,15 @@ describe('a configuration file', () => {
     const fromCommandLine = await run(
       ...['-s', dir.path, '-s', dir.join('i2c.sock'), '-n', 'i2c', '-s', dir.join('rng.sock')],
       ...['-n', 'rng', '--spawn', 'gpio=vhost-device-gpio --list "a: b" # no comment'],
-      ...['--notification', 'user', '-f', '--xenstore', '/run/xenstored/socket'],
+      ...[
+        '--notification',
+        'user',
+        '--dispatch-threads',
+        '3',
+        '-f',
+        '--xenstore',
+        '/run/xenstored/socket',
+      ],
       ...['--log-level', 'debug', '--virtio-disk', 'xvda=i2c'],
       ...['--virtio-disk', 'web:xvdb=virtio-99', '--device'],
       `i2c,domain=web,base=0x2000000,irq=33,trigger=level,memory=0x40000000+1G:0x200000000+512M,socket=${dir.join('own.sock')}`,
@@ -94,7 +103,15 @@ describe('a configuration file', () => {
       ...['--virtio-disk', 'xvda=rng', '--virtio-disk', 'xvdc=rng'],
       ...['--device', 'rng,domain=web,base=0x2000000,irq=40'],
     );
-    expect(merged).toMatchObject({ logLevel: 'warn', notification: 'user', directory: dir.path });
+    expect(merged).toMatchObject({
+      logLevel: 'warn',
+      notification: 'user',
+      dispatchThreads: 3,
+      directory: dir.path,
+    });
+    expect(await run('--config', file, '--dispatch-threads', '0')).toMatchObject({
+      dispatchThreads: 0,
+    });
     expect(merged.sockets.get('i2c')).toBe(dir.join('other.sock'));
     expect(merged.sockets.get('rng')).toBe(dir.join('rng.sock'));
     const disks = merged.virtioDisks.map(({ vdev, type }) => [vdev, type.name]);
@@ -131,6 +148,11 @@ describe('a configuration file', () => {
       /"socket-directory" expected a directory that exists: create/,
     ],
     [2, 'spawn:\n  i2c: " "', /"spawn.i2c" expected a command/],
+    [
+      2,
+      'hold: 1\ndispatch-threads: 65',
+      /"dispatch-threads" expected a number of threads, 0 to 64/,
+    ],
     [1, 'foreign-mapping: false', /expected true: guest memory is always mapped so/],
     [1, 'virtio-disk: xvda=i2c', /"virtio-disk" expected a list/],
     [3, 'virtio-disk:\n  - xvda=i2c\n  - xvdb', /"virtio-disk\[1\]" expected \[DOMAIN:\]VDEV=TYPE/],

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { DEFAULT_DISPATCH_THREADS } from '../../src/dispatch-threads.ts';
 import { GuestLines } from '../../src/guest-lines.ts';
 import { parseKvmArguments } from '../../src/kvm-args.ts';
 import { parseKvmDevice, placeKvmDevices } from '../../src/kvm-device.ts';
@@ -18,11 +19,14 @@ describe('the command line of kvm', () => {
       append: '',
       devices: [],
       notification: 'auto',
+      dispatchThreads: DEFAULT_DISPATCH_THREADS,
       logLevel: 'info',
     });
     const words = ['--image', 'g', '--memory', '2G', '--vcpus', '4', '--huge-pages', '2M'];
-    expect(await parse(...words, '--device', 'rng,spawn')).toMatchObject({
+    const threads = ['--dispatch-threads', '2'];
+    expect(await parse(...words, ...threads, '--device', 'rng,spawn')).toMatchObject({
       memory: 2 ** 31,
+      dispatchThreads: 2,
       vcpus: 4,
       hugePageSize: 2 << 20,
       devices: [{ type: { name: 'rng' }, socket: undefined }],
@@ -33,6 +37,7 @@ describe('the command line of kvm', () => {
     [[], /--image FILE/],
     [['--kernel', 'bzImage'], /Linux guests come later/],
     [['--image', 'g', '--memory', '1T'], /--memory expects a size/],
+    [['--image', 'g', '--dispatch-threads', '65'], /--dispatch-threads 65: .* 0 to 64/],
     [['--image', 'g', '--vcpus', '0'], /--vcpus expects a number/],
     [['--image', 'g', '--device', 'rng'], /a socket or spawn/],
     [['--image', 'g', '--device', 'rng,spawn,socket=/tmp/x'], /a socket or spawn/],

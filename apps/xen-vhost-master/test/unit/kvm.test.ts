@@ -22,6 +22,7 @@ const SAY_MAGIC = `a1000000d0e6e9${'c1e808e6e9'.repeat(3)}b00ae6e9`;
 const SAY_DEVICE = 'a1080000d00430e6e9b00ae6e9';
 const exitWith = (code: string): string => `b0${code}e6f4ebfe`;
 const SPIN = 'ebfe';
+const THREADS = [0, 2];
 
 let directory: string;
 beforeEach(() => {
@@ -57,12 +58,17 @@ async function scrape(socketPath: string): Promise<string> {
 }
 
 describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm'}`, () => {
-  it('has a guest find a device that a daemon of its own serves', async () => {
-    const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
-    const { said, ended } = start(SAY_MAGIC + SAY_DEVICE + exitWith('00'), ...device);
-    expect(await ended, said.err).toBe(0);
-    expect(said.out).toBe('virt\n4\n');
-  });
+  it.each(THREADS)(
+    'has a guest find a device that a daemon of its own serves, with %d dispatch threads',
+    async (threads) => {
+      const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
+      const words = [...device, '--dispatch-threads', `${threads}`];
+      const { said, ended } = start(SAY_MAGIC + SAY_DEVICE + exitWith('00'), ...words);
+      expect(await ended, said.err).toBe(0);
+      expect(said.out).toBe('virt\n4\n');
+      expect(/"threads":(\d)/.exec(said.err)?.[1]).toBe(threads === 0 ? undefined : `${threads}`);
+    },
+  );
 
   it('ends with 1 and says why when the guest ends with a code', async () => {
     const { said, ended } = start(exitWith('05'), '--log-level', 'silent');
@@ -70,28 +76,33 @@ describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm
     expect(said.err).toBe('xen-vhost-master: the guest has ended with code 5\n');
   });
 
-  it('ends with 0 at a signal, also when its guest spins, and tells its status before', async () => {
-    const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
-    const { child, said, ended, control } = start(SAY_MAGIC + SPIN, '--vcpus', '2', ...device);
-    await expect.poll(() => said.out).toBe('virt\n');
-    const status = spawn(execPath, [MAIN, 'status', '--json', '--control-socket', control]);
-    let answer = '';
-    status.stdout.setEncoding('utf8').on('data', (text) => {
-      answer += text;
-    });
-    await once(status, 'close');
-    expect(JSON.parse(answer)).toMatchObject({
-      guests: [{ guest: 1, vm: 'kvm', devices: 1 }],
-      devices: [{ type: 'rng', state: 'up', irq: 5 }],
-    });
-    child.kill('SIGTERM');
-    expect(await ended, said.err).toBe(0);
-  });
+  it.each(THREADS)(
+    'ends with 0 at a signal, also when its guest spins, and tells its status before, with %d dispatch threads',
+    async (threads) => {
+      const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
+      const words = ['--vcpus', '2', '--dispatch-threads', `${threads}`, ...device];
+      const { child, said, ended, control } = start(SAY_MAGIC + SPIN, ...words);
+      await expect.poll(() => said.out).toBe('virt\n');
+      const status = spawn(execPath, [MAIN, 'status', '--json', '--control-socket', control]);
+      let answer = '';
+      status.stdout.setEncoding('utf8').on('data', (text) => {
+        answer += text;
+      });
+      await once(status, 'close');
+      expect(JSON.parse(answer)).toMatchObject({
+        guests: [{ guest: 1, vm: 'kvm', devices: 1 }],
+        devices: [{ type: 'rng', state: 'up', irq: 5 }],
+      });
+      child.kill('SIGTERM');
+      expect(await ended, said.err).toBe(0);
+    },
+  );
 
-  it('serves metrics of its machine', async () => {
+  it.each(THREADS)('serves metrics of its machine, with %d dispatch threads', async (threads) => {
     const metrics = join(directory, 'metrics');
     const device = ['--device', 'rng,spawn', '--spawn', `rng=${execPath} ${RNG}`];
-    const { child, said, ended } = start(SAY_MAGIC + SPIN, ...device, '--metrics', metrics);
+    const words = [...device, '--metrics', metrics, '--dispatch-threads', `${threads}`];
+    const { child, said, ended } = start(SAY_MAGIC + SPIN, ...words);
     await expect.poll(() => said.out).toBe('virt\n');
     const text = await scrape(metrics);
     expect(text).toMatch(/^vhost_bridge_guests 1$/m);

@@ -37,6 +37,14 @@ describe.skipIf(!existsSync(PROGRAM))('the program (built by tsc -b)', () => {
   it.each([
     [['kvm', '--memory', '4M'], /--image FILE; see xen-vhost-master kvm --help\n$/],
     [['kvm', '--imgae', 'x'], /Did you mean --image\?\)?; see xen-vhost-master kvm --help\n$/],
+    [
+      ['kvm', '--image', 'x', '--dispatch-threads', '65'],
+      /65: [^\n]* 0 to 64, got "65"; see xen-vhost-master kvm --help\n$/,
+    ],
+    [
+      ['-s', '/', '--dispatch-threads', 'all'],
+      /0 to 64, got "all"; see xen-vhost-master --help\n$/,
+    ],
     [['kvm', '--image', 'x', '--metrics', ''], /; see xen-vhost-master kvm --help\n$/],
     [['status', '--jsn'], /; see xen-vhost-master status --help\n$/],
   ])('points to the usage of the command after %j', (argv, line) => {

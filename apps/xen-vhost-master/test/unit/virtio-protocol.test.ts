@@ -32,6 +32,7 @@ const settings = (given: Partial<Settings>): Settings => ({
   sockets: new Map(),
   spawn: new Map(),
   notification: undefined,
+  dispatchThreads: undefined,
   hold: undefined,
   xenstore: undefined,
   keep: undefined,
