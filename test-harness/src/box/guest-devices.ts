@@ -1,3 +1,4 @@
+import { env } from 'node:process';
 import {
   VIRTIO_ID_GPIO,
   VIRTIO_ID_I2C_ADAPTER,
@@ -5,6 +6,7 @@ import {
   VIRTIO_MMIO_WINDOW_SIZE,
 } from '@node-vmm/virtio-bindings';
 import type { Announcement, Bed } from './bed.ts';
+import { BoxError } from './errors.ts';
 
 /** A virtio device that a guest is to have, by its name on the bridge's command line. */
 export type DeviceType = 'i2c' | 'rng' | 'gpio';
@@ -110,7 +112,7 @@ export function announce(bed: Bed, devices: readonly DeviceType[]): AnnouncedDev
 
 /**
  * Options of `xen-vhost-master` for the devices of some guests, as far as the toolstack does not tell
- * it; empty where it does.
+ * it, and its dispatch threads where `NODE_VMM_DISPATCH_THREADS` says how many; may be empty.
  *
  * @param guests - devices by the names of the guests that will be created
  */
@@ -125,5 +127,17 @@ export function bridgeArguments(
       return `--device ${type},domain=${guest},base=${base},irq=${irq}`;
     }),
   );
-  return bed.announcement === 'virtio' ? '' : options.join(' ');
+  const told = bed.announcement === 'virtio' ? [] : options;
+  return [...told, ...dispatchThreadsArguments()].join(' ');
+}
+
+/** How many dispatch threads the bridges of a run have; theirs is the default where it is not set. */
+const THREADS_VARIABLE = 'NODE_VMM_DISPATCH_THREADS';
+
+function dispatchThreadsArguments(): readonly string[] {
+  const threads = env[THREADS_VARIABLE];
+  if (threads === undefined || threads === '') return [];
+  if (/^[0-9]{1,2}$/.test(threads)) return [`--dispatch-threads ${threads}`];
+  const text = `Cannot use ${THREADS_VARIABLE}=${threads}: it is no number of threads, such as 2`;
+  throw new BoxError('BAD_ENVIRONMENT', text);
 }
