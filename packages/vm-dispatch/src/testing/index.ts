@@ -4,11 +4,13 @@
  * @packageDocumentation
  */
 
+/** Undefined in a bundle of CommonJS, which has no such thread: whoever starts one is told that it is not there. */
+const HERE: string | undefined = import.meta.url;
 /** Tests run the sources, which Node 20 cannot load in a worker thread. */
-const FROM_SOURCE = import.meta.url.endsWith('.ts');
+const FROM_SOURCE = HERE?.endsWith('.ts') === true;
 
 /** Ours: `threadModule` of a `DispatchThread` for guests of a `FakeXen` that was made with `threads`. */
 export const FAKE_XEN_THREAD: URL = new URL(
   FROM_SOURCE ? '../../dist/testing/fake-xen-thread.js' : './fake-xen-thread.js',
-  import.meta.url,
+  HERE ?? 'file:///',
 );
