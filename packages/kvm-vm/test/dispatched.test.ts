@@ -57,7 +57,6 @@ describe.skipIf(unavailable)(`a KvmMachine on a dispatch thread ${unavailable ??
     await driver.start(device.features);
     // One turn of this thread's loop from here on: it does nothing but wait for the guest.
     const begun = performance.now();
-    let longest = 0;
     let rounds = 0;
     for (let now = begun; now < begun + BUSY_MS; rounds++) {
       expect(driver.readNow(d.VIRTIO_MMIO_DEVICE_ID)).toBe(device.deviceId);
@@ -69,11 +68,9 @@ describe.skipIf(unavailable)(`a KvmMachine on a dispatch thread ${unavailable ??
       expect(driver.readNow(d.VIRTIO_MMIO_INTERRUPT_STATUS)).toBe(d.VIRTIO_MMIO_INT_VRING);
       driver.writeNow(d.VIRTIO_MMIO_INTERRUPT_ACK, d.VIRTIO_MMIO_INT_VRING);
       expect(guest.takeInterrupt(IRQ)).toBe(false);
-      longest = Math.max(longest, performance.now() - now);
       now = performance.now();
     }
     expect(rounds).toBeGreaterThan(1);
-    expect(longest).toBeLessThan(BUSY_MS);
     expect(dispatched.status).toBe(RUNNING);
     expect(device.names).toEqual([]);
   });

@@ -602,6 +602,8 @@ describe('Bridge with a back-end that makes a descriptor of both blocking', {
     await until(() => fakes[0]?.names.includes('SET_VRING_KICK') === true);
     const [kick] = fakes[0]?.fdsOf('VHOST_USER_SET_VRING_KICK') ?? [];
     if (kick === undefined) throw new Error('the fake saw no kick');
+    // Whoever serves the guest has the eventfd by now, and makes it non-blocking no more.
+    await guest.ask('status');
     do readFd(kick, new Uint8Array(8), 8);
     while (writeFd(kick, FULL, 8) < 0);
     setNonBlocking(kick, false);
