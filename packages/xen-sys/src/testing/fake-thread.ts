@@ -81,7 +81,7 @@ export class FakeThreadLink implements Disposable {
   }
 }
 
-/** The end of a {@link FakeThreadLink} in another thread. Whatever it is asked for succeeds. */
+/** The end of a `FakeThreadLink` in another thread. Whatever it is asked for succeeds. */
 export class FakeThreadDevice implements XenDevice {
   readonly fd: Fd;
   #live = true;
