@@ -60,9 +60,12 @@ describe.skipIf(unavailable)(`threads of vCPUs ${unavailable ?? 'on /dev/kvm'}`,
 
   it('whose own code loops are terminated, and the vCPU is free', async () => {
     const one = guest(SAY_AND_SPIN);
-    const running = one.run(0, { misbehave: 'loop' });
-    // The message of a thread that loops does not arrive before it ends: held is what shows.
-    await expect.poll(() => running.vcpu.held).toBe(true);
+    const looping = new Int32Array(new SharedArrayBuffer(4));
+    const running = one.run(0, { misbehave: 'loop', looping });
+    // The message of a thread that loops does not arrive before it ends. One that only has its vCPU may still be
+    // stopped before it loops.
+    await expect.poll(() => Atomics.load(looping, 0), { timeout: 60_000 }).toBe(1);
+    expect(running.vcpu.held).toBe(true);
     await one.threads.stop(1000);
     await running.thread.ended;
     expect(running.report).toBeUndefined();
