@@ -4,7 +4,7 @@ import type {
   BusCounters,
   BusHandler,
   Held,
-  HeldAccesses,
+  HeldTimes,
   IoeventfdMatch,
   IrqCarrier,
   IrqLine,
@@ -62,7 +62,7 @@ export interface AccessSeat {
   /** Interrupts of devices that the host has. */
   readonly interrupts: number;
   /** How long its accesses were held. */
-  readonly held: HeldAccesses;
+  readonly heldTimes: HeldTimes;
   /** A window, of which the owner found that it can be. @returns takes it back */
   map(range: AddressRange, handler: BusHandler): () => void;
   /** As `Vm.ioeventfd`; the host has a descriptor of its own. @returns undoes it */

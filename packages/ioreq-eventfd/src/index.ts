@@ -7,6 +7,7 @@
  */
 export type * from './access-host.ts';
 export * from './access-request.ts';
+export { countsOf } from './counts-of.ts';
 export * from './ioreq-dispatcher.ts';
 export { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from './ioreq-layout.ts';
 export * from './ioreq-page.ts';

@@ -27,6 +27,7 @@ import {
 } from '@node-vmm/vmm-sys-util';
 import type { AccessHost, AccessSeat } from './access-host.ts';
 import { AccessRequest } from './access-request.ts';
+import { countsOf } from './counts-of.ts';
 import {
   DEFAULT_ANSWER_LIMIT,
   type IoreqCounters,
@@ -158,8 +159,8 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
     if (this.#seat === undefined) this.#dispatcher = this.#serve();
   }
 
-  /** Serves on this thread. */
-  #serve(): IoreqDispatcher {
+  /** Serves on this thread. @param before - who did until now: its counts go on */
+  #serve(before?: AccessSeat): IoreqDispatcher {
     const { poller, logger } = this;
     const dispatcher = new IoreqDispatcher(
       {
@@ -167,6 +168,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
         server: this.#server,
         notify: (vcpu) => this.#vcpus[vcpu]?.answer.signal(),
         logger,
+        ...countsOf(before),
       },
       { answerLimit: this.#answerLimit },
     );
@@ -185,7 +187,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
   #serveAfterHost(): void {
     if (!this.live) return;
     for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
-    this.#dispatcher = this.#serve();
+    this.#dispatcher = this.#serve(this.#seat);
     this.#dispatcher.serviceAll();
   }
 
@@ -240,7 +242,11 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
 
   /** How long its accesses were held. */
   get held(): HeldAccesses {
-    return this.#dispatcher?.heldTimes.accesses ?? this.#seat?.held ?? new HeldTimes().accesses;
+    return (
+      this.#dispatcher?.heldTimes.accesses ??
+      this.#seat?.heldTimes.accesses ??
+      new HeldTimes().accesses
+    );
   }
 
   /**

@@ -7,6 +7,7 @@ import {
   type IrqCarrier,
   type IrqLine,
   type LineInterrupt,
+  type ServedElsewhere,
   VmError,
 } from '@node-vmm/vm-device';
 import {
@@ -19,6 +20,7 @@ import {
 import type { DomId, EventChannelOps, Port } from '@node-vmm/xen-sys';
 import type { AccessHost, AccessSeat } from './access-host.ts';
 import type { AccessServer } from './access-request.ts';
+import { countsOf } from './counts-of.ts';
 import { DEFAULT_ANSWER_LIMIT, type IoreqCounters, IoreqDispatcher } from './ioreq-dispatcher.ts';
 import { IoreqPage } from './ioreq-page.ts';
 import type { XenEndsData } from './xen-ends.ts';
@@ -52,6 +54,8 @@ export class XenService {
   /** Serves, unless there is a seat. */
   #dispatcher: IoreqDispatcher;
   #seat: AccessSeat | undefined;
+  /** Whose thread has ended: what it counted counts. */
+  #former: AccessSeat | undefined;
   #ports: VcpuPorts | undefined;
   #idle = 0;
   /** Wires that a device may have, and whether those of this thread want them high. */
@@ -64,7 +68,8 @@ export class XenService {
     this.#dispatcher = this.#dispatch();
   }
 
-  #dispatch(counters?: IoreqCounters): IoreqDispatcher {
+  /** @param before - who served until now: its counts go on */
+  #dispatch(before?: AccessSeat): IoreqDispatcher {
     const { server, invalidate, logger, answerLimit } = this.#components;
     return new IoreqDispatcher(
       {
@@ -73,7 +78,7 @@ export class XenService {
         notify: (vcpu) => this.#ports?.notify(vcpu),
         logger,
         ...(invalidate === undefined ? {} : { invalidate }),
-        ...(counters === undefined ? {} : { counters }),
+        ...countsOf(before),
       },
       answerLimit === undefined ? {} : { answerLimit },
     );
@@ -98,8 +103,9 @@ export class XenService {
     return this.#ports?.local ?? [];
   }
 
-  get seat(): AccessSeat | undefined {
-    return this.#seat;
+  /** What a host's thread counts, or has counted. */
+  get elsewhere(): ServedElsewhere | undefined {
+    return this.#seat ?? this.#former;
   }
 
   get counters(): Readonly<IoreqCounters> {
@@ -107,7 +113,7 @@ export class XenService {
   }
 
   get held(): HeldAccesses {
-    return this.#seat?.held ?? this.#dispatcher.heldTimes.accesses;
+    return this.#seat?.heldTimes.accesses ?? this.#dispatcher.heldTimes.accesses;
   }
 
   /** Times that a vCPU was said to have posted a request, and had not. */
@@ -193,9 +199,10 @@ export class XenService {
     const seat = this.#seat;
     if (seat === undefined || this.#ports === undefined) return;
     this.#idle += seat.idle;
+    this.#former = seat;
     this.#seat = undefined;
     this.putBack();
-    this.#dispatcher = this.#dispatch(seat.counters);
+    this.#dispatcher = this.#dispatch(seat);
     try {
       this.#listen();
       for (const [irq, level] of this.#wires) this.#components.setIrq(irq, level);

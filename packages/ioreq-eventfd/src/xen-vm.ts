@@ -209,7 +209,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   }
 
   protected override get elsewhere(): ServedElsewhere | undefined {
-    return this.#service.seat;
+    return this.#service.elsewhere;
   }
 
   /** How long its accesses were held. */

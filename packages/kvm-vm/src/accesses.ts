@@ -2,6 +2,7 @@ import {
   type AccessHost,
   AccessRequest,
   type AccessSeat,
+  countsOf,
   type IoreqCounters,
   IoreqDispatcher,
   IoreqPage,
@@ -103,7 +104,8 @@ export class Accesses {
     });
   }
 
-  #serve(): void {
+  /** Serves on this thread. @param before - who did until now: its counts go on */
+  #serve(before?: AccessSeat): void {
     const { logger, answerLimit, poller } = this.#parts;
     const dispatcher = new IoreqDispatcher(
       {
@@ -111,6 +113,7 @@ export class Accesses {
         server: this.#server,
         notify: (vcpu) => this.#link.notify(vcpu),
         logger,
+        ...countsOf(before),
       },
       { answerLimit },
     );
@@ -128,7 +131,7 @@ export class Accesses {
   #serveAfterHost(): void {
     if (this.#ended) return;
     for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
-    this.#serve();
+    this.#serve(this.#seat);
     this.#dispatcher?.serviceAll();
   }
 
@@ -143,7 +146,11 @@ export class Accesses {
 
   /** How long they were held. */
   get held(): HeldAccesses {
-    return this.#dispatcher?.heldTimes.accesses ?? this.#seat?.held ?? new HeldTimes().accesses;
+    return (
+      this.#dispatcher?.heldTimes.accesses ??
+      this.#seat?.heldTimes.accesses ??
+      new HeldTimes().accesses
+    );
   }
 
   /** For the thread of a vCPU. */

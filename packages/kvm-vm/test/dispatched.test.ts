@@ -101,6 +101,7 @@ describe.skipIf(unavailable)(`a KvmMachine on a dispatch thread ${unavailable ??
     await thread.ended;
     expect(await guest.read(BASE, 4)).toBe(0x1234n);
     expect(await guest.read(BASE, 4, { vcpu: 1 })).toBe(0x1234n);
-    expect(vm.counters.requests).toBe(2);
+    // Its counts go on.
+    expect(vm.counters.requests).toBe(3);
   });
 });

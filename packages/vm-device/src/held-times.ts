@@ -57,6 +57,11 @@ export class HeldTimes {
     this.#add(NOW, -1);
   }
 
+  /** Whoever held what is held now is gone: none of it is over, and none of it is held. */
+  abandon(): void {
+    this.#values[NOW] = 0;
+  }
+
   /** A copy. */
   get accesses(): HeldAccesses {
     const bounds = HELD_BOUNDS;

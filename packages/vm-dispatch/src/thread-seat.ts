@@ -12,7 +12,7 @@ import {
   type BusCounters,
   type BusHandler,
   type Held,
-  type HeldAccesses,
+  type HeldTimes,
   type IoeventfdMatch,
   type IrqCarrier,
   type IrqLine,
@@ -97,8 +97,8 @@ export class ThreadSeat implements AccessSeat {
     return this.#live;
   }
 
-  get held(): HeldAccesses {
-    return this.#memory.heldTimes.accesses;
+  get heldTimes(): HeldTimes {
+    return this.#memory.heldTimes;
   }
 
   get idle(): number {

@@ -109,6 +109,7 @@ describe('a dispatch thread', () => {
     using other = new Bench(thread);
     const waiting = guest.write(BASE, 4, 1n);
     await until(() => accesses.length === 1);
+    expect(vm.held.now).toBe(1);
     // Something that no thread of ours can be told.
     const page = { pointer: 0n, length: 0 } as never;
     const server = { notReady: () => undefined, run: () => undefined };
@@ -117,6 +118,8 @@ describe('a dispatch thread', () => {
     thread.seat({ name: 'wrong', page, vcpus: 0, carrierOf: () => 'message', ...rest });
     await thread.ended;
     await waiting;
+    // It was taken anew; nobody holds it.
+    expect(vm.held.now).toBe(0);
     expect(await guest.read(BASE, 4, { vcpu: 1 })).toBe(7n);
     expect(logger.saying('a dispatch thread has ended')).toHaveLength(1);
     expect(logger.find('has ended')?.context).toMatchObject({ guests: 3 });

@@ -166,12 +166,26 @@ describe('A guest of Xen whose dispatch thread ends', () => {
     source.raise();
     await until(() => b.domain.interrupts.isHigh('isa', 5));
     expect(vm.seated).toBe(true);
-    const before = vm.counters.requests;
+    const device = new FakeVirtioDevice({});
+    const dispatched = new DispatchedDevice(device, { irq: 6 });
+    vm.map(window(1n), dispatched);
+    start(b, window(1n).base, device.features);
+    dispatched.queueInterrupt();
+    await until(() => vm.interrupts === 2);
+    await b.guest.read(BASE, 4);
+    const [before, bus, held] = [vm.counters.requests, vm.memoryBus, vm.held];
     thread.close();
     await thread.ended;
     expect(vm.seated).toBe(false);
     expect(await b.guest.read(BASE, 4)).toBe(1n);
-    expect(vm.counters.requests).toBeGreaterThan(before);
+    // What was counted goes on.
+    expect(vm.interrupts).toBe(2);
+    expect(vm.counters.requests).toBe(before + 1);
+    expect(vm.memoryBus.reads).toBeGreaterThan(bus.reads);
+    expect(vm.held.counts.reduce((a, b) => a + b)).toBeGreaterThanOrEqual(
+      held.counts.reduce((a, b) => a + b),
+    );
+    expect(held.counts.some((count) => count > 0)).toBe(true);
     expect(b.domain.interrupts.isHigh('isa', 5)).toBe(true);
     source.lower();
     expect(b.domain.interrupts.isHigh('isa', 5)).toBe(false);
