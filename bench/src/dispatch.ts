@@ -3,6 +3,7 @@ import { Programs } from './dispatch/programs.ts';
 import {
   type Dispatcher,
   drive,
+  FIRST_NICE,
   type Latency,
   type RunParts,
   Serving,
@@ -31,13 +32,32 @@ const DEFAULTS: DispatchOptions = {
 /** Ours: how much longer it is warmed up than a measurement lasts, and how many milliseconds at most. */
 const WARM_UP = { share: 0.5, most: 500 };
 
-const DISPATCHERS: readonly Dispatcher[] = ['C', 'threads', 'main'];
+/** Only the superuser may ask for the others for sure. */
+const DISPATCHERS: readonly Dispatcher[] =
+  process.getuid?.() === 0
+    ? ['C', 'threads', 'main', 'C first', 'threads first']
+    : ['C', 'threads', 'main'];
 const NAMES: Readonly<Record<Dispatcher, string>> = {
   C: 'in C',
   threads: 'dispatch threads',
   main: 'main thread',
+  'C first': `in C, nice ${FIRST_NICE}`,
+  'threads first': `dispatch threads, nice ${FIRST_NICE}`,
+};
+/** Whom each is held against. */
+const BASES: Readonly<Record<Dispatcher, Dispatcher>> = {
+  C: 'C',
+  threads: 'C',
+  main: 'C',
+  'C first': 'C',
+  'threads first': 'C first',
 };
 const WORKS: readonly Exclude<Work, 'direct'>[] = ['read', 'paced', 'loaded', 'request'];
+
+/** Who comes first matters where there is more to do than there are processors. */
+function worksOf(dispatcher: Dispatcher): typeof WORKS {
+  return dispatcher.endsWith('first') ? ['loaded'] : WORKS;
+}
 
 /** By dispatcher and work, one for each round. */
 type Results = ReadonlyMap<string, Latency[]>;
@@ -69,7 +89,8 @@ export async function dispatch(options: DispatchOptions = DEFAULTS): Promise<voi
   }
   console.log(
     `  ${rounds} rounds of ${seconds} s in turn, ${guests} guests on ${threads} threads, dispatcher and driver ` +
-      'placed by sched_setaffinity; medians, ratio: median (least..most)',
+      'placed by sched_setaffinity; medians, ratio: median (least..most); what has a priority ' +
+      'is held against C with the same',
   );
 }
 
@@ -84,7 +105,7 @@ async function measure(parts: RunParts, placement: Placement, rounds: number): P
     for (const dispatcher of order) {
       const serving = await Serving.start(parts, dispatcher, placement.daemon);
       try {
-        for (const work of WORKS) {
+        for (const work of worksOf(dispatcher)) {
           keep(`${dispatcher} ${work}`, await drive(parts, work, placement.driver));
         }
       } finally {
@@ -104,16 +125,21 @@ function print({ name }: Placement, results: Results, options: DispatchOptions):
     const bases = of(base, field);
     return formatRatio(spread(of(key, field).map((value, i) => value / (bases[i] ?? Number.NaN))));
   };
-  const table = [[name, 'p50 us', 'p99 us', 'p50 to C', 'p99 to C', 'p50 to no bridge']];
+  const heads = ['p50 us', 'p99 us', 'p50 to C', 'p99 to C', 'accesses/s to C', 'p50 to no bridge'];
+  const table = [[name, ...heads]];
   for (const work of WORKS) {
     for (const dispatcher of DISPATCHERS) {
+      if (!worksOf(dispatcher).includes(work)) continue;
       const key = `${dispatcher} ${work}`;
+      const base = `${BASES[dispatcher]} ${work}`;
+      const ours = dispatcher !== 'C';
       table.push([
         `${titleOf(work, options)}: ${NAMES[dispatcher]}`,
         us(of(key, 'p50')),
         us(of(key, 'p99')),
-        dispatcher === 'C' ? '' : ratio(key, `C ${work}`, 'p50'),
-        dispatcher === 'C' ? '' : ratio(key, `C ${work}`, 'p99'),
+        ours ? ratio(key, base, 'p50') : '',
+        ours ? ratio(key, base, 'p99') : '',
+        ours && work === 'loaded' ? ratio(key, base, 'rate') : '',
         work === 'request' ? ratio(key, 'direct', 'p50') : '',
       ]);
     }
@@ -122,6 +148,7 @@ function print({ name }: Placement, results: Results, options: DispatchOptions):
     'back-end alone, no bridge',
     us(of('direct', 'p50')),
     us(of('direct', 'p99')),
+    '',
     '',
     '',
     '',

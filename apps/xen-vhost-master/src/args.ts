@@ -6,6 +6,7 @@ import type { LogLevel } from './choices.ts';
 import {
   addWatchingOptions,
   collect,
+  dispatchNiceOption,
   dispatchThreadsOption,
   notificationOption,
 } from './common-options.ts';
@@ -23,6 +24,7 @@ export interface RawOptions {
   readonly device?: readonly string[];
   readonly notification?: NotificationMode;
   readonly dispatchThreads?: string;
+  readonly dispatchNice?: string;
   readonly hold?: string;
   readonly xenstore?: string;
   readonly keep?: boolean;
@@ -66,6 +68,7 @@ function createCommand(): Command {
     )
     .addOption(notificationOption())
     .addOption(dispatchThreadsOption())
+    .addOption(dispatchNiceOption())
     .option(
       '--hold <seconds>',
       "how long a guest's first accesses to a device wait\nfor its back-end (default: 20)",

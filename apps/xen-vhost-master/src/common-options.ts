@@ -23,6 +23,13 @@ export function dispatchThreadsOption(): Option {
   return new Option('--dispatch-threads <number>', text);
 }
 
+/** How soon those threads get a processor. */
+export function dispatchNiceOption(): Option {
+  const text =
+    'how much those threads give way to other programs,\n-20 to 19 (default: as the bridge itself)';
+  return new Option('--dispatch-nice <number>', text);
+}
+
 /** Who asks what is going on, and what is told without being asked. @param usual - of the control socket */
 export function addWatchingOptions(command: Command, usual: string | undefined): Command {
   const otherwise = usual === undefined ? '' : `\n(default: ${usual})`;

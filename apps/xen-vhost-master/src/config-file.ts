@@ -81,6 +81,7 @@ export function readConfig(file: string): ConfigFile {
     spawn: new Map(Object.entries(output.spawn ?? {})),
     notification: output.notification,
     dispatchThreads: output['dispatch-threads'],
+    dispatchNice: output['dispatch-nice'],
     hold: output.hold,
     xenstore: output.xenstore,
     keep: output.keep,
@@ -97,7 +98,7 @@ export function readConfig(file: string): ConfigFile {
 /** Writes a configuration as {@link readConfig} reads it. */
 export function formatConfig(settings: Arguments): string {
   const { directory, sockets, spawn, notification, hold, xenstore, logLevel } = settings;
-  const { dispatchThreads, keep, stateDir, controlSocket, metrics } = settings;
+  const { dispatchThreads, dispatchNice, keep, stateDir, controlSocket, metrics } = settings;
   const { virtioDisks, devices } = settings;
   const document = new Document({
     ...(directory === undefined ? {} : { 'socket-directory': directory }),
@@ -105,6 +106,7 @@ export function formatConfig(settings: Arguments): string {
     ...(spawn.size === 0 ? {} : { spawn: Object.fromEntries(spawn) }),
     notification,
     'dispatch-threads': dispatchThreads,
+    ...(dispatchNice === undefined ? {} : { 'dispatch-nice': dispatchNice }),
     hold,
     ...(xenstore === undefined ? {} : { xenstore }),
     ...(keep === undefined ? {} : { keep }),

@@ -3,7 +3,13 @@ import { parseMetricsAddress } from '@node-vmm/vhost-device-cli/options';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import * as v from 'valibot';
 import { LOG_LEVELS, NOTIFICATION_MODES } from './choices.ts';
-import { isDirectory, parseDispatchThreads, parseHold, parseSocket } from './fields.ts';
+import {
+  isDirectory,
+  parseDispatchNice,
+  parseDispatchThreads,
+  parseHold,
+  parseSocket,
+} from './fields.ts';
 import { TOLD_FIELDS } from './told-device.ts';
 import { parseVirtioDiskRule } from './virtio-disk-rule.ts';
 
@@ -100,6 +106,7 @@ export const CONFIG_SCHEMA = table({
   ),
   notification: v.optional(choice(NOTIFICATION_MODES)),
   'dispatch-threads': v.optional(readBy(parseDispatchThreads)),
+  'dispatch-nice': v.optional(readBy(parseDispatchNice)),
   hold: v.optional(readBy(parseHold)),
   'foreign-mapping': v.optional(v.literal(true, 'expected true: guest memory is always mapped so')),
   xenstore: v.optional(path),

@@ -11,7 +11,7 @@ import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-bindings';
 import { type GuestRange, guestAddress } from '@node-vmm/vm-memory';
 import { hex, UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import { DOMID_FIRST_RESERVED } from '@node-vmm/xen-sys';
-import { MOST_DISPATCH_THREADS } from './dispatch-threads.ts';
+import { MOST_DISPATCH_THREADS, NICE_RANGE } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 
 /** A domain, as a user names it. */
@@ -159,4 +159,12 @@ export function parseDispatchThreads(text: string): number {
   const threads = Number(text);
   if (/^[0-9]{1,3}$/.test(text) && threads <= MOST_DISPATCH_THREADS) return threads;
   throw expected(`a number of threads, 0 to ${MOST_DISPATCH_THREADS}`, text);
+}
+
+/** @throws {BridgeError} USAGE */
+export function parseDispatchNice(text: string): number {
+  const [first, last] = NICE_RANGE;
+  const nice = Number(text);
+  if (/^-?[0-9]{1,2}$/.test(text) && nice >= first && nice <= last) return nice;
+  throw expected(`a number from ${first} to ${last}, as of nice(1)`, text);
 }

@@ -6,10 +6,11 @@ import {
   addWatchingOptions,
   checkWatchingOptions,
   collect,
+  dispatchNiceOption,
   dispatchThreadsOption,
   notificationOption,
 } from './common-options.ts';
-import { DEFAULT_DISPATCH_THREADS } from './dispatch-threads.ts';
+import { checkDispatch, DEFAULT_DISPATCH_THREADS } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 import type { KvmDevice } from './kvm-device.ts';
 
@@ -26,6 +27,8 @@ export interface KvmArguments {
   readonly spawn: ReadonlyMap<string, string>;
   readonly notification: NotificationMode;
   readonly dispatchThreads: number;
+  /** Of those threads; undefined: as the process's. */
+  readonly dispatchNice: number | undefined;
   readonly controlSocket: string | undefined;
   /** Where metrics are served: a path or `[host:]port`; undefined: nowhere. */
   readonly metrics: string | undefined;
@@ -43,6 +46,7 @@ interface RawKvmOptions {
   readonly spawn?: readonly string[];
   readonly notification?: NotificationMode;
   readonly dispatchThreads?: string;
+  readonly dispatchNice?: string;
   readonly controlSocket?: string;
   readonly metrics?: string;
   readonly logLevel?: LogLevel;
@@ -75,7 +79,8 @@ export function createKvmCommand(): Command {
       collect,
     )
     .addOption(notificationOption())
-    .addOption(dispatchThreadsOption());
+    .addOption(dispatchThreadsOption())
+    .addOption(dispatchNiceOption());
   return addWatchingOptions(command, undefined).addHelpText(
     'after',
     `
@@ -116,9 +121,9 @@ export async function parseKvmArguments(
   if (vcpus < 1) fail(`--vcpus expects a number from 1 on, got "${options.vcpus}"`);
   checkWatchingOptions(options);
   const { parseOne, parseSpawn } = await import('./read-options.ts');
-  const { parseDispatchThreads } = await import('./fields.ts');
+  const { parseDispatchNice, parseDispatchThreads } = await import('./fields.ts');
   const { parseKvmDevice } = await import('./kvm-device.ts');
-  const { hugePages, dispatchThreads } = options;
+  const { hugePages, dispatchThreads, dispatchNice } = options;
   const run: KvmArguments = {
     image: options.image,
     memory: parseSize('--memory', options.memory),
@@ -132,9 +137,14 @@ export async function parseKvmArguments(
       dispatchThreads === undefined
         ? DEFAULT_DISPATCH_THREADS
         : parseOne('--dispatch-threads', dispatchThreads, parseDispatchThreads),
+    dispatchNice:
+      dispatchNice === undefined
+        ? undefined
+        : parseOne('--dispatch-nice', dispatchNice, parseDispatchNice),
     controlSocket: options.controlSocket,
     metrics: options.metrics,
     logLevel: options.logLevel ?? 'info',
   };
+  checkDispatch(run);
   return { run };
 }

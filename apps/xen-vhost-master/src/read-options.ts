@@ -4,7 +4,7 @@ import { UNIX_PATH_MAX } from '@node-vmm/vmm-sys-util';
 import type { RawOptions } from './args.ts';
 import { checkWatchingOptions } from './common-options.ts';
 import { BridgeError } from './errors.ts';
-import { isDirectory, parseDispatchThreads, parseHold } from './fields.ts';
+import { isDirectory, parseDispatchNice, parseDispatchThreads, parseHold } from './fields.ts';
 import { findTwice, type Settings } from './settings.ts';
 import { parseToldDevice, placeOf } from './told-device.ts';
 import { parseVirtioDiskRule, ruleSubject } from './virtio-disk-rule.ts';
@@ -20,7 +20,7 @@ function fail(message: string): never {
  */
 export function readOptions(options: RawOptions): Settings {
   const { socketPath = [], name = [], spawn = [], virtioDisk = [], device = [] } = options;
-  const { notification, dispatchThreads, hold, xenstore, logLevel } = options;
+  const { notification, dispatchThreads, dispatchNice, hold, xenstore, logLevel } = options;
   if (options.stateDir === '') fail('--state-dir expects a directory, got nothing');
   checkWatchingOptions(options);
   const directories = socketPath.filter(isDirectory);
@@ -35,6 +35,10 @@ export function readOptions(options: RawOptions): Settings {
       dispatchThreads === undefined
         ? undefined
         : parseOne('--dispatch-threads', dispatchThreads, parseDispatchThreads),
+    dispatchNice:
+      dispatchNice === undefined
+        ? undefined
+        : parseOne('--dispatch-nice', dispatchNice, parseDispatchNice),
     hold: hold === undefined ? undefined : parseOne('--hold', hold, parseHold),
     xenstore,
     keep: readKeep(options),

@@ -108,7 +108,7 @@ export async function serveKvm(run: KvmArguments, program: Program): Promise<num
   });
   const logger = await program.start({ level: run.logLevel }, status);
   using poller = new MainPoller();
-  await using host = await openDispatchPool(run.dispatchThreads, { poller, logger });
+  await using host = await openDispatchPool(run, { poller, logger });
   const { memory, vcpus, notification, hugePageSize } = run;
   const machine = KvmMachine.create(
     { kvm, poller, logger, host },

@@ -84,7 +84,7 @@ export async function serve(run: Arguments, program: Program): Promise<number> {
   const logger = await program.start({ level: run.logLevel }, status);
   using xen = XenHost.open();
   using poller = new MainPoller();
-  await using host = await openDispatchPool(run.dispatchThreads, { poller, logger });
+  await using host = await openDispatchPool(run, { poller, logger });
   using store = XenStore.open({
     poller,
     logger,

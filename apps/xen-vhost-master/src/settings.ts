@@ -1,6 +1,6 @@
 import type { NotificationMode } from '@node-vmm/vm-device';
 import type { LogLevel } from './choices.ts';
-import { DEFAULT_DISPATCH_THREADS } from './dispatch-threads.ts';
+import { checkDispatch, DEFAULT_DISPATCH_THREADS } from './dispatch-threads.ts';
 import { BridgeError } from './errors.ts';
 import { placeOf, type ToldDevice } from './told-device.ts';
 import { formatVirtioDiskRule, ruleSubject, type VirtioDiskRule } from './virtio-disk-rule.ts';
@@ -19,6 +19,8 @@ export interface Settings {
   readonly notification: NotificationMode | undefined;
   /** Threads that serve guests' register accesses; 0: the main thread does. */
   readonly dispatchThreads: number | undefined;
+  /** How much those give way to others, as nice(1) has it; undefined: as the bridge itself. */
+  readonly dispatchNice: number | undefined;
   /** How long a guest's first accesses wait for a back-end, seconds. */
   readonly hold: number | undefined;
   readonly xenstore: string | undefined;
@@ -54,6 +56,7 @@ export function mergeSettings(file: Settings, commandLine: Settings): Settings {
     spawn: new Map([...file.spawn, ...commandLine.spawn]),
     notification: commandLine.notification ?? file.notification,
     dispatchThreads: commandLine.dispatchThreads ?? file.dispatchThreads,
+    dispatchNice: commandLine.dispatchNice ?? file.dispatchNice,
     hold: commandLine.hold ?? file.hold,
     xenstore: commandLine.xenstore ?? file.xenstore,
     keep: commandLine.keep ?? file.keep,
@@ -112,10 +115,12 @@ export function completeSettings(settings: Settings, origins: Origins = new Map(
     check(device, `the ${device.type.name} at ${placeOf(device)}`, 'give it a socket of its own, ');
   }
   for (const rule of virtioDisks) check(rule, `virtio disk ${formatVirtioDiskRule(rule)}`, 'give ');
+  const { dispatchNice, dispatchThreads = DEFAULT_DISPATCH_THREADS } = settings;
+  checkDispatch({ dispatchThreads, dispatchNice });
   return {
     ...settings,
     notification: settings.notification ?? 'auto',
-    dispatchThreads: settings.dispatchThreads ?? DEFAULT_DISPATCH_THREADS,
+    dispatchThreads,
     hold: settings.hold ?? DEFAULT_HOLD,
     logLevel: settings.logLevel ?? 'info',
   };

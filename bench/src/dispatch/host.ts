@@ -1,6 +1,6 @@
-// Serves the guests of the benchmark with what node-vmm has, as the dispatcher in C does. Arguments: guests, threads;
-// with 0 threads the main thread serves, as it does where a machine has no `host`. Says "ready", and serves until it is
-// killed.
+// Serves the guests of the benchmark with what node-vmm has, as the dispatcher in C does. Arguments: guests, threads,
+// and the threads' priority, if not the usual one; with 0 threads the main thread serves, as it does where a machine has
+// no `host`. Says "ready", and serves until it is killed.
 import {
   AccessRequest,
   type HostedGuest,
@@ -14,7 +14,7 @@ import { asFd, EventFd, MainPoller, Mapping, PAGE_SIZE, type Watch } from '@node
 import { quietDevice } from './device.ts';
 import { BASE, fromOrder } from './guests.ts';
 
-const [guests = 0, threads = 0] = process.argv.slice(2).map(Number);
+const [guests = 0, threads = 0, nice] = process.argv.slice(2).map(Number);
 const IRQ = 33;
 const NOTIFY = { guestAddr: BASE + 0x50n, length: 4, datamatch: 0n } as const;
 const WINDOW = { space: 'memory', base: BASE, length: VIRTIO_MMIO_WINDOW_SIZE } as const;
@@ -87,7 +87,10 @@ if (threads === 0) {
 } else {
   const started = await Promise.all(
     Array.from({ length: threads }, (_, n) =>
-      DispatchThread.start({ poller }, { name: `dispatch ${n}` }),
+      DispatchThread.start(
+        { poller },
+        { name: `dispatch ${n}`, ...(nice === undefined ? {} : { nice }) },
+      ),
     ),
   );
   for (let guest = 0; guest < guests; guest++) {

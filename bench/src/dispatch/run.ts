@@ -8,14 +8,19 @@ import type { Programs } from './programs.ts';
 /** What the driver does, see `bench/c/driver.c`. */
 export type Work = 'read' | 'paced' | 'loaded' | 'request' | 'direct';
 
-/** Who serves: in C, a thread or several of ours, or the main thread. */
-export type Dispatcher = 'C' | 'threads' | 'main';
+/** Who serves: in C, a thread or several of ours, or the main thread; `first`: before other work of its processor. */
+export type Dispatcher = 'C' | 'threads' | 'main' | 'C first' | 'threads first';
+
+/** Ours: how much those that come first give way to others. */
+export const FIRST_NICE = -5;
 
 /** Nanoseconds. */
 export interface Latency {
   readonly p50: number;
   readonly p99: number;
   readonly count: number;
+  /** Accesses of all guests a second. */
+  readonly rate: number;
 }
 
 /** What a run is made of. */
@@ -51,10 +56,14 @@ export class Serving {
   ): Promise<Serving> {
     const guests = `${parts.guests}`;
     const host = fileURLToPath(new URL('./host.js', import.meta.url));
-    const line =
-      dispatcher === 'C'
-        ? [parts.programs.path('dispatcher'), guests, `${parts.threads}`]
-        : [process.execPath, host, guests, `${dispatcher === 'main' ? 0 : parts.threads}`];
+    const threads = `${dispatcher === 'main' ? 0 : parts.threads}`;
+    const nice = dispatcher.endsWith('first') ? `${FIRST_NICE}` : undefined;
+    const line = dispatcher.startsWith('C')
+      ? [
+          ...(nice === undefined ? [] : ['nice', '-n', nice]),
+          ...[parts.programs.path('dispatcher'), guests, threads],
+        ]
+      : [process.execPath, host, guests, threads, ...(nice === undefined ? [] : [nice])];
     const child = start(parts, cpu, line);
     const ended = once(child, 'exit').then(([code]) => {
       throw new Error(`Cannot measure: the dispatcher (${dispatcher}) has ended with ${code}`);
@@ -94,6 +103,6 @@ export async function drive(
   clearTimeout(timer);
   if (code !== 0)
     throw new Error(`Cannot measure: the driver (${work}) ended with ${code ?? signal}`);
-  const [p50 = Number.NaN, p99 = Number.NaN, count = 0] = output.split(' ').map(Number);
-  return { p50, p99, count };
+  const [p50 = Number.NaN, p99 = Number.NaN, count = 0, others = 0] = output.split(' ').map(Number);
+  return { p50, p99, count, rate: (1000 * (count + others)) / length };
 }

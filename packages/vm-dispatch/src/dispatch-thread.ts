@@ -32,6 +32,12 @@ export interface DispatchThreadComponents {
 export interface DispatchThreadOptions {
   /** For messages; default `dispatch`. */
   readonly name?: string;
+  /**
+   * How much the thread gives way to others, -20 to 19 as `nice` of Linux has it; default: as the process. Below
+   * the process's it needs CAP_SYS_NICE or a limit of that user. The thread gets its processor before others then,
+   * for as long as guests keep it busy: a guest's choice.
+   */
+  readonly nice?: number;
   /** The module that the thread runs, of a program that is bundled: `@node-vmm/vm-dispatch/thread`. */
   readonly threadModule?: URL;
 }
@@ -57,11 +63,12 @@ export class DispatchThread implements AccessHost, Disposable {
   #stopping = false;
   #live = true;
   #onUp: () => void = () => undefined;
+  #refused: string | undefined;
 
   /**
    * Starts a thread.
    *
-   * @throws {VmError} NOT_SUPPORTED when it cannot run
+   * @throws {VmError} NOT_SUPPORTED when it cannot run, or not at the priority asked for
    */
   static async start(
     components: DispatchThreadComponents,
@@ -73,7 +80,8 @@ export class DispatchThread implements AccessHost, Disposable {
     });
     await Promise.race([up, thread.ended]);
     if (thread.#live) return thread;
-    const text = `Cannot start dispatch thread ${thread.#name}: it has ended, see the log`;
+    const why = thread.#refused ?? 'it has ended, see the log';
+    const text = `Cannot start dispatch thread ${thread.#name}: ${why}`;
     throw new VmError('NOT_SUPPORTED', text);
   }
 
@@ -100,6 +108,7 @@ export class DispatchThread implements AccessHost, Disposable {
       stopFd: this.#stop.fd,
       epollFd: this.#epoll.fd,
       memories: port2,
+      nice: options.nice,
     };
     const worker = new Worker(entry(options.threadModule), {
       name: this.#name,
@@ -169,8 +178,14 @@ export class DispatchThread implements AccessHost, Disposable {
 
   #take(message: ToMain): void {
     if (message.type === 'up') this.#onUp();
+    else if (message.type === 'refused') this.#refuse(message.problem);
     else if (message.type === 'log') this.#logger[message.level](message.context, message.message);
     else this.#seats.get(message.guest)?.take(message);
+  }
+
+  #refuse(problem: string): void {
+    this.#refused = problem;
+    this.close();
   }
 
   #finish(cause: unknown): void {

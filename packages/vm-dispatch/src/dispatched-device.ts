@@ -10,7 +10,7 @@ import { type EventFd, errorMessage, type Logger, silentLogger } from '@node-vmm
 import { DeviceMemory } from './device-memory.ts';
 import { deviceShape } from './device-shape.ts';
 import type { DeviceCall, DeviceNews, ToMain } from './protocol.ts';
-import { sharedCounters } from './shared-counters.ts';
+import { countersOf } from './shared-counters.ts';
 import { type DeviceEars, ThreadSeat } from './thread-seat.ts';
 
 /** Where a device's registers are, and what it is like. */
@@ -59,7 +59,7 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     this.#config = new Uint8Array(configSize);
     const { queueMaxSizes } = device;
     this.#memory = new DeviceMemory(deviceShape({ queueMaxSizes, configSize }));
-    this.counters = sharedCounters(TRANSPORT_COUNTERS, this.#memory.counters);
+    this.counters = countersOf(TRANSPORT_COUNTERS, this.#memory.counters);
     this.#publish();
   }
 

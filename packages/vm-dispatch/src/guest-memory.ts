@@ -1,6 +1,6 @@
 import { type IoreqCounters, ioreqCounters } from '@node-vmm/ioreq-eventfd';
 import { type BusCounters, busCounters, HeldTimes } from '@node-vmm/vm-device';
-import { sharedCounters } from './shared-counters.ts';
+import { countersIn, countersOf } from './shared-counters.ts';
 
 const RELEASED = 0;
 const COUNTERS_OFFSET = 8;
@@ -39,9 +39,11 @@ export class GuestMemory {
       at += part.byteLength;
       return part;
     };
-    this.counters = sharedCounters(NAMES, next(NAMES.length));
-    this.bus = sharedCounters(BUS_NAMES, next(BUS_NAMES.length));
-    this.seat = sharedCounters(SEAT_NAMES, next(SEAT_NAMES.length));
+    // The thread that is given the memory counts for each access.
+    const counters = buffer === undefined ? countersOf : countersIn;
+    this.counters = counters(NAMES, next(NAMES.length));
+    this.bus = counters(BUS_NAMES, next(BUS_NAMES.length));
+    this.seat = counters(SEAT_NAMES, next(SEAT_NAMES.length));
     this.heldTimes = new HeldTimes(undefined, next(HeldTimes.LENGTH));
   }
 

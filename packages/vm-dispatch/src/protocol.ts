@@ -20,6 +20,8 @@ export interface DispatchThreadData {
    * `device` (`DeviceMemory`), in their order and sent before them.
    */
   readonly memories: MessagePort;
+  /** Of the thread; undefined: as the process's. */
+  readonly nice: number | undefined;
 }
 
 /** A guest, as the thread is told of it. */
@@ -137,6 +139,8 @@ export type DeviceCall =
 /** To the main thread. */
 export type ToMain =
   | { readonly type: 'up' }
+  /** It cannot run as it was asked to, and ends. */
+  | { readonly type: 'refused'; readonly problem: string }
   | {
       readonly type: 'log';
       readonly level: LogLevel;

@@ -184,7 +184,7 @@ export class ThreadSeat implements AccessSeat {
   }
 
   /** Does what the thread said. */
-  take(message: Exclude<ToMain, { type: 'up' | 'log' }>): void {
+  take(message: Exclude<ToMain, { type: 'up' | 'refused' | 'log' }>): void {
     switch (message.type) {
       case 'paused':
         this.#pausing.shift()?.();

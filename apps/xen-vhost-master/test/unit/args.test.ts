@@ -113,6 +113,21 @@ describe('parseArguments', () => {
     }
   });
 
+  it('reads the priority of those threads', async () => {
+    expect(await run('-s', dir.path)).toMatchObject({ dispatchNice: undefined });
+    for (const dispatchNice of [-20, 0, 19]) {
+      const argv = ['-s', dir.path, '--dispatch-nice', `${dispatchNice}`];
+      expect(await run(...argv)).toMatchObject({ dispatchNice });
+    }
+    for (const wrong of ['-21', '20', '1.5', 'x', '', '1e1', '+5', '0x1']) {
+      expect(await refusal('-s', dir.path, '--dispatch-nice', wrong)).toBe(
+        `--dispatch-nice ${wrong}: expected a number from -20 to 19, as of nice(1), got "${wrong}"`,
+      );
+    }
+    const none = ['-s', dir.path, '--dispatch-threads', '0', '--dispatch-nice', '0'];
+    expect(await refusal(...none)).toContain('which has no --dispatch-nice');
+  });
+
   it('reads what is to become of guests at the end', async () => {
     expect(await run('-s', dir.path)).toMatchObject({ keep: undefined, stateDir: undefined });
     expect(await run('-s', dir.path, '--keep', '--state-dir', '/run/x')).toMatchObject({

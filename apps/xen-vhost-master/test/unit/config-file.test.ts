@@ -37,6 +37,7 @@ spawn:
   gpio: "vhost-device-gpio --list \\"a: b\\" # no comment"
 notification: user
 dispatch-threads: 3
+dispatch-nice: -5
 foreign-mapping: true
 xenstore: /run/xenstored/socket
 log-level: debug
@@ -67,6 +68,8 @@ describe('a configuration file', () => {
         'user',
         '--dispatch-threads',
         '3',
+        '--dispatch-nice',
+        '-5',
         '-f',
         '--xenstore',
         '/run/xenstored/socket',
@@ -107,10 +110,11 @@ describe('a configuration file', () => {
       logLevel: 'warn',
       notification: 'user',
       dispatchThreads: 3,
+      dispatchNice: -5,
       directory: dir.path,
     });
-    expect(await run('--config', file, '--dispatch-threads', '0')).toMatchObject({
-      dispatchThreads: 0,
+    expect(await run('--config', file, '--dispatch-threads', '4')).toMatchObject({
+      dispatchThreads: 4,
     });
     expect(merged.sockets.get('i2c')).toBe(dir.join('other.sock'));
     expect(merged.sockets.get('rng')).toBe(dir.join('rng.sock'));
@@ -138,7 +142,7 @@ describe('a configuration file', () => {
     [1, 'log-level: loud', /"log-level" expected debug, .*, got "loud"/],
     [
       3,
-      'sockets:\n  i2c: /tmp/x\n  i3c: /tmp/x',
+      'sockets:\n  i2c: /dev/i2c.sock\n  i3c: /dev/i3c.sock',
       /"sockets.i3c" is no device type; those are .*i2c/,
     ],
     [2, 'sockets:\n  i2c: /nowhere/at/all', /path of a socket in a directory that exists/],
@@ -148,6 +152,7 @@ describe('a configuration file', () => {
       /"socket-directory" expected a directory that exists: create/,
     ],
     [2, 'spawn:\n  i2c: " "', /"spawn.i2c" expected a command/],
+    [2, 'hold: 1\ndispatch-nice: -21', /"dispatch-nice" expected a number from -20 to 19/],
     [
       2,
       'hold: 1\ndispatch-threads: 65',

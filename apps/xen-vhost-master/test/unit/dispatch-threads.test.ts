@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { MemoryLogger } from '@node-vmm/vhost-bridge/testing';
 import { VIRTIO_MMIO_MAGIC } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice } from '@node-vmm/virtio-device/testing';
@@ -8,6 +9,18 @@ import { type FakeDomain, FakeXen } from '@node-vmm/xen-sys/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AttachedXenGuest, attachXenGuest } from '../../src/attach-xen-guest.ts';
 import { openDispatchPool } from '../../src/open-dispatch-pool.ts';
+
+/** proc(5), /proc/PID/task/TID/stat: counted behind the name. */
+const NICE_FIELD = 16;
+
+/** How many threads of this process have a priority. */
+function threadsWithNice(nice: number): number {
+  const stats = readdirSync('/proc/self/task').map((tid) =>
+    readFileSync(`/proc/self/task/${tid}/stat`, 'utf8'),
+  );
+  const fields = stats.map((stat) => stat.slice(stat.lastIndexOf(')') + 2).split(' '));
+  return fields.filter((field) => Number(field[NICE_FIELD]) === nice).length;
+}
 
 const GUESTS = [3, 4, 5, 6];
 const WINDOW = { space: 'memory', base: 0x200_0000n, length: 0x200 } as const;
@@ -101,15 +114,21 @@ describe('guests of Xen with dispatch threads', () => {
 });
 
 describe('openDispatchPool', () => {
-  it('starts as many threads as were asked for, and says so; none for 0', async () => {
+  it('starts as many threads as were asked for, with their priority, and says so; none for 0', async () => {
     using poller = new MainPoller();
     const logger = new MemoryLogger();
-    expect(await openDispatchPool(0, { poller, logger })).toBeUndefined();
+    expect(
+      await openDispatchPool({ dispatchThreads: 0, dispatchNice: undefined }, { poller, logger }),
+    ).toBeUndefined();
     expect(logger.lines).toEqual([]);
-    await using pool = await openDispatchPool(3, { poller, logger });
+    await using pool = await openDispatchPool(
+      { dispatchThreads: 3, dispatchNice: 2 },
+      { poller, logger },
+    );
     expect(pool?.guests).toEqual([0, 0, 0]);
+    expect(threadsWithNice(2)).toBe(3);
     expect(logger.saying('registers are served by dispatch threads')).toMatchObject([
-      { context: { threads: 3 } },
+      { context: { threads: 3, nice: 2 } },
     ]);
   });
 });

@@ -23,10 +23,11 @@ describe('the command line of kvm', () => {
       logLevel: 'info',
     });
     const words = ['--image', 'g', '--memory', '2G', '--vcpus', '4', '--huge-pages', '2M'];
-    const threads = ['--dispatch-threads', '2'];
+    const threads = ['--dispatch-threads', '2', '--dispatch-nice', '-5'];
     expect(await parse(...words, ...threads, '--device', 'rng,spawn')).toMatchObject({
       memory: 2 ** 31,
       dispatchThreads: 2,
+      dispatchNice: -5,
       vcpus: 4,
       hugePageSize: 2 << 20,
       devices: [{ type: { name: 'rng' }, socket: undefined }],
@@ -38,6 +39,8 @@ describe('the command line of kvm', () => {
     [['--kernel', 'bzImage'], /Linux guests come later/],
     [['--image', 'g', '--memory', '1T'], /--memory expects a size/],
     [['--image', 'g', '--dispatch-threads', '65'], /--dispatch-threads 65: .* 0 to 64/],
+    [['--image', 'g', '--dispatch-nice', '20'], /--dispatch-nice 20: .* -20 to 19/],
+    [['--image', 'g', '--dispatch-threads', '0', '--dispatch-nice', '1'], /has no --dispatch-nice/],
     [['--image', 'g', '--vcpus', '0'], /--vcpus expects a number/],
     [['--image', 'g', '--device', 'rng'], /a socket or spawn/],
     [['--image', 'g', '--device', 'rng,spawn,socket=/tmp/x'], /a socket or spawn/],

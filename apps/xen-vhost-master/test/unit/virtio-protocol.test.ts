@@ -33,6 +33,7 @@ const settings = (given: Partial<Settings>): Settings => ({
   spawn: new Map(),
   notification: undefined,
   dispatchThreads: undefined,
+  dispatchNice: undefined,
   hold: undefined,
   xenstore: undefined,
   keep: undefined,

@@ -1,8 +1,10 @@
+import { setPriority } from 'node:os';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { OpenGuestEnds } from '@node-vmm/ioreq-eventfd/ends';
 import {
   EventFd,
   EventLoop,
+  errorMessage,
   InterruptTimer,
   LoopTimers,
   ThreadInterrupt,
@@ -18,6 +20,9 @@ import { RingLogger } from './ring-logger.ts';
 /** Ours: milliseconds for which a back-end's eventfd may block the thread, once, and twice that where kicks are many. */
 const SIGNAL_PATIENCE_MS = 20;
 
+/** setpriority(2): the thread that calls, on Linux. */
+const THIS_THREAD = 0;
+
 /** A dispatch thread: blocks until a vCPU, a wiring or the main thread wants something. */
 export class DispatchLoop {
   readonly #loop: EventLoop;
@@ -28,9 +33,12 @@ export class DispatchLoop {
   readonly #logger: RingLogger;
   readonly #openEnds: OpenGuestEnds;
   readonly #seats = new Map<number, GuestSeat>();
+  readonly #nice: number | undefined;
 
   /** @param openEnds - how guests are got hold of */
-  constructor({ channel, stopFd, epollFd, memories }: DispatchThreadData, openEnds: OpenGuestEnds) {
+  constructor(data: DispatchThreadData, openEnds: OpenGuestEnds) {
+    const { channel, stopFd, epollFd, memories } = data;
+    this.#nice = data.nice;
     this.#openEnds = openEnds;
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
@@ -52,9 +60,21 @@ export class DispatchLoop {
 
   /** Ends when the thread is asked to stop. */
   run(): void {
-    this.#post({ type: 'up' });
+    const problem = this.#takePriority();
+    this.#post(problem === undefined ? { type: 'up' } : { type: 'refused', problem });
     this.#loop.run();
     for (const seat of this.#seats.values()) seat.close();
+  }
+
+  /** @returns why it has not the priority asked for */
+  #takePriority(): string | undefined {
+    if (this.#nice === undefined) return undefined;
+    try {
+      setPriority(THIS_THREAD, this.#nice);
+      return undefined;
+    } catch (error) {
+      return `nice ${this.#nice} is refused (${errorMessage(error)}); it needs CAP_SYS_NICE`;
+    }
   }
 
   readonly #post = (message: ToMain): void => this.#channel.post(message);

@@ -22,7 +22,7 @@ import { DeviceMemory } from '../device-memory.ts';
 import { deviceShape } from '../device-shape.ts';
 import type { GuestMemory } from '../guest-memory.ts';
 import type { DeviceData, DeviceNews, GuestData, ToMain, ToThread } from '../protocol.ts';
-import { sharedCounters } from '../shared-counters.ts';
+import { countersIn } from '../shared-counters.ts';
 import { RemoteVirtioDevice } from './remote-device.ts';
 import { SeatServer } from './seat-server.ts';
 import { SeatWindow } from './seat-window.ts';
@@ -216,7 +216,7 @@ export class GuestSeat {
       },
       interruptsAcknowledged: () => place.wire?.lower(),
       configGeneration: () => memory.generation,
-      counters: sharedCounters(TRANSPORT_COUNTERS, memory.counters),
+      counters: countersIn(TRANSPORT_COUNTERS, memory.counters),
       onStatus: (status) => {
         memory.status = status;
       },

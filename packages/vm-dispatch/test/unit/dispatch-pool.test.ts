@@ -77,6 +77,14 @@ describe('a pool of dispatch threads', () => {
     vm.close();
   });
 
+  it('does not start without the priority that was asked for', async () => {
+    const started = DispatchPool.start({ poller }, { threads: 2, nice: 100 });
+    await expect(started).rejects.toMatchObject({
+      code: 'NOT_SUPPORTED',
+      message: expect.stringMatching(/dispatch-0: nice 100 is refused .*; it needs CAP_SYS_NICE/),
+    });
+  });
+
   it('leaves no thread when one of them cannot run', async () => {
     const logger = new MemoryLogger();
     const starting = DispatchPool.start({ poller, logger }, { threads: 3, threadModule: BROKEN });

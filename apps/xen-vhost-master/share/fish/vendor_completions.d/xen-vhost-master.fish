@@ -8,6 +8,7 @@ complete -c xen-vhost-master -l virtio-disk -x -d '[DOMAIN:]VDEV=TYPE: this virt
 complete -c xen-vhost-master -l device -x -d 'a device that no toolstack announces'
 complete -c xen-vhost-master -l notification -x -a 'auto kernel user' -d 'how the guest\'s notifications and interrupts travel'
 complete -c xen-vhost-master -l dispatch-threads -x -d 'threads that serve guests\' register accesses'
+complete -c xen-vhost-master -l dispatch-nice -x -d 'how much those threads give way to other programs'
 complete -c xen-vhost-master -l hold -x -d 'how long a guest\'s first accesses to a device wait'
 complete -c xen-vhost-master -s f -l foreign-mapping -d 'map guest memory by foreign mapping (always done)'
 complete -c xen-vhost-master -l xenstore -r -F -d 'socket or device of the xenstore'
