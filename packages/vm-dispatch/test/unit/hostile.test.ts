@@ -109,7 +109,7 @@ describe('a dispatch thread', () => {
     using other = new Bench(thread);
     const waiting = guest.write(BASE, 4, 1n);
     await until(() => accesses.length === 1);
-    expect(vm.held.now).toBe(1);
+    await until(() => vm.held.now === 1);
     // Something that no thread of ours can be told.
     const page = { pointer: 0n, length: 0 } as never;
     const server = { notReady: () => undefined, run: () => undefined };
