@@ -1,6 +1,6 @@
 import { Kvm } from '@node-vmm/kvm-sys';
 import { KvmMachine } from '@node-vmm/kvm-vm';
-import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { runVmCases } from '@node-vmm/vm-device/testing';
 import { DispatchThread } from '@node-vmm/vm-dispatch';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -25,35 +25,38 @@ describe.skipIf(unavailable)(`compliance of KvmMachine ${unavailable ?? 'on /dev
   /** Who does what: the kernel what it can, this thread, or a dispatch thread. */
   describe.each(['kernel', 'user', 'dispatched'] as const)('by %s', (mode) => {
     const notification = mode === 'kernel' ? 'kernel' : 'user';
-    it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
-      using kvm = Kvm.open();
-      using poller = new MainPoller();
+    runVmCases(it, async () => {
+      const kvm = Kvm.open();
+      const poller = new MainPoller();
       const vm = KvmMachine.create(
         { kvm, poller, ...(mode === 'dispatched' ? { host: thread } : {}) },
         { memory: 2 << 20, vcpus: VCPUS, notification },
       );
       const guest = await MailboxGuest.start(vm, VCPUS);
       const byKernel = notification === 'kernel';
-      try {
-        await rule.run({
-          vm,
-          guest,
-          base: BASE,
-          port: 0x600n,
-          irq: IRQ,
-          irqSharing: true,
-          message: { address: 0xfee0_0000n, data: 0x30 + IRQ },
-          vcpus: VCPUS,
-          kernelAssisted: byKernel,
-          interruptsAssisted: byKernel,
-        });
-      } finally {
-        vm.close();
-        await vm.closed;
-        guest.close();
-      }
-      expect(await vm.ended).toEqual({ kind: 'closed' });
-      expect(poller.size).toBe(0);
+      return {
+        vm,
+        guest,
+        base: BASE,
+        port: 0x600n,
+        irq: IRQ,
+        irqSharing: true,
+        message: { address: 0xfee0_0000n, data: 0x30 + IRQ },
+        vcpus: VCPUS,
+        kernelAssisted: byKernel,
+        interruptsAssisted: byKernel,
+        checkReleased: async () => {
+          await vm.closed;
+          expect(await vm.ended).toEqual({ kind: 'closed' });
+          expect(poller.size).toBe(0);
+        },
+        close: async () => {
+          await vm.closed;
+          guest.close();
+          poller.close();
+          kvm.close();
+        },
+      };
     });
   });
 });

@@ -1,11 +1,11 @@
+import { FakeXenGuest } from '@node-vmm/ioreq-eventfd/testing';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import type { NotificationMode } from '@node-vmm/vm-device';
-import type { AccessPlace, GuestUnderTest } from '@node-vmm/vm-device/testing';
 import type { DispatchThread } from '@node-vmm/vm-dispatch';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
-import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
+import { asDomId } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen, type FakeXenOptions } from '@node-vmm/xen-sys/testing';
 
 export const DOMID = asDomId(7);
@@ -16,8 +16,7 @@ export class XenBench implements Disposable {
   readonly logger = new MemoryLogger();
   readonly fake: FakeXen;
   readonly domain: FakeDomain;
-  readonly guest: GuestUnderTest;
-  readonly kind: 'spi' | 'isa';
+  readonly guest: FakeXenGuest;
   readonly #thread: DispatchThread;
   readonly #vms: XenVm[] = [];
   invalidate: () => Promise<unknown> | undefined = () => undefined;
@@ -25,16 +24,8 @@ export class XenBench implements Disposable {
   constructor(thread: DispatchThread, options: FakeXenOptions = {}, vcpus = 4) {
     this.fake = new FakeXen({ poller: this.poller, threads: true, ...options });
     this.domain = this.fake.addDomain(DOMID, { vcpus });
-    this.kind = this.fake.arch === 'arm64' ? 'spi' : 'isa';
     this.#thread = thread;
-    this.guest = {
-      read: (address, size, place) => this.#access(address, size, undefined, place),
-      write: async (address, size, value, place) => {
-        await this.#access(address, size, value, place);
-      },
-      interrupt: (irq) => this.interrupt(irq),
-      takeInterrupt: (irq) => this.takeInterrupt(irq),
-    };
+    this.guest = new FakeXenGuest(this.fake, this.domain);
   }
 
   vm(notification: NotificationMode = 'user', takeUp?: Awaited<ReturnType<XenVm['keep']>>): XenVm {
@@ -52,24 +43,13 @@ export class XenBench implements Disposable {
       {
         domid: DOMID,
         notification,
-        irqs: this.kind,
+        irqs: this.guest.kind,
         answerLimit: 30_000,
         ...(takeUp === undefined ? {} : { takeUp }),
       },
     );
     this.#vms.push(vm);
     return vm;
-  }
-
-  #access(
-    address: bigint,
-    size: number,
-    value: bigint | undefined,
-    { vcpu = 0, space = 'memory' }: AccessPlace = {},
-  ): Promise<bigint> {
-    const written = value === undefined ? {} : { value };
-    const type = space === 'port' ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY;
-    return this.domain.access({ address, size, vcpu, type, ...written }).completed;
   }
 
   /** An access during which this thread does nothing else: its event loop does not turn. */
@@ -87,28 +67,6 @@ export class XenBench implements Disposable {
       Atomics.wait(cell, 0, 0, 1);
       this.fake.pump();
     }
-  }
-
-  async interrupt(irq: number): Promise<void> {
-    while (!this.takeInterrupt(irq)) await new Promise(setImmediate);
-  }
-
-  takeInterrupt(irq: number): boolean {
-    const { interrupts } = this.domain;
-    const taken = interrupts.take(this.kind, irq);
-    if (taken) interrupts.end(this.kind, irq);
-    return taken;
-  }
-
-  /** Nothing of the guest is left. @throws {Error} when something is */
-  checkReleased(): void {
-    const { fake, domain } = this;
-    const left = {
-      servers: domain.servers.size,
-      mappings: fake.privcmd.openMappings,
-      devices: fake.eventDevices.filter(({ live }) => live).length,
-    };
-    if (Object.values(left).some((count) => count > 0)) throw new Error(JSON.stringify(left));
   }
 
   [Symbol.dispose](): void {

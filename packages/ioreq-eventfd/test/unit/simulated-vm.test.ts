@@ -1,29 +1,23 @@
 import { readdirSync } from 'node:fs';
 import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
-import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
+import { SimulatedTestGuest, simulatedVmUnderTest } from '@node-vmm/ioreq-eventfd/testing';
+import { runVmCases } from '@node-vmm/vm-device/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
-import { runVmCompliance } from '../vm-suite.ts';
 
-runVmCompliance('compliance of SimulatedVm', () => {
-  const poller = new MainPoller();
-  const vm = SimulatedVm.create({ poller }, { vcpus: 4 });
-  const guest = new SimulatedTestGuest(vm.guestResources());
-  return {
-    vm,
-    guest,
-    base: 0x200_0000n,
-    port: 0x600n,
-    irq: 33,
-    vcpus: 4,
-    irqSharing: true,
-    kernelAssisted: false,
-    interruptsAssisted: false,
-    close: () => {
-      guest.close();
-      expect(poller.size).toBe(0);
-    },
-  };
+describe('compliance of SimulatedVm', () => {
+  runVmCases(it, () => {
+    const poller = new MainPoller();
+    const subject = simulatedVmUnderTest({ poller });
+    return {
+      ...subject,
+      checkReleased: () => expect(poller.size).toBe(0),
+      close: () => {
+        subject.close();
+        poller.close();
+      },
+    };
+  });
 });
 
 const openFds = (): number => readdirSync('/proc/self/fd').length;

@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { FakeXenGuest } from '@node-vmm/ioreq-eventfd/testing';
 import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import type { BusHandler } from '@node-vmm/vm-device';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
@@ -29,9 +30,7 @@ describe('A guest of Xen that one process leaves to another', () => {
   });
   afterEach(() => {
     for (const vm of vms.splice(0)) vm.close();
-    expect(domain.servers.size).toBe(0);
-    expect(fake.privcmd.openMappings).toBe(0);
-    expect(fake.eventDevices.every((device) => !device.live)).toBe(true);
+    new FakeXenGuest(fake, domain).checkReleased();
     fake.close();
     poller.close();
   });

@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs';
+import { FakeXenGuest } from '@node-vmm/ioreq-eventfd/testing';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import type { LineInterrupt, NotificationMode } from '@node-vmm/vm-device';
-import type { AccessPlace } from '@node-vmm/vm-device/testing';
+import { runVmCases, type VmUnderTest } from '@node-vmm/vm-device/testing';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EINVAL, EPERM, ESRCH, EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
-import { asDomId, IOREQ_TYPE_COPY, IOREQ_TYPE_INVALIDATE, IOREQ_TYPE_PIO } from '@node-vmm/xen-sys';
+import { asDomId, IOREQ_TYPE_INVALIDATE } from '@node-vmm/xen-sys';
 import {
   type FakeDomain,
   type FakeEvtchn,
@@ -12,7 +13,6 @@ import {
   type FakeXenOptions,
 } from '@node-vmm/xen-sys/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { runVmCompliance, type VmUnderTest } from '../vm-suite.ts';
 
 const DOMID = asDomId(7);
 const BASE = 0x200_0000n;
@@ -28,12 +28,14 @@ class Setup {
   readonly logs: string[] = [];
   readonly fake: FakeXen;
   readonly domain: FakeDomain;
+  readonly guest: FakeXenGuest;
   /** What the guest waits for that gives memory back. */
   invalidate: () => Promise<unknown> | undefined = () => undefined;
 
   constructor(options: FakeXenOptions = {}, vcpus = 4) {
     this.fake = new FakeXen({ poller: this.poller, ...options });
     this.domain = this.fake.addDomain(DOMID, { vcpus });
+    this.guest = new FakeXenGuest(this.fake, this.domain);
   }
 
   vm(notification: NotificationMode = 'auto', domid = DOMID): XenVm {
@@ -52,67 +54,16 @@ class Setup {
       logger,
       invalidate: () => this.invalidate(),
     };
-    const irqs = this.fake.arch === 'arm64' ? 'spi' : 'isa';
-    return XenVm.create(components, { domid, notification, irqs, answerLimit: 5_000 });
+    const options = { domid, notification, irqs: this.guest.kind, answerLimit: 5_000 };
+    return XenVm.create(components, options);
   }
 
-  access(
-    address: bigint,
-    size: number,
-    value: bigint | undefined,
-    { vcpu = 0, space = 'memory' }: AccessPlace = {},
-  ): Promise<bigint> {
-    const written = value === undefined ? {} : { value };
-    const type = space === 'port' ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY;
-    return this.domain.access({ address, size, vcpu, type, ...written }).completed;
-  }
-
-  async interrupt(irq: number): Promise<void> {
-    for (let turn = 0; turn < 10_000; turn++) {
-      if (this.takeInterrupt(irq)) return;
-      await new Promise(setImmediate);
-    }
-    throw new Error('no interrupt came');
-  }
-
-  takeInterrupt(irq: number): boolean {
-    const { interrupts } = this.domain;
-    const kind = this.fake.arch === 'arm64' ? 'spi' : 'isa';
-    const taken = interrupts.take(kind, irq);
-    if (taken) interrupts.end(kind, irq);
-    return taken;
-  }
-
-  underTest(
-    notification: NotificationMode,
-    options: { kernelAssisted: boolean; irq?: number },
-  ): VmUnderTest {
-    const arm = this.fake.arch === 'arm64';
-    const irq = options.irq ?? (arm ? 33 : 5);
+  underTest(notification: NotificationMode, kernelAssisted: boolean, irq = 33): VmUnderTest {
     return {
       vm: this.vm(notification),
-      guest: {
-        read: (address, size, place) => this.access(address, size, undefined, place),
-        write: async (address, size, value, place) => {
-          await this.access(address, size, value, place);
-        },
-        interrupt: (number) => this.interrupt(number),
-        takeInterrupt: (number) => this.takeInterrupt(number),
-      },
-      base: BASE,
-      ...(arm ? {} : { port: 0x600n }),
-      irq,
-      irqSharing: arm || this.domain.interrupts.levels.has(irq),
-      vcpus: this.domain.vcpus,
-      kernelAssisted: options.kernelAssisted,
-      // An ISA line is never left to the kernel.
-      interruptsAssisted: arm && options.kernelAssisted,
-      close: () => {
-        expect(this.domain.servers.size).toBe(0);
-        expect(this.fake.privcmd.openMappings).toBe(0);
-        expect(this.fake.eventDevices.every((device) => !device.live)).toBe(true);
-        this.close();
-      },
+      ...this.guest.context(irq, kernelAssisted),
+      checkReleased: () => this.guest.checkReleased(),
+      close: () => this.close(),
     };
   }
 
@@ -122,27 +73,27 @@ class Setup {
   }
 }
 
-runVmCompliance('XenVm, Arm, notification by the kernel', () =>
-  new Setup().underTest('kernel', { kernelAssisted: true }),
-);
-runVmCompliance('XenVm, Arm, notification in user space', () =>
-  new Setup().underTest('user', { kernelAssisted: false }),
-);
-runVmCompliance('XenVm, Arm, a kernel that cannot help', () =>
-  new Setup({ kernelEventfds: false }).underTest('auto', { kernelAssisted: false }),
-);
-runVmCompliance('XenVm, x86 with a PVH dom0, a level-triggered line', () =>
-  new Setup({ arch: 'x86_64', guestType: 'PVH' }).underTest('auto', { kernelAssisted: true }),
-);
-runVmCompliance('XenVm, x86 with a PV dom0, an edge-triggered line', () =>
-  new Setup({ arch: 'x86_64', guestType: 'PV' }).underTest('auto', {
-    kernelAssisted: false,
-    irq: 7,
-  }),
-);
-runVmCompliance('XenVm, x86, notification in user space', () =>
-  new Setup({ arch: 'x86_64' }).underTest('user', { kernelAssisted: false, irq: 10 }),
-);
+const X86 = { arch: 'x86_64' } as const;
+describe.each<{ kind: string; of: () => VmUnderTest }>([
+  { kind: 'Arm, notification by the kernel', of: () => new Setup().underTest('kernel', true) },
+  { kind: 'Arm, notification in user space', of: () => new Setup().underTest('user', false) },
+  {
+    kind: 'Arm, a kernel that cannot help',
+    of: () => new Setup({ kernelEventfds: false }).underTest('auto', false),
+  },
+  {
+    kind: 'x86 with a PVH dom0, a level-triggered line',
+    of: () => new Setup({ ...X86, guestType: 'PVH' }).underTest('auto', true, 5),
+  },
+  {
+    kind: 'x86 with a PV dom0, an edge-triggered line',
+    of: () => new Setup({ ...X86, guestType: 'PV' }).underTest('auto', false, 7),
+  },
+  {
+    kind: 'x86, notification in user space',
+    of: () => new Setup(X86).underTest('user', false, 10),
+  },
+])('compliance of XenVm, $kind', ({ of }) => runVmCases(it, of));
 
 describe('XenVm', () => {
   let setup = new Setup();
@@ -196,7 +147,7 @@ describe('XenVm', () => {
       using eventfd = EventFd.create();
       vm.ioeventfd(NOTIFY, eventfd);
       const notify = async (): Promise<void> => {
-        await setup.access(NOTIFY.guestAddr, 4, 0n);
+        await setup.guest.write(NOTIFY.guestAddr, 4, 0n);
         await expect.poll(() => eventfd.drain(), { timeout: 15_000 }).toBe(true);
         // The loop turns until the port has been seen to.
         for (let i = 0; i < 10; i++) await new Promise(setImmediate);
@@ -249,7 +200,7 @@ describe('XenVm', () => {
     for (const server of setup.domain.servers.values()) {
       for (const entry of server.ioeventfds.splice(0)) entry.eventfd.close();
     }
-    await setup.access(NOTIFY.guestAddr, 4, 0n, { vcpu: 0 });
+    await setup.guest.write(NOTIFY.guestAddr, 4, 0n, { vcpu: 0 });
     expect(eventfd.drain()).toBe(true);
     vm.close();
   });
@@ -338,7 +289,7 @@ describe('XenVm', () => {
     setup.fake.failNext('XEN_DMOP_set_isa_irq_level', EINVAL);
     expect(() => source.raise()).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
     source.raise();
-    expect(setup.takeInterrupt(7)).toBe(true);
+    expect(setup.guest.takeInterrupt(7)).toBe(true);
     vm.close();
   });
 
@@ -432,7 +383,7 @@ describe('XenVm', () => {
     using eventfd = EventFd.create();
     const match = { space: 'port', guestAddr: 0x650n, length: 2, datamatch: 0n } as const;
     expect(vm.ioeventfd(match, eventfd).kernelAssisted).toBe(false);
-    await setup.access(0x650n, 2, 0n, { space: 'port' });
+    await setup.guest.write(0x650n, 2, 0n, { space: 'port' });
     expect(eventfd.drain()).toBe(true);
     vm.close();
   });
@@ -450,7 +401,7 @@ describe('XenVm', () => {
     expect(server?.enabled).toBe(false);
     vm.map(RANGE, { read: () => 5n, write: () => undefined });
     expect(server?.enabled).toBe(true);
-    expect(await setup.access(BASE, 4, undefined, { vcpu: 3 })).toBe(5n);
+    expect(await setup.guest.read(BASE, 4, { vcpu: 3 })).toBe(5n);
     vm.close();
   });
 
@@ -474,7 +425,7 @@ describe('XenVm', () => {
     setup.fake.failNext(operation, EINVAL);
     expect(() => vm.map(RANGE, NOTHING)).toThrow(expect.objectContaining({ code: 'HYPERVISOR' }));
     vm.map(RANGE, { read: () => 9n, write: () => undefined });
-    expect(await setup.access(BASE, 4, undefined, { vcpu: 0 })).toBe(9n);
+    expect(await setup.guest.read(BASE, 4, { vcpu: 0 })).toBe(9n);
     vm.close();
     expect(setup.fake.eventDevices.every((device) => !device.live)).toBe(true);
   });
@@ -512,7 +463,7 @@ describe('XenVm', () => {
     eventfd.signal();
     while (setup.logs.length === 0) await new Promise(setImmediate);
     eventfd.signal();
-    await setup.interrupt(33);
+    await setup.guest.interrupt(33);
     setup.fake.failNext('IOCTL_EVTCHN_NOTIFY', ESRCH);
     setup.domain.access({ address: BASE, size: 4 });
     while (vm.counters.errors === 0) await new Promise(setImmediate);
@@ -531,7 +482,7 @@ describe('XenVm', () => {
       using eventfd = EventFd.create();
       vm.ioeventfd(NOTIFY, eventfd);
       vm.connectIrq(line(33)).irqfd(eventfd);
-      expect(await setup.access(BASE, 4, undefined, { vcpu: 0 })).toBe(BigInt(round));
+      expect(await setup.guest.read(BASE, 4, { vcpu: 0 })).toBe(BigInt(round));
       vm.close();
     }
     expect(readdirSync('/proc/self/fd').length).toBe(before);

@@ -11,3 +11,4 @@ export type {
   VmComplianceCase,
   VmComplianceContext,
 } from './compliance-case.ts';
+export * from './run-cases.ts';

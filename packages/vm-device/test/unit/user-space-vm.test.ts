@@ -1,5 +1,5 @@
 import { VmError } from '@node-vmm/vm-device';
-import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { runVmCases } from '@node-vmm/vm-device/testing';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
 import { DirectVm, type DirectVmOptions } from '../direct-vm.ts';
@@ -13,10 +13,10 @@ const machines: readonly DirectVmOptions[] = [
 ];
 
 describe.each(machines)('compliance of a machine without hypervisor, %o', (options) => {
-  it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
-    using poller = new MainPoller();
+  runVmCases(it, () => {
+    const poller = new MainPoller();
     const vm = new DirectVm(poller, options);
-    await rule.run({
+    return {
       vm,
       guest: vm,
       base: 0x200_0000n,
@@ -26,11 +26,13 @@ describe.each(machines)('compliance of a machine without hypervisor, %o', (optio
       vcpus: 2,
       kernelAssisted: false,
       interruptsAssisted: false,
-    });
-    vm.close();
-    expect(vm.claimed.size).toBe(0);
-    expect(vm.released).toBe(1);
-    expect(poller.size).toBe(0);
+      checkReleased: () => {
+        expect(vm.claimed.size).toBe(0);
+        expect(vm.released).toBe(1);
+        expect(poller.size).toBe(0);
+      },
+      close: () => poller.close(),
+    };
   });
 });
 

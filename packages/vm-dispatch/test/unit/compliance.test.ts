@@ -1,6 +1,5 @@
-import { SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
-import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
-import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { simulatedVmUnderTest } from '@node-vmm/ioreq-eventfd/testing';
+import { runVmCases } from '@node-vmm/vm-device/testing';
 import { DispatchThread } from '@node-vmm/vm-dispatch';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterAll, beforeAll, describe, it } from 'vitest';
@@ -19,24 +18,5 @@ describe('compliance of SimulatedVm on a dispatch thread', () => {
     poller.close();
   });
 
-  it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
-    const vm = SimulatedVm.create({ poller, host: thread }, { vcpus: 4 });
-    const guest = new SimulatedTestGuest(vm.guestResources());
-    try {
-      await rule.run({
-        vm,
-        guest,
-        base: 0x200_0000n,
-        port: 0x600n,
-        irq: 33,
-        vcpus: 4,
-        irqSharing: true,
-        kernelAssisted: false,
-        interruptsAssisted: false,
-      });
-    } finally {
-      vm.close();
-      guest.close();
-    }
-  });
+  runVmCases(it, () => simulatedVmUnderTest({ poller, host: thread }));
 });

@@ -1,5 +1,5 @@
 import type { NotificationMode } from '@node-vmm/vm-device';
-import { type VmComplianceCase, vmComplianceCases } from '@node-vmm/vm-device/testing';
+import { runVmCases } from '@node-vmm/vm-device/testing';
 import { DispatchThread } from '@node-vmm/vm-dispatch';
 import { FAKE_XEN_THREAD } from '@node-vmm/vm-dispatch/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
@@ -47,24 +47,18 @@ describe.each(KINDS)(
       poller.close();
     });
 
-    it.each<VmComplianceCase>(vmComplianceCases)('$section: $name', async (rule) => {
-      using b = new XenBench(thread, fake);
-      const arm = b.kind === 'spi';
+    runVmCases(it, () => {
+      const b = new XenBench(thread, fake);
       const vm = b.vm(mode);
-      await rule.run({
+      return {
         vm,
-        guest: b.guest,
-        base: 0x200_0000n,
-        ...(arm ? {} : { port: 0x600n }),
-        irq,
-        irqSharing: arm || b.domain.interrupts.levels.has(irq),
-        vcpus: b.domain.vcpus,
-        kernelAssisted: kernel,
-        interruptsAssisted: arm && kernel,
-      });
-      vm.close();
-      b.checkReleased();
-      expect(vm.seated || vm.counters.requests === 0).toBe(true);
+        ...b.guest.context(irq, kernel),
+        checkReleased: () => {
+          b.guest.checkReleased();
+          expect(vm.seated || vm.counters.requests === 0).toBe(true);
+        },
+        close: () => b[Symbol.dispose](),
+      };
     });
   },
 );

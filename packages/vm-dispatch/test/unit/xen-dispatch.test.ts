@@ -74,7 +74,7 @@ describe('A guest of Xen on a dispatch thread', () => {
       b.block(BASE + BigInt(d.VIRTIO_MMIO_QUEUE_NOTIFY), 1n);
       expect(kick.drain()).toBe(true);
       call.signal();
-      b.blockUntil(() => b.takeInterrupt(33));
+      b.blockUntil(() => b.guest.takeInterrupt(33));
       expect(b.block(BASE + BigInt(d.VIRTIO_MMIO_INTERRUPT_STATUS))).toBe(d.VIRTIO_MMIO_INT_VRING);
       b.block(BASE + BigInt(d.VIRTIO_MMIO_INTERRUPT_ACK), BigInt(d.VIRTIO_MMIO_INT_VRING));
     }
@@ -100,7 +100,7 @@ describe('A guest of Xen on a dispatch thread', () => {
     // What the device has pending keeps it high, and interrupts again after each end of one.
     await expect(b.guest.read(BASE + 0x60n, 4)).resolves.toBe(1n);
     expect(high()).toBe(true);
-    expect([b.takeInterrupt(5), b.takeInterrupt(5)]).toEqual([true, true]);
+    expect([b.guest.takeInterrupt(5), b.guest.takeInterrupt(5)]).toEqual([true, true]);
     source.raise();
     await b.guest.write(BASE + 0x64n, 4, 1n);
     expect(high()).toBe(true);
@@ -151,7 +151,7 @@ describe('A guest of Xen on a dispatch thread', () => {
     await until(() => device.names.includes('activate'));
     expect(dispatched.status).toBe(RUNNING);
     vm.close();
-    b.checkReleased();
+    b.guest.checkReleased();
   });
 });
 
@@ -195,7 +195,7 @@ describe('A guest of Xen whose dispatch thread ends', () => {
     expect(await b.guest.read(BASE, 4)).toBe(2n);
     expect(late.seated).toBe(false);
     late.close();
-    b.checkReleased();
+    b.guest.checkReleased();
     poller.close();
   });
 });
