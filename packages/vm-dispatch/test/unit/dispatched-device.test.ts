@@ -1,9 +1,9 @@
 import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
 import * as d from '@node-vmm/virtio-device';
-import { DispatchThread } from '@node-vmm/vm-dispatch';
-import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EventFd } from '@node-vmm/vmm-sys-util';
+import { describe, expect, it } from 'vitest';
 import { BASE, Bench, IRQ, until } from '../harness.ts';
+import { SuiteThread } from '../suite-thread.ts';
 
 const READY = d.VIRTIO_CONFIG_S_ACKNOWLEDGE | d.VIRTIO_CONFIG_S_DRIVER;
 const FEATURES_SET = READY | d.VIRTIO_CONFIG_S_FEATURES_OK;
@@ -28,21 +28,10 @@ function start(b: Bench): void {
 }
 
 describe('DispatchedDevice', () => {
-  const poller = new MainPoller();
-  let thread: DispatchThread;
-
-  beforeAll(async () => {
-    thread = await DispatchThread.start({ poller });
-  });
-
-  afterAll(async () => {
-    thread.close();
-    await thread.ended;
-    poller.close();
-  });
+  const suite = new SuiteThread();
 
   it('answers reads, kicks and interrupts while the main thread stands still', () => {
-    using b = new Bench(thread, { config: Uint8Array.of(1, 2, 3, 4) });
+    using b = new Bench(suite.thread, { config: Uint8Array.of(1, 2, 3, 4) });
     const [kick, call] = [EventFd.create(), EventFd.create()];
     b.vm.ioeventfd({ guestAddr: BASE + 0x50n, length: 4, datamatch: 1n }, kick);
     b.dispatched.irqfd(call);
@@ -69,7 +58,7 @@ describe('DispatchedDevice', () => {
   });
 
   it('has the device do what the driver wants, in order', async () => {
-    using b = new Bench(thread);
+    using b = new Bench(suite.thread);
     using guest = new SimulatedTestGuest(b.vm.guestResources());
     const write = (register: number, value: number): Promise<void> =>
       guest.write(BASE + BigInt(register), 4, BigInt(value));
@@ -101,7 +90,7 @@ describe('DispatchedDevice', () => {
   });
 
   it('holds a reset until the device is done, and serves other vCPUs meanwhile', async () => {
-    using b = new Bench(thread, { manual: true }, { vcpus: 2 });
+    using b = new Bench(suite.thread, { manual: true }, { vcpus: 2 });
     using guest = new SimulatedTestGuest(b.vm.guestResources());
     start(b);
     let reset = false;
@@ -118,7 +107,7 @@ describe('DispatchedDevice', () => {
   });
 
   it('tells the driver of a new configuration, which it never sees with the old generation', () => {
-    using b = new Bench(thread, { config: new Uint8Array(8) });
+    using b = new Bench(suite.thread, { config: new Uint8Array(8) });
     start(b);
     for (let round = 1; round < 50; round++) {
       const before = b.read(d.VIRTIO_MMIO_CONFIG_GENERATION);
@@ -133,7 +122,7 @@ describe('DispatchedDevice', () => {
   });
 
   it('shows a driver at once what it wrote to configuration', async () => {
-    using b = new Bench(thread, { config: new Uint8Array(8) });
+    using b = new Bench(suite.thread, { config: new Uint8Array(8) });
     using guest = new SimulatedTestGuest(b.vm.guestResources());
     await guest.write(BASE + 0x102n, 2, 0xbeefn);
     expect(b.read(d.VIRTIO_MMIO_CONFIG)).toBe(0xbeef_0000);
@@ -141,7 +130,7 @@ describe('DispatchedDevice', () => {
   });
 
   it.each(['acceptFeatures', 'activate'])('asks for a reset when %s fails', async (call) => {
-    using b = new Bench(thread);
+    using b = new Bench(suite.thread);
     b.device.failing.add(call);
     start(b);
     await until(() => (b.dispatched.status & d.VIRTIO_CONFIG_S_NEEDS_RESET) !== 0);
@@ -149,7 +138,7 @@ describe('DispatchedDevice', () => {
   });
 
   it('counts what the driver does wrong where the main thread can read it', async () => {
-    using b = new Bench(thread);
+    using b = new Bench(suite.thread);
     b.write(d.VIRTIO_MMIO_MAGIC_VALUE, 1);
     expect(b.read(d.VIRTIO_MMIO_QUEUE_NOTIFY)).toBe(0);
     expect(b.dispatched.counters).toMatchObject({ readOnly: 1, writeOnly: 1 });
@@ -157,7 +146,7 @@ describe('DispatchedDevice', () => {
   });
 
   it('goes on with the registers of another', async () => {
-    using first = new Bench(thread);
+    using first = new Bench(suite.thread);
     start(first);
     const state = await first.dispatched.state();
     expect(state).toMatchObject({ status: RUNNING, queueSel: 1 });

@@ -1,10 +1,9 @@
 import type { NotificationMode } from '@node-vmm/vm-device';
 import { runVmCases } from '@node-vmm/vm-device/testing';
-import { DispatchThread } from '@node-vmm/vm-dispatch';
 import { FAKE_XEN_THREAD } from '@node-vmm/vm-dispatch/testing';
-import { MainPoller } from '@node-vmm/vmm-sys-util';
 import type { FakeXenOptions } from '@node-vmm/xen-sys/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { SuiteThread } from '../suite-thread.ts';
 import { XenBench } from '../xen-harness.ts';
 
 const KINDS: readonly {
@@ -34,21 +33,10 @@ const KINDS: readonly {
 describe.each(KINDS)(
   'compliance of XenVm on a dispatch thread, $kind',
   ({ fake, mode, irq, kernel = false }) => {
-    const poller = new MainPoller();
-    let thread: DispatchThread;
-
-    beforeAll(async () => {
-      thread = await DispatchThread.start({ poller }, { threadModule: FAKE_XEN_THREAD });
-    });
-
-    afterAll(async () => {
-      thread.close();
-      await thread.ended;
-      poller.close();
-    });
+    const suite = new SuiteThread({ threadModule: FAKE_XEN_THREAD });
 
     runVmCases(it, () => {
-      const b = new XenBench(thread, fake);
+      const b = new XenBench(suite.thread, fake);
       const vm = b.vm(mode);
       return {
         vm,

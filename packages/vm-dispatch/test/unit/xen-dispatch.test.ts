@@ -6,8 +6,9 @@ import { DispatchedDevice, DispatchThread } from '@node-vmm/vm-dispatch';
 import { FAKE_XEN_THREAD } from '@node-vmm/vm-dispatch/testing';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { IOREQ_TYPE_INVALIDATE } from '@node-vmm/xen-sys';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { until } from '../harness.ts';
+import { SuiteThread } from '../suite-thread.ts';
 import { XenBench } from '../xen-harness.ts';
 
 const BASE = 0x200_0000n;
@@ -39,18 +40,7 @@ function start(b: XenBench, base: bigint, features: bigint): void {
 }
 
 describe('A guest of Xen on a dispatch thread', () => {
-  const poller = new MainPoller();
-  let thread: DispatchThread;
-
-  beforeAll(async () => {
-    thread = await DispatchThread.start({ poller }, { threadModule: FAKE_XEN_THREAD });
-  });
-
-  afterAll(async () => {
-    thread.close();
-    await thread.ended;
-    poller.close();
-  });
+  const suite = new SuiteThread({ threadModule: FAKE_XEN_THREAD });
 
   const place = (b: XenBench, index = 0n, irq = 33) => {
     const vm = b.vm();
@@ -61,7 +51,7 @@ describe('A guest of Xen on a dispatch thread', () => {
   };
 
   it('is answered, kicks and is interrupted while the main thread is busy for two seconds', () => {
-    using b = new XenBench(thread);
+    using b = new XenBench(suite.thread);
     const { vm, device, dispatched } = place(b);
     using kick = EventFd.create();
     using call = EventFd.create();
@@ -88,7 +78,7 @@ describe('A guest of Xen on a dispatch thread', () => {
   });
 
   it('has one level line for devices of both threads', async () => {
-    using b = new XenBench(thread, { arch: 'x86_64', guestType: 'PV' });
+    using b = new XenBench(suite.thread, { arch: 'x86_64', guestType: 'PV' });
     const { vm, device, dispatched } = place(b, 0n, 5);
     const source = vm.connectIrq({ kind: 'line', irq: 5 });
     const high = (): boolean => b.domain.interrupts.isHigh('isa', 5);
@@ -114,7 +104,7 @@ describe('A guest of Xen on a dispatch thread', () => {
   });
 
   it('waits for the main thread where it gives memory back', async () => {
-    using b = new XenBench(thread);
+    using b = new XenBench(suite.thread);
     const vm = b.vm();
     vm.map(window(0n), answering(1n));
     let release = (): void => undefined;
@@ -133,7 +123,7 @@ describe('A guest of Xen on a dispatch thread', () => {
   });
 
   it('is left to another process, which goes on with its device', async () => {
-    using b = new XenBench(thread);
+    using b = new XenBench(suite.thread);
     const first = place(b);
     start(b, BASE, first.device.features);
     const kept = await first.vm.keep();
