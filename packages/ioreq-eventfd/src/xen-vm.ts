@@ -1,89 +1,28 @@
 import {
   type AddressRange,
   type BusHandler,
-  describeRange,
-  type Held,
   type HeldAccesses,
   type IoeventfdMatch,
   type IrqCarrier,
   type IrqLine,
   type LineInterrupt,
-  type NotificationMode,
   type ServedElsewhere,
   UserSpaceVm,
-  VmError,
   type Wiring,
 } from '@node-vmm/vm-device';
 import type { GuestMemory } from '@node-vmm/vm-memory';
-import {
-  type EventFd,
-  errorMessage,
-  type Logger,
-  type Mapping,
-  type Poller,
-  silentLogger,
-} from '@node-vmm/vmm-sys-util';
-import {
-  asIoServId,
-  type DeviceModelOps,
-  type DomId,
-  GUEST_LAYOUTS,
-  type IoRange,
-  type IoServId,
-  type XenOps,
-} from '@node-vmm/xen-sys';
-import type { AccessHost } from './access-host.ts';
+import { type EventFd, errorMessage, silentLogger } from '@node-vmm/vmm-sys-util';
+import type { DeviceModelOps, DomId, XenOps } from '@node-vmm/xen-sys';
 import { AccessRequest } from './access-request.ts';
 import type { IoreqCounters } from './ioreq-dispatcher.ts';
+import { KernelKicks } from './kernel-kicks.ts';
+import { hypervisor } from './xen-hypervisor.ts';
 import { checkXenIrq, type IrqKind, setXenIrq, xenCarrierOf } from './xen-interrupts.ts';
+import { IoreqServer } from './xen-ioreq-server.ts';
 import { KernelAssist } from './xen-kernel-assist.ts';
-import { hasOtherServers } from './xen-other-servers.ts';
-import { checkPorts } from './xen-port-check.ts';
 import { XenService } from './xen-service.ts';
-import { checkWindow } from './xen-window-check.ts';
-
-/** What a {@link XenVm} works with. All but the memory stay the caller's and outlive it. */
-export interface XenVmComponents<M extends GuestMemory> {
-  /** `XenHost.open()`, or the fake of `@node-vmm/xen-sys/testing`. */
-  readonly xen: XenOps;
-  /** Gets hold of guest memory; called once, when it is first used. Closed with the VM. */
-  readonly memory: () => M;
-  /** On Node's own event loop: deferred answers need promises. */
-  readonly poller: Poller;
-  readonly logger?: Logger;
-  /** The guest gave pages back: what is mapped may be stale. It waits for what is returned, for a while. */
-  readonly invalidate?: () => Held | undefined;
-  /** Serves the guest's accesses on another thread; default: this one does, as where the host has ended. */
-  readonly host?: AccessHost | undefined;
-}
-
-/** What one process left of a guest for the next to take up, as plain data. */
-export interface KeptXenVm {
-  /** Of the IOREQ server that is there still. */
-  readonly server: number;
-  readonly vcpus: number;
-  /** Windows that it has. */
-  readonly windows: readonly AddressRange[];
-}
-
-/** How a guest is served. */
-export interface XenVmOptions {
-  readonly domid: DomId;
-  /**
-   * Default `auto`: what the kernel cannot do is done in user space, with one log line saying why.
-   * `kernel` is refused for ISA lines, which the kernel cannot serve without losing interrupts.
-   */
-  readonly notification?: NotificationMode;
-  /** Which interrupts the guest has, and with them its layout; default by this machine's. */
-  readonly irqs?: IrqKind;
-  /** Milliseconds that a deferred answer may take. */
-  readonly answerLimit?: number;
-  /**
-   * Takes up what {@link XenVm.keep} of another process left: its windows are to be mapped again, in one
-   * turn of the event loop, and what vCPUs asked for meanwhile is answered after that.
-   */
-  readonly takeUp?: KeptXenVm;
-}
+import type { KeptXenVm, XenVmComponents, XenVmOptions } from './xen-vm-options.ts';
+import { XenWindows } from './xen-windows.ts';
 
 /**
  * A guest of Xen whose devices live in this process: one IOREQ server, one ioreq page, one event
@@ -94,19 +33,12 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   readonly vcpus: number;
   readonly #xen: XenOps;
   readonly #model: DeviceModelOps;
-  readonly #server: IoServId;
+  readonly #server: IoreqServer;
   readonly #service: XenService;
+  readonly #windows: XenWindows;
   readonly #assist: KernelAssist;
+  readonly #kicks = new KernelKicks(() => this.#service.idle);
   readonly #irqs: IrqKind;
-  /** Windows that the server has. */
-  readonly #windows = new Set<AddressRange>();
-  /** Windows that it had before and that nobody has mapped again. */
-  readonly #left: AddressRange[];
-  /** Notifications that the kernel takes. */
-  #assisted = 0;
-  #kernelKicks = 0;
-  /** Vain announcements when it began to. */
-  #idleBefore = 0;
   #keeping = false;
 
   /**
@@ -125,18 +57,11 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     const { xen } = components;
     return hypervisor(`serve domain ${domid}`, domid, () => {
       const model = xen.deviceModel(domid);
-      const vcpus = model.nrVcpus();
-      if (takeUp !== undefined && takeUp.vcpus !== vcpus) {
-        throw new RangeError(`it has ${vcpus} vCPUs, and had ${takeUp.vcpus}`);
-      }
-      const server = takeUp === undefined ? model.createIoreqServer() : asIoServId(takeUp.server);
-      let mapping: Mapping | undefined;
+      const server = IoreqServer.open(xen, model, domid, takeUp);
       try {
-        mapping = xen.mapIoreqPage(domid, server, vcpus);
-        return new XenVm(components, options, { model, vcpus, server, mapping });
+        return new XenVm(components, options, { model, server });
       } catch (error) {
-        mapping?.close();
-        if (takeUp === undefined) model.destroyIoreqServer(server);
+        server.abandon();
         throw error;
       }
     });
@@ -147,30 +72,32 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     options: XenVmOptions,
     parts: {
       readonly model: DeviceModelOps;
-      readonly vcpus: number;
-      readonly server: IoServId;
-      readonly mapping: Mapping;
+      readonly server: IoreqServer;
     },
   ) {
     const { domid, answerLimit } = options;
     const { memory, poller, xen, invalidate, host } = components;
+    const { model, server } = parts;
     const logger = (components.logger ?? silentLogger).child({ domid });
     const irqs = options.irqs ?? (process.arch === 'x64' ? 'isa' : 'spi');
     // Guests of Arm have no port instructions.
     const spaces = irqs === 'isa' ? (['port'] as const) : [];
     super({ name: `xen:${domid}`, spaces, memory, poller, logger });
     this.domid = domid;
-    this.vcpus = parts.vcpus;
+    this.vcpus = server.vcpus;
     this.#xen = xen;
-    this.#model = parts.model;
-    this.#server = parts.server;
+    this.#model = model;
+    this.#server = server;
     this.#irqs = irqs;
-    this.#left = [...(options.takeUp?.windows ?? [])];
+    this.#windows = new XenWindows(
+      { domid, server, memory: xen.memory, irqs, logger },
+      options.takeUp?.windows ?? [],
+    );
     this.#service = new XenService({
       name: this.name,
       domid,
-      vcpus: parts.vcpus,
-      mapping: parts.mapping,
+      vcpus: server.vcpus,
+      mapping: server.mapping,
       server: new AccessRequest(this.buses, () => this.memory),
       invalidate,
       poller,
@@ -199,8 +126,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
    * What comes at once is one event.
    */
   get kernelKicks(): number {
-    const now = this.#assisted === 0 ? 0 : this.#service.idle - this.#idleBefore;
-    return this.#kernelKicks + now;
+    return this.#kicks.count;
   }
 
   /** True while a host's thread serves the guest: once there is a window, and until that thread ends. */
@@ -220,9 +146,8 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   /** Whether somebody else serves devices of this guest, too: QEMU, or another process like this one. */
   get shared(): boolean {
     this.checkLive('ask who serves the guest');
-    return hypervisor(`ask who serves domain ${this.domid}`, this.domid, () =>
-      hasOtherServers(this.#model, this.#server),
-    );
+    const action = `ask who serves domain ${this.domid}`;
+    return hypervisor(action, this.domid, () => this.#server.hasOthers);
   }
 
   override ioeventfd(match: IoeventfdMatch, eventfd: EventFd): Wiring {
@@ -233,10 +158,9 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       const { mapping: page, ports } = this.#service;
       const kernel = this.#assist.ioeventfd(match, window, { page, ports }, eventfd);
       if (kernel === undefined) return user;
-      if (this.#assisted++ === 0) this.#idleBefore = this.#service.idle;
+      this.#kicks.begin();
       return this.wirings.add(true, () => {
-        if (this.#assisted === 1) this.#kernelKicks = this.kernelKicks;
-        this.#assisted--;
+        this.#kicks.end();
         this.#quietly('end an ioeventfd', () => kernel.close());
         // A seat does the same when it hears of it: a request that the kernel was looking at has nobody else.
         user.close();
@@ -289,44 +213,21 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
   }
 
   protected claim(range: AddressRange, handler: BusHandler): () => void {
-    const { space, base, length } = range;
-    const type = space === 'port' ? 'port' : 'memory';
-    const io: IoRange = { type, start: base, end: base + BigInt(length) - 1n };
-    const left = this.#left.findIndex((window) => sameRange(window, range));
     // Before the guest can reach it.
     let unseat = this.#service.map(range, handler);
     const withdraw = (): void => {
-      this.#windows.delete(range);
-      if (!this.#keeping) {
-        this.#quietly('unmap a window', () =>
-          this.#model.unmapIoRangeFromIoreqServer(this.#server, io),
-        );
-      }
+      if (this.#keeping) this.#windows.forget(range);
+      else this.#quietly('unmap a window', () => this.#windows.withdraw(range));
       unseat?.();
     };
     const first = !this.#service.begun;
-    const later = this.#left.length > 0;
+    const later = this.#windows.awaited;
     try {
-      hypervisor(`map ${describeRange(range)} of ${this.name}`, this.domid, () => {
-        if (left >= 0) {
-          this.#enable();
-          this.#left.splice(left, 1);
-          return;
-        }
-        this.#check(range);
-        this.#model.mapIoRangeToIoreqServer(this.#server, io);
-        try {
-          this.#enable();
-        } catch (error) {
-          this.#model.unmapIoRangeFromIoreqServer(this.#server, io);
-          throw error;
-        }
-      });
+      this.#windows.claim(range, () => this.#enable());
     } catch (error) {
       unseat?.();
       throw error;
     }
-    this.#windows.add(range);
     if (first) {
       unseat = this.#service.map(range, handler);
       this.#begin(later);
@@ -354,10 +255,10 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
    */
   async keep(): Promise<KeptXenVm> {
     this.checkLive('leave the guest to another process');
-    const windows = [...this.#windows, ...this.#left].map((range) => ({ ...range }));
+    const windows = this.#windows.all;
     this.#keeping = true;
     await this.#service.pause();
-    return { server: this.#server, vcpus: this.vcpus, windows };
+    return { server: this.#server.id, vcpus: this.vcpus, windows };
   }
 
   /** Goes on serving after all; `close` gives everything back. */
@@ -366,24 +267,14 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     this.#service.resume();
   }
 
-  #check(range: AddressRange): void {
-    const { domid, logger } = this;
-    if (range.space === 'port') {
-      checkPorts(range, this.name);
-    } else {
-      const { reserved } = GUEST_LAYOUTS[this.#irqs === 'isa' ? 'x86_64' : 'arm64'];
-      checkWindow({ domid, memory: this.#xen.memory, reserved, logger }, range);
-    }
-  }
-
   /** Xen allots event channel ports when the server is enabled, so they are bound after that. */
   #enable(): void {
     if (this.#service.begun) return;
-    this.#model.setIoreqServerState(this.#server, true);
+    this.#server.enable(true);
     try {
       this.#service.begin(this.#xen.openEventChannels());
     } catch (error) {
-      this.#model.setIoreqServerState(this.#server, false);
+      this.#server.enable(false);
       throw error;
     }
   }
@@ -396,7 +287,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     // Of a guest that is left to another process nothing is taken, nor answered that nobody took.
     if (this.#keeping) return;
     this.#quietly('disable the IOREQ server', () => {
-      if (this.#service.begun) this.#model.setIoreqServerState(this.#server, false);
+      if (this.#service.begun) this.#server.enable(false);
     });
     this.#service.serviceAll();
   }
@@ -405,7 +296,7 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     // Once more: the kernel may have been looking at a request until its help ended.
     this.#service.close(() => {
       if (this.#keeping) return;
-      this.#quietly('destroy the IOREQ server', () => this.#model.destroyIoreqServer(this.#server));
+      this.#quietly('destroy the IOREQ server', () => this.#server.destroy());
     });
   }
 
@@ -416,19 +307,5 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
     } catch (error) {
       this.logger.debug({ error: errorMessage(error) }, `could not ${action}, going on`);
     }
-  }
-}
-
-function sameRange(a: AddressRange, b: AddressRange): boolean {
-  return a.space === b.space && a.base === b.base && a.length === b.length;
-}
-
-function hypervisor<T>(action: string, domid: DomId, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (VmError.is(error)) throw error;
-    const text = `Cannot ${action}: ${errorMessage(error)}`;
-    throw new VmError('HYPERVISOR', text, { vm: `xen:${domid}` }, { cause: error });
   }
 }

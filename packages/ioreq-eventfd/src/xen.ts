@@ -6,3 +6,4 @@
  */
 export type { IrqKind } from './xen-interrupts.ts';
 export * from './xen-vm.ts';
+export type * from './xen-vm-options.ts';
