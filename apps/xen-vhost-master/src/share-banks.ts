@@ -19,7 +19,7 @@ export function shareBanks(memory: XenBankMemory): MemorySharing {
   return {
     trial: { sharedRegions: memory.shared([trialOf(memory.sharedRegions)]) },
     largestOnDemand: LARGEST_ON_DEMAND,
-    extents: async () => ({ sharedRegions: memory.shared(await memory.extents()) }),
+    extents: async (signal) => ({ sharedRegions: memory.shared(await memory.extents(signal)) }),
     mappings: (pid) => foreignMappings(pid),
     checkRoom: ({ sharedRegions }) => checkRoom(sharedRegions),
   };

@@ -6,10 +6,9 @@ import {
 } from '@node-vmm/vhost-user-master';
 import type { Logger, Poller } from '@node-vmm/vmm-sys-util';
 import { OFFERED_FEATURES, USED_PROTOCOL_FEATURES } from './features.ts';
+import type { LettingGo } from './letting-go.ts';
 import type { MemoryGiver } from './memory-sharing.ts';
 
-/** Ours: what a back-end may take to let go of a guest that goes away, milliseconds. */
-export const LET_GO_MS = 2500;
 /** Bytes by which configuration spaces of a device type differ: fields are added in words. */
 const CONFIG_STEP = 4;
 
@@ -25,6 +24,8 @@ export interface BackendOptions {
   readonly configSize: number;
   /** Admit VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD: an area is given to it before the first ring. */
   readonly recordsInflight: boolean;
+  /** Ends connections of which some memory has been given, when the guest goes away. */
+  readonly lettingGo: LettingGo;
   readonly poller: Poller;
   readonly logger: Logger;
 }
@@ -61,7 +62,9 @@ export async function connectBackend(
     return { frontend, config: await readConfig(frontend, configSize, signal) };
   } catch (error) {
     // Whoever gives up lets the guest go, of which this one may have mapped some.
-    if (signal.aborted) await frontend.finish(LET_GO_MS);
+    if (signal.aborted) {
+      await options.lettingGo.by(frontend.peerPid, (timeoutMs) => frontend.finish(timeoutMs));
+    }
     frontend.close();
     throw error;
   }

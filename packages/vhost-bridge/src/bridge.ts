@@ -226,6 +226,9 @@ export class Bridge implements DeviceSink {
     const { kept } = found;
     let { window, lease } = found;
     if (kept !== undefined) progress.kept = kept;
+    // On its way up nothing more is asked of it; from then on that is for the device to say.
+    const stop = (): void => lease?.stop?.();
+    signal.addEventListener('abort', stop);
     try {
       // Before the window: without a back-end for it here the device may be another server's.
       lease ??= this.#leases.try(type, description, kept?.socket);
@@ -252,6 +255,8 @@ export class Bridge implements DeviceSink {
       lease?.release();
       this.#failed(description, window, found.ours === true || lease !== undefined, error);
       throw error;
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
   }
 

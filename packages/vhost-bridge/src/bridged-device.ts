@@ -7,7 +7,6 @@ import {
 import type { QueueConfig, VirtioDevice } from '@node-vmm/virtio-device';
 import type { IrqSource } from '@node-vmm/vm-device';
 import { hex, type Logger, type Poller, type SignalGuard } from '@node-vmm/vmm-sys-util';
-import { LET_GO_MS } from './backend-handshake.ts';
 import { BackendLink } from './backend-link.ts';
 import type { DeviceTally } from './bridge-counters.ts';
 import type { DeviceRegisters } from './device-registers.ts';
@@ -17,15 +16,17 @@ import { DispatchedRegisters } from './dispatched-registers.ts';
 import { VhostBridgeError } from './errors.ts';
 import { recordsInflight } from './features.ts';
 import type { KeptDeviceState, KeptQueues } from './kept-device.ts';
+import { LettingGo } from './letting-go.ts';
 import { LocalRegisters } from './local-registers.ts';
 import { MemoryGiver } from './memory-sharing.ts';
-import { type PeerReleases, warnOfKeeper } from './peer-releases.ts';
+import type { PeerReleases } from './peer-releases.ts';
 import { QueueSession } from './queue-session.ts';
 import type { DevicePlace } from './queue-wiring.ts';
 import { Serial } from './serial.ts';
 import type { SocketLease } from './socket-provider.ts';
 import type { BridgedDeviceStatus } from './status.ts';
 import type { SupportedDevice } from './supported-devices.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** "NVMM": the vendor that the guest sees. */
 const VENDOR_ID = 0x4d4d564e;
@@ -66,8 +67,7 @@ export class BridgedDevice implements VirtioDevice {
   readonly #logger: Logger;
   readonly #serial = new Serial();
   readonly #window: DeviceWindow;
-  readonly #memory: MemoryGiver;
-  readonly #releases: PeerReleases;
+  readonly #lettingGo: LettingGo;
   readonly #forgetMemory: () => void;
   /** To be called when it is gone. */
   readonly #gone: () => void;
@@ -85,6 +85,7 @@ export class BridgedDevice implements VirtioDevice {
     frontend: VhostUserFrontend,
     irq: IrqSource,
     memory: MemoryGiver,
+    lettingGo: LettingGo,
   ) {
     this.deviceId = description.deviceId;
     this.features = frontend.deviceFeatures;
@@ -96,8 +97,7 @@ export class BridgedDevice implements VirtioDevice {
     this.#link = link;
     this.#guard = components.guard;
     this.#window = components.window;
-    this.#memory = memory;
-    this.#releases = components.releases;
+    this.#lettingGo = lettingGo;
     const renewal = components.window.guest.renewal?.add({
       get mapsAll() {
         return memory.habit === 'whole';
@@ -149,8 +149,14 @@ export class BridgedDevice implements VirtioDevice {
     try {
       const { configSize } = type;
       const memory = new MemoryGiver({
-        memory: await guest.memory,
+        memory: await unlessAborted(guest.memory, signal),
         sharing: guest.sharing?.(),
+        logger,
+      });
+      const lettingGo = new LettingGo({
+        releases: components.releases,
+        sharing: () => guest.sharing?.(),
+        leastMapped: () => memory.leastMapped,
         logger,
       });
       link = await BackendLink.open(
@@ -160,6 +166,7 @@ export class BridgedDevice implements VirtioDevice {
           memory,
           configSize,
           recordsInflight: recordsInflight(type),
+          lettingGo,
           poller,
           logger,
         },
@@ -168,7 +175,16 @@ export class BridgedDevice implements VirtioDevice {
       const { frontend } = link;
       if (frontend === undefined)
         throw new VhostBridgeError('ABORTED', 'Cannot start: back-end lost');
-      device = new BridgedDevice(components, description, type, link, frontend, irq, memory);
+      device = new BridgedDevice(
+        components,
+        description,
+        type,
+        link,
+        frontend,
+        irq,
+        memory,
+        lettingGo,
+      );
       if (kept !== undefined) device.#takeUp(kept);
       window.open(device.#registers.handler);
       return device;
@@ -289,18 +305,9 @@ export class BridgedDevice implements VirtioDevice {
   }
 
   async #letGo(): Promise<void> {
-    const { peerPid } = this.#link;
-    const mappings = this.#window.guest.sharing?.()?.mappings;
-    if (mappings === undefined) {
-      this.#link.close();
-      return;
-    }
-    const deadline = performance.now() + LET_GO_MS;
-    const release = this.#releases.expect(peerPid, mappings, this.#memory.leastMapped);
-    // Those that we started are killed before.
-    await this.#link.finish(LET_GO_MS);
-    if (await release.done(Math.max(deadline - performance.now(), 0))) return;
-    warnOfKeeper(this.#logger, peerPid);
+    const link = this.#link;
+    if (this.#window.guest.sharing?.()?.mappings === undefined) link.close();
+    else await this.#lettingGo.by(link.peerPid, (timeoutMs) => link.finish(timeoutMs));
   }
 
   /**

@@ -23,8 +23,14 @@ export interface MemorySharing {
   readonly trial: ShareableMemory;
   /** No back-end that maps on demand has a mapping larger than this: bytes, less than `trial` has. */
   readonly largestOnDemand: number;
-  /** All that there is now, without holes: for those who map all of it. */
-  extents(): Promise<ShareableMemory>;
+  /**
+   * All that there is now, without holes: for those who map all of it. To find that out takes the longer the more
+   * there is.
+   *
+   * @param signal - gives up, soon: nothing of the guest may be looked at any more
+   * @throws the signal's reason
+   */
+  extents(signal: AbortSignal): Promise<ShareableMemory>;
   /** What a process has mapped of guests; undefined where it cannot be known. */
   mappings(pid: number): PeerMappings | undefined;
   /**
@@ -56,7 +62,7 @@ export class MemoryGiver {
   #habit: MappingHabit = 'unknown';
   /** It was seen to map next to nothing of what it was given. */
   #onDemand = false;
-  /** Bytes that were given last. */
+  /** Bytes that the back-end has taken whole. */
   #given = 0;
   /** The one before wanted no holes. */
   #refused = false;
@@ -70,9 +76,12 @@ export class MemoryGiver {
     return this.#habit;
   }
 
-  /** Bytes that the back-end has mapped at least, while it is connected: all that it was given, or anything. */
+  /**
+   * Bytes that the back-end has mapped at least, while it is connected: all that it has taken, or anything. Of one
+   * that is still at it nobody knows how far it is.
+   */
   get leastMapped(): number {
-    return this.#habit === 'whole' ? this.#given : 1;
+    return this.#habit === 'whole' ? Math.max(this.#given, 1) : 1;
   }
 
   /**
@@ -81,6 +90,7 @@ export class MemoryGiver {
    */
   async give(frontend: MemoryTaker, signal: AbortSignal): Promise<void> {
     const { memory, sharing } = this.#options;
+    this.#given = 0;
     if (sharing === undefined) {
       await frontend.setMemTable(memory, { signal });
       return;
@@ -118,7 +128,7 @@ export class MemoryGiver {
       await this.#setBanks(frontend, signal);
       return;
     }
-    const extents = await sharing.extents();
+    const extents = await sharing.extents(signal);
     try {
       // It maps what it is given before it lets go of what it has.
       sharing.checkRoom(extents);
@@ -154,7 +164,7 @@ export class MemoryGiver {
     sharing: MemorySharing,
     signal: AbortSignal,
   ): Promise<void> {
-    const extents = await sharing.extents();
+    const extents = await sharing.extents(signal);
     sharing.checkRoom(extents);
     await this.#setExtents(frontend, extents, signal);
   }
@@ -164,7 +174,6 @@ export class MemoryGiver {
     extents: ShareableMemory,
     signal: AbortSignal,
   ): Promise<void> {
-    this.#given = bytesOf(extents);
     try {
       await frontend.setMemTable(extents, { signal });
     } catch (error) {
@@ -173,6 +182,7 @@ export class MemoryGiver {
       // A guest that ballooned has memory in thousands of pieces.
       await frontend.setMemTable(this.#options.memory, { signal });
     }
+    this.#given = bytesOf(extents);
   }
 }
 

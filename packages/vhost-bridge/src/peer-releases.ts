@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@node-vmm/vmm-sys-util';
 import type { MemorySharing } from './memory-sharing.ts';
 
+/** Ours: how often a process is looked at, however many of its devices wait: one may have 65,530 mappings. */
 const LOOK_MS = 50;
 
 /** A process that is to let go of memory, for all of its devices that are. */
@@ -13,6 +14,10 @@ interface Releasing {
   due: number;
   /** How many wait. */
   waiting: number;
+  /** Bytes that it had mapped when it was looked at last. */
+  now: number;
+  /** When that was, by `performance.now()`. */
+  lookedAt: number;
 }
 
 /** What one device's back-end is to let go of. */
@@ -43,7 +48,8 @@ export class PeerReleases {
   expect(pid: number, mappings: MemorySharing['mappings'], bytes: number): Release {
     const known = this.#processes.get(pid);
     const before = known?.before ?? mappings(pid)?.bytes ?? 0;
-    const releasing = known ?? { before, due: 0, waiting: 0 };
+    const lookedAt = performance.now();
+    const releasing = known ?? { before, due: 0, waiting: 0, now: before, lookedAt };
     if (before === 0) return { done: async () => true };
     releasing.due += bytes;
     releasing.waiting++;
@@ -60,8 +66,7 @@ export class PeerReleases {
     const deadline = performance.now() + timeoutMs;
     try {
       for (;;) {
-        // One that is gone has nothing.
-        const now = mappings(pid)?.bytes ?? 0;
+        const now = look(pid, releasing, mappings);
         if (now === 0 || now <= releasing.before - releasing.due) return true;
         const left = deadline - performance.now();
         if (left <= 0) return false;
@@ -71,6 +76,16 @@ export class PeerReleases {
       if (--releasing.waiting === 0) this.#processes.delete(pid);
     }
   }
+}
+
+function look(pid: number, releasing: Releasing, mappings: MemorySharing['mappings']): number {
+  const at = performance.now();
+  if (at - releasing.lookedAt >= LOOK_MS) {
+    releasing.lookedAt = at;
+    // One that is gone has nothing.
+    releasing.now = mappings(pid)?.bytes ?? 0;
+  }
+  return releasing.now;
 }
 
 /** Says which process keeps a guest from going away. */

@@ -94,6 +94,31 @@ describe('MemoryGiver', () => {
     expect(giver.habit).toBe('whole');
   });
 
+  it('knows of one that maps all how much it has once it has said so, and of one that is at it nothing', async () => {
+    const { taker, sharing, logger } = setUp(4 * MIB);
+    let taken = (): void => undefined;
+    const slow: MemoryTaker = {
+      ...taker,
+      setMemTable: async (memory, options) => {
+        await taker.setMemTable(memory, options);
+        if (memory !== EXTENTS) return;
+        await new Promise<void>((resolve) => {
+          taken = resolve;
+        });
+      },
+    };
+    const giver = new MemoryGiver({ memory: BANKS, sharing, logger });
+    for (let connection = 0; connection < 2; connection++) {
+      const given = giver.give(slow, signal);
+      await expect.poll(() => giver.habit).toBe('whole');
+      await new Promise(setImmediate);
+      expect(giver.leastMapped).toBe(1);
+      taken();
+      await given;
+      expect(giver.leastMapped).toBe(501 * MIB);
+    }
+  });
+
   it('gives what is there to one that takes no holes, and at once when it is there again', async () => {
     const { given, taker, sharing, logger } = setUp(0, { banks: refusal('REQUEST_FAILED') });
     const giver = new MemoryGiver({ memory: BANKS, sharing, logger });

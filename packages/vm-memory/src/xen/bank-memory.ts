@@ -112,10 +112,12 @@ export class XenBankMemory extends GuestNumbers implements GuestMemory, Shareabl
   /**
    * What the guest has in its banks now, without holes. Each page is mapped once, for a moment.
    *
+   * @param signal - gives up before the next 2 MiB: nothing of the guest is mapped for it any more
    * @throws {VmMemoryError} FOREIGN_MAP_FAILED when the guest cannot be asked
+   * @throws the signal's reason
    */
-  async extents(): Promise<GuestRange[]> {
-    return await extentsOf(this.#source, this.#banks);
+  async extents(signal?: AbortSignal): Promise<GuestRange[]> {
+    return await extentsOf(this.#source, this.#banks, signal);
   }
 
   /** Parts of this memory as they go to another process; its descriptor lives as long as this object. */

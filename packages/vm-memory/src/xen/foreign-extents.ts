@@ -75,11 +75,14 @@ export async function banksWithMemory(
  * The memory that is in ranges now: holes end an extent. Every page is mapped once, in chunks, each of which
  * is let go of before the next.
  *
+ * @param signal - gives up before the next chunk
  * @throws {VmMemoryError} as {@link findBanks}
+ * @throws the signal's reason
  */
 export async function extentsOf(
   source: ForeignSource,
   ranges: Iterable<GuestRange>,
+  signal?: AbortSignal,
 ): Promise<GuestRange[]> {
   const extents: { guestAddr: GuestAddress; length: bigint }[] = [];
   const add = (guestAddr: bigint, length: bigint): void => {
@@ -90,6 +93,7 @@ export async function extentsOf(
   for (const { guestAddr, length } of sortRanges(ranges)) {
     const end = guestAddr + BigInt(length);
     for (let at: bigint = guestAddr; at < end; at += CHUNK) {
+      signal?.throwIfAborted();
       const size = Number(end - at < CHUNK ? end - at : CHUNK);
       using mapped = await source.mapAsync({ guestAddr: at as GuestAddress, length: size });
       for (const [i, error] of mapped.errors.entries()) {

@@ -206,6 +206,27 @@ describe('XenBankMemory', () => {
     expect(guest.xen.privcmd.openMappings).toBe(0);
   });
 
+  it('looks no further for the memory in its banks when nobody wants to know any more', async () => {
+    const guest = fake({ base: LOW, length: 64 * MIB });
+    const abort = new AbortController();
+    const { mapper, asked } = counting({
+      map: (...args) => guest.source.mapper.map(...args),
+      mapAsync: async (...args) => {
+        if (asked() > 2048) abort.abort(new Error('gone'));
+        return await guest.source.mapper.mapAsync(...args);
+      },
+    });
+    const memory = await XenBankMemory.of({
+      ...guest.source,
+      mapper,
+      banks: [{ guestAddr: guestAddress(LOW), length: 64 * MIB }],
+    });
+    open.push(memory);
+    await expect(memory.extents(abort.signal)).rejects.toThrow('gone');
+    expect(asked()).toBeLessThan(2048 + 1024);
+    expect(guest.xen.privcmd.openMappings).toBe(0);
+  });
+
   it('gives a higher bank what is missing below: firmware moves RAM', async () => {
     const ranges = [
       { guestAddr: guestAddress(0n), length: BigInt(256 * MIB) },
