@@ -67,6 +67,11 @@ export interface VhostUserConnectionOptions<T extends MessageTable> {
   readonly onShortage?: (message: ShortMessage<T>, error: VhostUserError) => void;
   /** Replies of the peer, in order. Without it a reply is a protocol error. */
   readonly onReply?: (message: Reply<T>, fds: ReceivedFds) => void;
+  /**
+   * The peer has closed its end while the connection is paused, called once: what it sent before is still to come,
+   * and then the end. Default: that is seen after {@link VhostUserConnection.resume}.
+   */
+  readonly onPeerLeft?: () => void;
   /** The connection ended, once, and not by `close`. Everything is released already. */
   readonly onClose: (reason: CloseReason) => void;
   /**
@@ -95,6 +100,7 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
   #watch: Watch | undefined;
   #interest = '';
   #paused = false;
+  #peerLeft = false;
   #live = true;
 
   /** @throws {SysError} when the socket cannot be polled */
@@ -202,6 +208,7 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
       if (this.#paused) {
         // A hang-up is reported again and again, and reading, which would end it, must wait.
         if (ready.disconnected && !this.#output.empty) throw hungUp();
+        if (ready.disconnected) this.#onPeerLeft();
       } else {
         this.#receive(ready);
       }
@@ -209,6 +216,12 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #onPeerLeft(): void {
+    if (this.#peerLeft) return;
+    this.#peerLeft = true;
+    this.#options.onPeerLeft?.();
   }
 
   #receive(ready: Readiness): void {
@@ -294,14 +307,15 @@ export class VhostUserConnection<T extends MessageTable> implements Disposable {
     }
   }
 
-  /** Watches for what is needed, and not at all when paused: a hang-up is always reported. */
+  /** Watches for what is needed. A hang-up is always reported, so that one that is known ends a watch for nothing else. */
   #updateWatch(): void {
     const readable = !this.#paused;
     const writable = !this.#output.empty;
-    const interest = `${readable} ${writable}`;
+    const hangUp = this.#options.onPeerLeft !== undefined && !this.#peerLeft;
+    const interest = `${readable} ${writable} ${hangUp}`;
     if (interest === this.#interest) return;
     this.#interest = interest;
-    if (!readable && !writable) {
+    if (!readable && !writable && !hangUp) {
       this.#watch?.close();
       this.#watch = undefined;
     } else if (this.#watch === undefined) {

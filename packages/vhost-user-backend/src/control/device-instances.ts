@@ -52,6 +52,8 @@ export class DeviceInstances implements DeviceLink {
   /** How many instances have let go of a generation of memory, where some have not. */
   readonly #released = new Map<number, number>();
   #stopTimeout: number;
+  /** The front-end that asks for something has gone some time ago. */
+  #hasty = false;
 
   /**
    * Takes a place in a worker; `make` makes the device there.
@@ -147,6 +149,17 @@ export class DeviceInstances implements DeviceLink {
 
   setRingFd(ring: number, kind: RingFdKind, fd: number | undefined): Promise<void> {
     return this.#seatOf(ring).call('setRingFd', { ring, kind, fd });
+  }
+
+  hasten(): () => void {
+    const timer = setTimeout(() => {
+      this.#hasty = true;
+      for (const seat of this.#seats) abandon(seat);
+    }, GONE_TIMEOUT_MS);
+    return () => {
+      clearTimeout(timer);
+      this.#hasty = false;
+    };
   }
 
   async release(generation: number): Promise<void> {
@@ -264,7 +277,8 @@ export class DeviceInstances implements DeviceLink {
 
   /** Waits for a call that stops rings; not for ever for the device. */
   async #patiently<T>(seat: WorkerSeat, answer: Promise<T>, most = Infinity): Promise<T> {
-    const timer = setTimeout(() => abandon(seat), Math.min(this.#stopTimeout, most));
+    const timeout = this.#hasty ? 0 : Math.min(this.#stopTimeout, most);
+    const timer = setTimeout(() => abandon(seat), timeout);
     try {
       return await answer;
     } finally {

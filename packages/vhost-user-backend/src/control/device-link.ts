@@ -52,6 +52,13 @@ export interface DeviceLink {
   enableRing(ring: number, enabled: boolean): Promise<void>;
   setRingFd(ring: number, kind: RingFdKind, fd: number | undefined): Promise<void>;
   /**
+   * The front-end has gone: what it has asked for waits for requests of the device's for a second at most, however
+   * many of its steps do.
+   *
+   * @returns ends that; to be called once
+   */
+  hasten(): () => void;
+  /**
    * The front-end has gone: resets the device and takes all memory from it. Never rejects: afterwards
    * no worker uses anything of the front-end's, also where the device has failed.
    *

@@ -11,8 +11,10 @@ export interface ForeignDomainMeans {
   nextMemory(): number;
   /** Resolves when more may be mapped: what was before, and somebody may still look at, has room, too. */
   room(): Promise<void>;
-  /** Maps for this domain when it is its turn. */
-  turn<T>(job: () => Promise<T>): Promise<T>;
+  /** Maps for this domain when it is its turn; undefined when nobody wants it by then. */
+  turn<T>(job: () => Promise<T>, wanted: () => boolean): Promise<T | undefined>;
+  /** Some of what waits for its turn may not be wanted any more. */
+  sweep(): void;
   /** The pages are let go of, and nobody finds the addresses: they are freed when nobody looks there. */
   retire(memory: number, close: () => void): void;
 }
@@ -22,6 +24,14 @@ type Told = Map<ChunkHolder, number[]>;
 
 /** Maps what is wanted, through the descriptor of who wants it. */
 export type MapChunk = () => Promise<ForeignPages>;
+
+/** A chunk that is to be mapped. */
+interface PendingChunk {
+  /** Undefined when nobody wanted it any more. */
+  readonly done: Promise<ForeignChunk | undefined>;
+  /** Of each who wants it, whether they still do. */
+  readonly alive: (() => boolean)[];
+}
 
 /** How long a page that was not there is taken not to be there, milliseconds. */
 const MISSING_MS = 100;
@@ -40,7 +50,7 @@ export class ForeignDomain {
   readonly #chunks = new Map<string, ForeignChunk>();
   /** Some of them still on loan. */
   readonly #ending = new EndingChunks();
-  readonly #pending = new Map<string, Promise<ForeignChunk>>();
+  readonly #pending = new Map<string, PendingChunk>();
   readonly #unmapping = new Set<Promise<void>>();
   readonly #clock = new Int32Array(new SharedArrayBuffer(4));
   /** Goes on when all that is mapped ends. */
@@ -48,6 +58,7 @@ export class ForeignDomain {
   /** Some of it is to end in this turn of Node's event loop. */
   #returning: Promise<void> | undefined;
   #quiet: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(means: ForeignDomainMeans) {
     this.#means = means;
@@ -74,13 +85,13 @@ export class ForeignDomain {
     alive: () => boolean,
   ): Promise<ChunkMapping | undefined> {
     for (;;) {
-      const chunk = this.#there(wanted) ?? (await this.#mapped(wanted, map));
-      if (!alive()) {
-        if (!chunk.granted && !chunk.ended) this.#take(chunk);
+      const chunk = this.#there(wanted) ?? (await this.#mapped(wanted, map, alive));
+      if (!alive() || this.#closed) {
+        if (chunk?.granted === false && !chunk.ended) this.#take(chunk);
         return undefined;
       }
       // It may have ended before this was continued.
-      if (!chunk.ended) return chunk.grant(holder);
+      if (chunk?.ended === false) return chunk.grant(holder);
     }
   }
 
@@ -128,6 +139,7 @@ export class ForeignDomain {
       // What only it had goes with it; the rest waits for the others.
       if (chunk.ended || (granted && !chunk.granted)) this.#take(chunk);
     }
+    this.#means.sweep();
   }
 
   /** Resolves when what was let go of before is unmapped. */
@@ -137,14 +149,16 @@ export class ForeignDomain {
 
   /** All that is mapped goes, nobody looks at any of it. */
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#quiet);
     this.#generation++;
+    this.#means.sweep();
     for (const chunk of [...this.#all()]) {
       for (const holder of chunk.holders) chunk.drop(holder);
       this.#take(chunk);
     }
     // What is being mapped is found to be of no use, and unmapped.
-    await Promise.allSettled(this.#pending.values());
+    await Promise.allSettled([...this.#pending.values()].map(({ done }) => done));
     await this.unmapped();
   }
 
@@ -159,26 +173,39 @@ export class ForeignDomain {
     return look ? undefined : chunk;
   }
 
-  /** Maps it, once for all who want it at that time. */
-  #mapped(wanted: WantedChunk, map: MapChunk): Promise<ForeignChunk> {
+  /** Maps it, once for all who want it at that time; undefined when none of them does any more. */
+  #mapped(
+    wanted: WantedChunk,
+    map: MapChunk,
+    alive: () => boolean,
+  ): Promise<ForeignChunk | undefined> {
     const key = keyOf(wanted);
-    let pending = this.#pending.get(key);
-    if (pending === undefined) {
-      pending = this.#means
-        .turn(() => this.#map(wanted, map))
-        .finally(() => this.#pending.delete(key));
-      this.#pending.set(key, pending);
+    const known = this.#pending.get(key);
+    if (known !== undefined) {
+      known.alive.push(alive);
+      return known.done;
     }
-    return pending;
+    const all = [alive];
+    const isWanted = (): boolean => !this.#closed && all.some((one) => one());
+    const done = this.#means
+      .turn(() => this.#map(wanted, map, isWanted), isWanted)
+      .finally(() => this.#pending.delete(key));
+    this.#pending.set(key, { done, alive: all });
+    return done;
   }
 
-  async #map(wanted: WantedChunk, map: MapChunk): Promise<ForeignChunk> {
+  async #map(
+    wanted: WantedChunk,
+    map: MapChunk,
+    isWanted: () => boolean,
+  ): Promise<ForeignChunk | undefined> {
     this.#makeRoom(wanted.length);
     // What is unmapped first makes room for it.
     await this.unmapped();
     await this.#means.room();
     Atomics.add(this.#clock, 0, 1);
     for (;;) {
+      if (!isWanted()) return undefined;
       const generation = this.#generation;
       let pages: ForeignPages | undefined;
       try {

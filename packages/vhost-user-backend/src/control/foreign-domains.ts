@@ -76,7 +76,8 @@ export class ForeignDomains {
       room: async () => {
         if (this.#retired.count > MAX_RETIRED) await this.#retired.collect();
       },
-      turn: (job) => this.#turns.run(domid, job),
+      turn: (job, wanted) => this.#turns.run(domid, job, wanted),
+      sweep: () => this.#turns.sweep(domid),
       retire: (memory, close) =>
         this.#retired.add(memory, { vacate: () => undefined, close }, () => undefined),
     });

@@ -27,6 +27,8 @@ export class FrontEndConnection implements FileHolder {
   readonly #requests: FrontEndRequests;
   #work: Promise<void> = Promise.resolve();
   #end: () => void = () => undefined;
+  /** Ends the haste once the front-end has gone. */
+  #hastened: (() => void) | undefined;
 
   /**
    * @param stream - becomes the connection's
@@ -47,6 +49,7 @@ export class FrontEndConnection implements FileHolder {
         options.logger.warn({ request }, 'unknown request refused');
         acknowledge(1n);
       },
+      onPeerLeft: () => this.#hasten(),
       // Who lends memory of a domain takes the end of the connection for the end of all mappings.
       keepsOpen: () => this.#requests.memory.hasForeign,
       onClose: (reason) => {
@@ -120,6 +123,11 @@ export class FrontEndConnection implements FileHolder {
     this.#connection.resume();
   }
 
+  /** Nobody waits any more for what is being done. */
+  #hasten(): void {
+    this.#hastened ??= this.#options.device.hasten();
+  }
+
   /** A refusal that cannot be told ends the connection, as the specification wants. */
   #refuse(message: ShortMessage<Table>, error: unknown): void {
     const { logger } = this.#options;
@@ -151,7 +159,9 @@ export class FrontEndConnection implements FileHolder {
   }
 
   async #release(): Promise<void> {
+    this.#hasten();
     await this.#work;
+    this.#hastened?.();
     try {
       await this.#requests.close();
     } finally {

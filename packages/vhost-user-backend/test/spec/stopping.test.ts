@@ -80,6 +80,31 @@ describe('Starting and stopping rings', () => {
     expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
   });
 
+  it('and what a front-end asked for before it went is waited for no longer', async () => {
+    const { device, frontEnd, ring } = await holding(bench(), 'drop');
+    for (const index of [0, 1]) frontEnd.send('VHOST_USER_GET_VRING_BASE', { index, num: 0 });
+    await until(() => bench().logger.find('asked to stop') !== undefined);
+    const began = performance.now();
+    frontEnd.close();
+    const next = await bench().running(device);
+    // Of a minute that the device has while somebody waits.
+    expect(performance.now() - began).toBeLessThan(5_000);
+    next.ring.submit([5]);
+    expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
+    expect(ring.driver.poll()).toBeUndefined();
+    // Who connects then has the patience that there was.
+    next.ring.submit([HOLD], [5]);
+    expect(await next.ring.collect(next.frontEnd.poller, 1)).toEqual([1]);
+    let answered = false;
+    const answer = getBase(next.frontEnd).finally(() => {
+      answered = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(answered).toBe(false);
+    go.signal();
+    await answer;
+  });
+
   it('but not for long: nobody asks for what it still does', async () => {
     const { device, frontEnd } = await holding(bench(), 'drop');
     frontEnd.close();

@@ -25,7 +25,8 @@ class Bed {
       limit,
       nextMemory: () => ++this.#memory,
       room: () => Promise.resolve(),
-      turn: (job) => turns.run(1, job),
+      turn: (job, wanted) => turns.run(1, job, wanted),
+      sweep: () => turns.sweep(1),
       retire: (_memory, close) => close(),
     });
   }
@@ -284,6 +285,7 @@ it('is a fault for who needs it when nothing can be mapped', async () => {
     nextMemory: () => 1,
     room: () => Promise.resolve(),
     turn: (job) => job(),
+    sweep: () => undefined,
     retire: (_memory, close) => close(),
   });
   const wanted = { guestAddr: 0, length: CHUNK, part: false, again: false };
@@ -376,4 +378,60 @@ it('lets domains take turns', async () => {
   await expect(turns.run(1, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
   await turns.run(1, job('again'));
   expect(order.at(-1)).toBe('again');
+});
+
+it('has no turn for what nobody wants any more, and who gives up waits for no other domain', async () => {
+  const turns = new ForeignTurns();
+  const order: string[] = [];
+  let open = (): void => undefined;
+  const slow = turns.run(1, () => new Promise<void>((resolve) => (open = resolve)));
+  let wanted = true;
+  const job = (name: string) => () =>
+    turns.run(
+      2,
+      async () => order.push(name),
+      () => wanted,
+    );
+  const given = [job('a')(), job('b')()];
+  const kept = turns.run(2, async () => order.push('kept'));
+  wanted = false;
+  turns.sweep(2);
+  expect(await Promise.all(given)).toEqual([undefined, undefined]);
+  expect(order).toEqual([]);
+  const late = job('late')();
+  open();
+  await Promise.all([slow, kept, late]);
+  expect(order).toEqual(['kept']);
+});
+
+it('ends without mapping what it was asked for and nobody wants, while another domain is at it', async () => {
+  const turns = new ForeignTurns();
+  let open = (): void => undefined;
+  const other = turns.run(9, () => new Promise<void>((resolve) => (open = resolve)));
+  let mapped = 0;
+  const domain = new ForeignDomain({
+    limit: CHUNK,
+    nextMemory: () => 1,
+    room: () => Promise.resolve(),
+    turn: (run, wanted) => turns.run(1, run, wanted),
+    sweep: () => turns.sweep(1),
+    retire: (_memory, close) => close(),
+  });
+  const map = (): Promise<ForeignPages> => {
+    mapped++;
+    return Promise.reject(new Error('nobody wants it'));
+  };
+  const holder = { ended: () => undefined };
+  let alive = true;
+  const wants = Array.from({ length: 64 }, (_, i) => {
+    const wanted = { guestAddr: i * CHUNK, length: CHUNK, part: false, again: false };
+    return domain.lend(wanted, holder, map, () => alive);
+  });
+  alive = false;
+  domain.drop(holder);
+  expect(await Promise.all(wants)).toEqual(wants.map(() => undefined));
+  await domain.close();
+  expect(mapped).toBe(0);
+  open();
+  await other;
 });

@@ -395,6 +395,35 @@ describe('VhostUserConnection', () => {
     expect(back.closed).toMatchObject([{ kind: 'peer-closed' }]);
   });
 
+  it('says once that the peer left while paused, and what it sent before comes all the same', async () => {
+    let left = 0;
+    const names: string[] = [];
+    const closed: string[] = [];
+    const back = new VhostUserConnection({
+      stream: theirs,
+      poller,
+      table: FRONTEND_REQUESTS,
+      onRequest: ({ name }) => {
+        names.push(name);
+        if (names.length === 1) back.pause();
+      },
+      onPeerLeft: () => left++,
+      onClose: ({ kind }) => closed.push(kind),
+    });
+    raw.send(Buffer.concat([SET_NUM, SET_NUM]));
+    await until(() => names.length === 1);
+    await turns(3);
+    expect(left).toBe(0);
+    raw.endWriting();
+    await until(() => left === 1);
+    await turns(5);
+    // A hang-up that is known is not told again and again.
+    expect([left, names.length, closed.length, poller.size]).toEqual([1, 1, 0, 0]);
+    back.resume();
+    await until(() => closed.length > 0);
+    expect([left, names.length, closed]).toEqual([1, 2, ['peer-closed']]);
+  });
+
   it('decodes by what was negotiated a message ago', async () => {
     const back = new Side(theirs, poller);
     back.onRequest = (message) => {
