@@ -1,0 +1,72 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import process from 'node:process';
+import { DispatchPool, DispatchThread, MAX_DISPATCH_THREADS } from '@node-vmm/vm-dispatch';
+import { MainPoller } from '@node-vmm/vmm-sys-util';
+import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const ENTRY = new URL('../../dist/thread/entry.js', import.meta.url);
+/** Of two threads that are started one after the other, one runs. */
+const EVERY_OTHER = new URL(
+  `data:text/javascript,${encodeURIComponent(`
+    import { threadId } from 'node:worker_threads';
+    if (threadId % 2 === 0) throw new Error('not this one');
+    await import('${ENTRY.href}');
+  `)}`,
+);
+const MISSING = new URL('file:///nowhere/entry.js');
+
+/** Descriptors of this process that are anonymous inodes of a kind. */
+function open(kind: string): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === `anon_inode:${kind}`;
+    } catch {
+      // That of the listing itself.
+      return false;
+    }
+  }).length;
+}
+
+describe('When dispatch threads end', () => {
+  const poller = new MainPoller();
+  afterAll(() => poller.close());
+
+  it('nothing that the main thread made for them is left', async () => {
+    const threads = 4;
+    const one = async (): Promise<void> => {
+      const thread = await DispatchThread.start({ poller });
+      thread.close();
+      await thread.ended;
+    };
+    await one();
+    const [sets, eventfds] = [open('[eventpoll]'), open('[eventfd]')];
+    const listeners = process.listenerCount('exit');
+    for (let i = 0; i < threads; i++) await one();
+    expect(open('[eventpoll]')).toBe(sets);
+    // Three of each thread are the main thread's; what it opens for itself is not looked at here.
+    expect(open('[eventfd]') - eventfds).toBeLessThan(2 * threads);
+    expect(process.listenerCount('exit')).toBe(listeners);
+    expect(poller.size).toBe(0);
+  });
+
+  it('a pool of which one thread cannot run has none', async () => {
+    const logger = new MemoryLogger();
+    const before = process.listenerCount('exit');
+    await expect(
+      DispatchPool.start({ poller, logger }, { threads: 4, threadModule: EVERY_OTHER }),
+    ).rejects.toMatchObject({ code: 'NOT_SUPPORTED' });
+    expect(logger.saying('a dispatch thread has ended')).toHaveLength(2);
+    // The others were ended, too.
+    expect(process.listenerCount('exit')).toBe(before);
+    expect(poller.size).toBe(0);
+  });
+
+  it('as many as there may be are tried', async () => {
+    const options = { threads: MAX_DISPATCH_THREADS, threadModule: MISSING };
+    await expect(DispatchPool.start({ poller }, options)).rejects.toMatchObject({
+      code: 'NOT_SUPPORTED',
+      message: expect.stringMatching(/is not there/),
+    });
+  });
+});
