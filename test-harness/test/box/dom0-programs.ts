@@ -1,4 +1,4 @@
-import type { Dom0Process, XenBox } from '../../src/box/index.ts';
+import { type Bed, bridgeArguments, type Dom0Process, type XenBox } from '../../src/box/index.ts';
 
 /** Programs of one test in dom0: they and the test's guests do not outlive it. */
 export class Dom0Programs {
@@ -14,6 +14,22 @@ export class Dom0Programs {
     const program = this.#box().spawn(name, command);
     this.#running.push(program);
     return program;
+  }
+
+  /**
+   * A bridge that serves these devices of these guests; ends when it watches for them.
+   *
+   * @param options - besides those that tell it of the devices
+   */
+  async startBridge(
+    bed: Bed,
+    guests: Parameters<typeof bridgeArguments>[1],
+    options: string,
+  ): Promise<Dom0Process> {
+    const command = `xen-vhost-master ${bridgeArguments(bed, guests)} ${options}`;
+    const bridge = this.start('bridge', command);
+    await bridge.waitFor(/watching for devices/);
+    return bridge;
   }
 
   /** One that the test ends itself. */

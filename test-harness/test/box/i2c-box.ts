@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { Dom0Process, XenBox, XenDomain } from '../../src/box/index.ts';
+import type { XenBox, XenDomain } from '../../src/box/index.ts';
 
 /** Bus number in dom0 of the adapter whose name matches. */
 export async function busNumber(box: XenBox, name: string): Promise<number> {
@@ -40,11 +40,6 @@ export async function expectNoResidue(box: XenBox): Promise<void> {
     return [...devices, ...domains];
   };
   await expect.poll(left, { timeout: 30_000, interval: 500 }).toEqual([]);
-}
-
-/** Waits for a bridge to watch for devices. */
-export async function bridgeReady(bridge: Dom0Process): Promise<void> {
-  await bridge.waitFor(/watching for devices/);
 }
 
 /** Memory of other domains that a process of dom0 has mapped, KiB. */

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   type Bed,
-  bridgeArguments,
   type Dom0Process,
   deviceModelStatus,
   HVMLOADER_UP_MS,
   XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
-import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
+import { Dom0Programs } from './dom0-programs.ts';
+import { expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notThisSeries } from './scale.ts';
 
@@ -34,10 +34,10 @@ onEveryBed(
         xenArgs: 'guest_loglvl=all',
       });
       const chips = '--simulate=ds1338@0x20,24c02@0x50';
-      box.spawn('daemon', `vhost-device-i2c -s /root/vi2c.sock -c 1 ${chips}`);
-      const told = bridgeArguments(bed, { hvm: ['i2c'] });
-      bridge = box.spawn('bridge', `xen-vhost-master -s /root/vi2c.sock0 --name i2c ${told}`);
-      await bridgeReady(bridge);
+      const programs = new Dom0Programs(() => box);
+      programs.start('daemon', `vhost-device-i2c -s /root/vi2c.sock -c 1 ${chips}`);
+      const options = '-s /root/vi2c.sock0 --name i2c';
+      bridge = await programs.startBridge(bed, { hvm: ['i2c'] }, options);
       guest = await box.createDomain({ name: 'hvm', devices: ['i2c'], firmware: 'hvmloader' });
       await guest.waitUp(HVMLOADER_UP_MS);
     }, HVMLOADER_UP_MS + 300_000);

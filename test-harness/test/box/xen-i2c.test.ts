@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import {
   bootI2cBox,
-  bridgeArguments,
   type DeviceType,
   type Dom0Process,
   type I2cBox,
@@ -11,7 +10,7 @@ import {
 import { Dom0Programs } from './dom0-programs.ts';
 import { gpioSim } from './gpio-sim.ts';
 import { bindClock, readClock } from './guest-clock.ts';
-import { bridgeReady, busNumber, expectNoResidue, openFds, pidOf, repeat } from './i2c-box.ts';
+import { busNumber, expectNoResidue, openFds, pidOf, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notHere, notInCi, notThisSeries, SCALE } from './scale.ts';
 
@@ -36,10 +35,7 @@ onEveryBed('an I2C device of dom0 in a guest', ['guest-devices'], (bed) => {
     const table = Array.isArray(guests)
       ? Object.fromEntries(guests.map((name) => [name, ['i2c' as const]]))
       : (guests as Readonly<Record<string, readonly DeviceType[]>>);
-    const command = `xen-vhost-master ${bridgeArguments(bed, table)} ${hold} ${options}`;
-    const bridge = programs.start('bridge', command);
-    await bridgeReady(bridge);
-    return bridge;
+    return await programs.startBridge(bed, table, `${hold} ${options}`);
   };
 
   beforeAll(async () => {

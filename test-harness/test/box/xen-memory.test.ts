@@ -3,7 +3,6 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import {
   bootI2cBox,
-  bridgeArguments,
   type DeviceType,
   type Dom0Process,
   type I2cBox,
@@ -11,7 +10,7 @@ import {
   type XenDomain,
 } from '../../src/box/index.ts';
 import { Dom0Programs } from './dom0-programs.ts';
-import { bridgeReady, expectNoResidue, foreignKib, pidOf } from './i2c-box.ts';
+import { expectNoResidue, foreignKib, pidOf } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { LATER, notHere, SCALE, soak } from './scale.ts';
 
@@ -47,12 +46,7 @@ onEveryBed(
       await expect
         .poll(() => daemon.output.split('device ready').length - 1, { timeout: 240_000 })
         .toBe(count);
-      const told = bridgeArguments(bed, guests);
-      const bridge = programs.start(
-        'bridge',
-        `xen-vhost-master ${told} --hold 120 --release -s /run/vhost`,
-      );
-      await bridgeReady(bridge);
+      await programs.startBridge(bed, guests, '--hold 120 --release -s /run/vhost');
       return daemon;
     };
     /** What dom0 could still use, KiB. */

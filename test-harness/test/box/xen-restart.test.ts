@@ -1,14 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import {
   bootI2cBox,
-  bridgeArguments,
   type Dom0Process,
   type I2cBox,
   type XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
 import { Dom0Programs } from './dom0-programs.ts';
-import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
+import { expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notInCi, SCALE } from './scale.ts';
 
@@ -26,11 +25,9 @@ onEveryBed(
     let box: XenBox;
     const programs = new Dom0Programs(() => box);
 
-    const startBridge = async (): Promise<Dom0Process> => {
-      const told = bridgeArguments(bed, Object.fromEntries(names.map((name) => [name, ['i2c']])));
-      const bridge = programs.start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
-      await bridgeReady(bridge);
-      return bridge;
+    const startBridge = (): Promise<Dom0Process> => {
+      const table = Object.fromEntries(names.map((name) => [name, ['i2c' as const]]));
+      return programs.startBridge(bed, table, '--hold 120 -s /run/vhost');
     };
     const stopped = async (bridge: Dom0Process): Promise<void> => {
       expect(await bridge.stop(60_000)).toBe(0);

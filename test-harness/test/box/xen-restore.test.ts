@@ -1,8 +1,8 @@
 // A guest that is saved and restored, against the advice of the README: its device is another one then.
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { type Bed, bridgeArguments, HVMLOADER_UP_MS, XenBox } from '../../src/box/index.ts';
+import { type Bed, HVMLOADER_UP_MS, XenBox } from '../../src/box/index.ts';
 import { Dom0Programs } from './dom0-programs.ts';
-import { bridgeReady, expectNoResidue, repeat } from './i2c-box.ts';
+import { expectNoResidue, repeat } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notInCi } from './scale.ts';
 
@@ -40,9 +40,8 @@ onEveryBed(
           'vhost-device-i2c -s /root/i2c.sock -c 1 --simulate=24c02@0x50',
         );
         await daemon.waitFor(/device ready/, 240_000);
-        const told = bridgeArguments(bed, { saved: ['i2c'] });
-        const bridge = programs.start('bridge', `xen-vhost-master ${told} --hold 120 -s /root`);
-        await bridgeReady(bridge);
+        const options = '--hold 120 -s /root';
+        const bridge = await programs.startBridge(bed, { saved: ['i2c'] }, options);
         const guest = await box.createDomain({
           name: 'saved',
           devices: ['i2c'],

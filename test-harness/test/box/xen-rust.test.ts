@@ -3,7 +3,6 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import {
   type Bed,
   bootI2cBox,
-  bridgeArguments,
   type Dom0Process,
   type I2cBox,
   vhostDeviceRngXenPath,
@@ -11,7 +10,7 @@ import {
   type XenDomain,
 } from '../../src/box/index.ts';
 import { Dom0Programs } from './dom0-programs.ts';
-import { bridgeReady, expectNoResidue, foreignKib } from './i2c-box.ts';
+import { expectNoResidue, foreignKib } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notInCi } from './scale.ts';
 
@@ -75,9 +74,8 @@ onEveryBed(
       );
       await ours.waitFor(/device ready[\s\S]*device ready/, 240_000);
       const devices = ['i2c', 'rng'] as const;
-      const told = bridgeArguments(bed, Object.fromEntries(names.map((name) => [name, devices])));
-      const bridge = programs.start('bridge', `xen-vhost-master ${told} --hold 120 -s /run/vhost`);
-      await bridgeReady(bridge);
+      const table = Object.fromEntries(names.map((name) => [name, devices]));
+      const bridge = await programs.startBridge(bed, table, '--hold 120 -s /run/vhost');
       const guests: XenDomain[] = [];
       for (const name of names) {
         guests.push(await box.createDomain({ name, memory: MEMORY, devices: [...devices] }));

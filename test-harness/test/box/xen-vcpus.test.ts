@@ -4,13 +4,12 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import {
   type Bed,
   bootI2cBox,
-  bridgeArguments,
   type I2cBox,
   type XenBox,
   type XenDomain,
 } from '../../src/box/index.ts';
 import { Dom0Programs } from './dom0-programs.ts';
-import { bridgeReady, expectNoResidue } from './i2c-box.ts';
+import { expectNoResidue } from './i2c-box.ts';
 import { onEveryBed } from './on-every-bed.ts';
 import { notHere, notInCi, SCALE } from './scale.ts';
 
@@ -23,11 +22,8 @@ async function serve(i2c: I2cBox, bed: Bed, programs: Dom0Programs, name: string
   const options = `-s /run/vhost/i2c.sock -c 1 ${i2c.chips('0x50')}`;
   const daemon = programs.start('daemon', `vhost-device-i2c ${options}`);
   await daemon.waitFor(/device ready/, 240_000);
-  const told = bridgeArguments(bed, { [name]: ['i2c'] });
-  const command = `xen-vhost-master ${told} --hold 120 --notification ${mode} -s /run/vhost`;
-  const bridge = programs.start('bridge', command);
-  await bridgeReady(bridge);
-  return bridge;
+  const how = `--hold 120 --notification ${mode} -s /run/vhost`;
+  return await programs.startBridge(bed, { [name]: ['i2c'] }, how);
 }
 
 /** From each vCPU at once, `count` times: a byte of its own is written and read. @returns failures by vCPU */
