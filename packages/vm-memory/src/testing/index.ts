@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export * from './compliance.ts';
+export * from './foreign-kernel.ts';
 export * from './forwarding-memory.ts';
 export * from './guest-memory-buffer.ts';
 export * from './loan-ledger.ts';

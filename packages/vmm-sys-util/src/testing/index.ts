@@ -1,9 +1,11 @@
 /**
  * What the tests of all packages have in common: the shape of compliance suites, a logger that
- * remembers, and a stream that lacks descriptors. Loads no native code.
+ * remembers, a stream that lacks descriptors, and calls that change what is mapped, recorded. Loads no native
+ * code before such calls are to be recorded.
  *
  * @packageDocumentation
  */
 export type { ComplianceCase } from './compliance-case.ts';
 export * from './memory-logger.ts';
+export * from './recorded-mappings.ts';
 export * from './without-room.ts';
