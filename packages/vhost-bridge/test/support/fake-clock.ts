@@ -4,6 +4,7 @@ import { vi } from 'vitest';
 
 /** What a step of the clock is, milliseconds: no deadline is off by more. */
 const STEP_MS = 25;
+const sleep = globalThis.setTimeout;
 /** Turns of Node's event loop in which sockets have their say, for each step. */
 const TURNS = 4;
 
@@ -13,10 +14,16 @@ interface DelayOptions {
 
 /** Deadlines pass when a test says so; sockets and processes go on as ever. */
 export class FakeClock implements Disposable {
+  /** No faster than real time: processes have to keep up. */
+  real = false;
   readonly #delay = timersPromises.setTimeout;
 
-  constructor() {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  /** @param intervals - default: they are the test's own, and real */
+  constructor(intervals = false) {
+    const timers = ['setTimeout', 'clearTimeout', 'performance'] as const;
+    vi.useFakeTimers({
+      toFake: intervals ? [...timers, 'setInterval', 'clearInterval'] : [...timers],
+    });
     // Those of `node:timers/promises` are Node's own, which no fake reaches.
     timersPromises.setTimeout = ((ms: number, value?: unknown, { signal }: DelayOptions = {}) =>
       delay(ms, value, signal)) as typeof timersPromises.setTimeout;
@@ -45,6 +52,7 @@ export class FakeClock implements Disposable {
   async pass(ms: number): Promise<void> {
     for (let at = 0; at < ms; at += STEP_MS) {
       await vi.advanceTimersByTimeAsync(STEP_MS);
+      if (this.real) await new Promise((resolve) => sleep(resolve, STEP_MS));
       await this.turns();
     }
   }

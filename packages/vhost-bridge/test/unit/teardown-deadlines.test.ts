@@ -289,6 +289,7 @@ describe('From Closing to Closed', { timeout: TIMEOUT }, () => {
       await clock.untilNow(() => backends.asked(asked) === 1, asked);
       for (const fake of backends.fakes) backends.hang(fake, 'GET_VRING_BASE');
       const pid = follow();
+      clock.real = true;
       const state = { gone: false };
       const watch = setInterval(() => {
         state.gone ||= !lives(pid);
