@@ -4,7 +4,6 @@ import { vi } from 'vitest';
 
 /** What a step of the clock is, milliseconds: no deadline is off by more. */
 const STEP_MS = 25;
-const sleep = globalThis.setTimeout;
 /** Turns of Node's event loop in which sockets have their say, for each step. */
 const TURNS = 4;
 
@@ -14,8 +13,6 @@ interface DelayOptions {
 
 /** Deadlines pass when a test says so; sockets and processes go on as ever. */
 export class FakeClock implements Disposable {
-  /** No faster than real time: processes have to keep up. */
-  real = false;
   readonly #delay = timersPromises.setTimeout;
 
   /** @param intervals - default: they are the test's own, and real */
@@ -52,7 +49,6 @@ export class FakeClock implements Disposable {
   async pass(ms: number): Promise<void> {
     for (let at = 0; at < ms; at += STEP_MS) {
       await vi.advanceTimersByTimeAsync(STEP_MS);
-      if (this.real) await new Promise((resolve) => sleep(resolve, STEP_MS));
       await this.turns();
     }
   }
