@@ -65,6 +65,8 @@ export class VcpuPorts implements Disposable {
     this.#onRequest = onRequest;
     this.#onError = onError;
     this.#watch = poller.watch(this.#channels.fd, { readable: true }, () => this.#read());
+    // A thread that heard them before may have died between reading a port and unmasking it.
+    for (const port of this.local) this.#channels.unmask(port);
   }
 
   /** Tells a vCPU that its request is answered. */

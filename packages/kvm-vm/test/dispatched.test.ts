@@ -4,7 +4,8 @@ import { Kvm } from '@node-vmm/kvm-sys';
 import { KvmMachine } from '@node-vmm/kvm-vm';
 import * as d from '@node-vmm/virtio-device';
 import { FakeVirtioDevice } from '@node-vmm/virtio-device/testing';
-import { DispatchedDevice, DispatchThread } from '@node-vmm/vm-dispatch';
+import { DispatchedDevice, DispatchPool, DispatchThread } from '@node-vmm/vm-dispatch';
+import { KillableThreads } from '@node-vmm/vm-dispatch/testing';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { unavailable } from './fixtures/available.ts';
@@ -103,5 +104,39 @@ describe.skipIf(unavailable)(`a KvmMachine on a dispatch thread ${unavailable ??
     expect(await guest.read(BASE, 4, { vcpu: 1 })).toBe(0x1234n);
     // Its counts go on.
     expect(vm.counters.requests).toBe(3);
+  });
+
+  it('goes on with its device on another thread when its own dies', async () => {
+    using threads = new KillableThreads();
+    await using pool = await DispatchPool.start({ poller }, { threads: 1 });
+    const one = KvmMachine.create(
+      { kvm, poller, host: pool },
+      { memory: 2 << 20, notification: 'user' },
+    );
+    const other = await MailboxGuest.start(one, 1);
+    const device = new FakeVirtioDevice({ config: Uint8Array.of(1, 2, 3, 4) });
+    const dispatched = new DispatchedDevice(device, { irq: IRQ, configSize: 4 });
+    one.map(WINDOW, dispatched);
+    using kick = EventFd.create();
+    using call = EventFd.create();
+    one.ioeventfd({ guestAddr: BASE + 0x50n, length: 4, datamatch: BigInt(QUEUE) }, kick);
+    dispatched.irqfd(call);
+    const driver = new MmioDriver(other, BASE, true);
+    await driver.start(device.features);
+    // The first that was started: the others are vCPUs.
+    const [killed, waiting] = [threads.kill(0), other.read(BASE + 0x70n, 4)];
+    await killed;
+    expect(await waiting).toBe(BigInt(RUNNING));
+    expect(await other.read(BASE + 0x100n, 2)).toBe(0x0201n);
+    await other.write(BASE + 0x50n, 4, BigInt(QUEUE));
+    expect(kick.drain()).toBe(true);
+    other.takeInterrupt(IRQ);
+    call.signal();
+    while (!other.takeInterrupt(IRQ)) await delay(1);
+    expect(await other.read(BASE + 0x60n, 4)).toBe(BigInt(d.VIRTIO_MMIO_INT_VRING));
+    expect(device.names).toEqual(['acceptFeatures', 'activate']);
+    one.close();
+    await one.closed;
+    other.close();
   });
 });

@@ -314,7 +314,7 @@ export class BridgedDevice implements VirtioDevice {
    * As {@link close}, for another bridge that goes on with the device: its driver notices nothing. The
    * guest's accesses wait from before this is called (`GuestKeeper.keep`). Rejects never.
    *
-   * @returns undefined when its registers are lost: the next bridge begins anew
+   * @returns undefined when its registers are a thread's that is stuck: the next bridge begins anew
    */
   async keep(): Promise<KeptDeviceState | undefined> {
     this.#closing = true;
@@ -323,7 +323,7 @@ export class BridgedDevice implements VirtioDevice {
       this.#session = undefined;
       return (await session?.keep()) ?? { rings: [] };
     });
-    // Of a thread that is gone they are lost, and of one that is stuck.
+    // Of a thread that is stuck nobody knows whether it changes them yet.
     const lost = delay(STOP_MS, undefined, { ref: false });
     const registers = await Promise.race([this.#registers.state(), lost]);
     this.#window.withdraw();

@@ -22,7 +22,7 @@ export interface DeviceRegisters {
   irqfd(call: EventFd): Wiring;
   /** Goes on from other registers; before the window is opened. */
   restore(state: MmioTransportState): void;
-  /** A copy of all; undefined when they are lost. */
+  /** A copy of all; undefined where no thread ever had them. */
   state(): Promise<MmioTransportState | undefined>;
 }
 

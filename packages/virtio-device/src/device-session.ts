@@ -11,6 +11,7 @@ import { errorMessage } from '@node-vmm/vmm-sys-util';
 import type { FaultLog } from './faults.ts';
 import { FeatureNegotiation } from './features.ts';
 import { QueueRegisters, type QueueRegistersState } from './queue-registers.ts';
+import type { RegisterMemory, TransportWords } from './register-memory.ts';
 import type { QueueConfig, VirtioDevice } from './virtio-device.ts';
 
 const DRIVER_BITS =
@@ -31,43 +32,60 @@ export class DeviceSession {
   readonly #faults: FaultLog;
   readonly #onReset: () => void;
   readonly #onBroken: () => void;
-  #bits = 0;
-  readonly #onStatus: (status: number) => void;
-  // What the device has been told since its last reset, so that resets are balanced.
-  #touched = false;
-  #resetting: Completion | undefined;
+  readonly #words: TransportWords;
+  #resetCompletion: Completion | undefined;
   // A stop that ends after a reset began must not change the queue of the next session.
   #epoch = 0;
 
   /**
+   * @param memory - where it is kept
    * @param onReset - the reset is complete
    * @param onBroken - the device failed: DEVICE_NEEDS_RESET is to be set
    */
   constructor(
     device: VirtioDevice,
+    memory: RegisterMemory,
     faults: FaultLog,
     hooks: {
       readonly onReset: () => void;
       readonly onBroken: () => void;
-      readonly onStatus: (status: number) => void;
     },
   ) {
     this.#device = device;
     this.#faults = faults;
     this.#onReset = hooks.onReset;
     this.#onBroken = hooks.onBroken;
-    this.#onStatus = hooks.onStatus;
-    this.features = new FeatureNegotiation(() => device.features);
-    this.queues = device.queueMaxSizes.map((max, index) => new QueueRegisters(index, max));
+    this.#words = memory.transport;
+    this.features = new FeatureNegotiation(() => device.features, memory.transport);
+    this.queues = memory.queues.map(
+      (words, index) => new QueueRegisters(index, device.queueMaxSizes[index] ?? 0, words),
+    );
   }
 
   get #status(): number {
-    return this.#bits;
+    return this.#words.status;
   }
 
   set #status(status: number) {
-    this.#bits = status;
-    this.#onStatus(status);
+    this.#words.status = status;
+  }
+
+  // What the device has been told since its last reset, so that resets are balanced.
+  get #touched(): boolean {
+    return this.#words.touched !== 0;
+  }
+
+  set #touched(touched: boolean) {
+    this.#words.touched = touched ? 1 : 0;
+  }
+
+  get #resetting(): Completion | undefined {
+    return this.#resetCompletion;
+  }
+
+  set #resetting(resetting: Completion | undefined) {
+    this.#resetCompletion = resetting;
+    this.#words.resetting = resetting === undefined ? 0 : 1;
   }
 
   get status(): number {
@@ -143,6 +161,21 @@ export class DeviceSession {
     return undefined;
   }
 
+  /**
+   * Goes on with registers that another session of the same device left as they are, in whatever moment: the
+   * device hears again of what it may not have heard, and what it was to end it ends.
+   */
+  resume(): void {
+    if (this.#words.resetting !== 0) {
+      this.reset();
+      return;
+    }
+    const stopping = this.queues.filter(({ stops }) => stops);
+    const over = VIRTIO_CONFIG_S_FAILED | VIRTIO_CONFIG_S_NEEDS_RESET;
+    if (this.driverOk && (this.#status & over) === 0) this.#activate();
+    for (const queue of stopping) this.disableQueue(queue, false);
+  }
+
   #setFeaturesOk(): void {
     if ((this.#status & VIRTIO_CONFIG_S_FAILED) !== 0) {
       this.#faults.report('badStatus', 'FEATURES_OK after FAILED');
@@ -173,7 +206,7 @@ export class DeviceSession {
   #activate(): void {
     const features = this.features.driver;
     const configs = this.queues
-      .filter((queue) => queue.ready)
+      .filter((queue) => queue.ready && !queue.stops)
       .map((queue) => queue.config(features))
       .filter((config): config is QueueConfig => typeof config !== 'string');
     this.#attemptOrBreak('activate', () => this.#device.activate(features, configs));

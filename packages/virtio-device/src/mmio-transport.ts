@@ -6,7 +6,8 @@ import { DeviceSession } from './device-session.ts';
 import { FaultLog, type TransportCounters } from './faults.ts';
 import { InterruptStatus } from './interrupt-status.ts';
 import { REGISTERS, type Register, type RegisterContext } from './mmio-registers.ts';
-import type { QueueRegistersState } from './queue-registers.ts';
+import { RegisterMemory } from './register-memory.ts';
+import { type MmioTransportState, transportState } from './transport-state.ts';
 import type { VirtioDevice } from './virtio-device.ts';
 
 const U32_MASK = 0xffff_ffffn;
@@ -27,26 +28,11 @@ export interface MmioTransportOptions {
    * to what `restore` brought. Default: `configChanged` counts.
    */
   readonly configGeneration?: () => number;
-  /** Told the device status whenever it may have changed. */
-  readonly onStatus?: (status: number) => void;
+  /** Where registers are kept, of as many queues as the device has; default: memory of its own. */
+  readonly registers?: RegisterMemory;
   /** Counted there; default: an object of its own. */
   readonly counters?: TransportCounters;
   readonly logger?: Logger;
-}
-
-/** All registers as a plain object: what another transport needs to go on from here. */
-export interface MmioTransportState {
-  readonly status: number;
-  readonly deviceFeaturesSel: number;
-  readonly driverFeaturesSel: number;
-  readonly driverFeatures: bigint;
-  readonly queueSel: number;
-  readonly shmSel: number;
-  readonly interruptStatus: number;
-  /** The driver has read InterruptStatus since its reset: its acknowledgements mean what it read. */
-  readonly interruptStatusRead: boolean;
-  readonly configGeneration: number;
-  readonly queues: readonly QueueRegistersState[];
 }
 
 const BY_WORD: readonly (Register | undefined)[] = (() => {
@@ -63,21 +49,22 @@ const BY_WORD: readonly (Register | undefined)[] = (() => {
 export class VirtioMmioTransport implements BusHandler {
   readonly #options: MmioTransportOptions;
   readonly #faults: FaultLog;
-  readonly #interrupts = new InterruptStatus();
+  readonly #memory: RegisterMemory;
+  readonly #interrupts: InterruptStatus;
   readonly #session: DeviceSession;
   readonly #context: RegisterContext;
   readonly #config: ConfigAccess;
-  /** Of the configuration that this object knows of. */
-  #changes = 0;
 
   constructor(device: VirtioDevice, options: MmioTransportOptions) {
     this.#options = options;
     this.#faults = new FaultLog(options.logger ?? silentLogger, options.counters);
     this.#config = new ConfigAccess(device, this.#faults);
-    this.#session = new DeviceSession(device, this.#faults, {
+    this.#memory = options.registers ?? new RegisterMemory(device.queueMaxSizes.length);
+    const { transport: own } = this.#memory;
+    this.#interrupts = new InterruptStatus(own);
+    this.#session = new DeviceSession(device, this.#memory, this.#faults, {
       onReset: () => this.#onReset(),
       onBroken: () => this.needsReset(),
-      onStatus: (status) => options.onStatus?.(status),
     });
     this.#context = {
       session: this.#session,
@@ -85,8 +72,18 @@ export class VirtioMmioTransport implements BusHandler {
       faults: this.#faults,
       deviceId: device.deviceId,
       vendorId: device.vendorId,
-      queueSel: 0,
-      shmSel: 0,
+      get queueSel() {
+        return own.queueSel;
+      },
+      set queueSel(index) {
+        own.queueSel = index;
+      },
+      get shmSel() {
+        return own.shmSel;
+      },
+      set shmSel(id) {
+        own.shmSel = id;
+      },
       configGeneration: () => this.#generation,
       interruptStatus: () => this.#interruptStatus(),
       acknowledge: (events) => this.#acknowledge(events),
@@ -106,19 +103,7 @@ export class VirtioMmioTransport implements BusHandler {
 
   /** A copy of all registers. */
   get state(): MmioTransportState {
-    const { features, queues, status } = this.#session;
-    return {
-      status,
-      deviceFeaturesSel: features.deviceSel,
-      driverFeaturesSel: features.driverSel,
-      driverFeatures: features.driver,
-      queueSel: this.#context.queueSel,
-      shmSel: this.#context.shmSel,
-      interruptStatus: this.#interrupts.known,
-      interruptStatusRead: this.#interrupts.looks,
-      configGeneration: this.#generation,
-      queues: queues.map((queue) => queue.state),
-    };
+    return transportState(this.#memory, this.#options.configGeneration?.());
   }
 
   /**
@@ -143,9 +128,21 @@ export class VirtioMmioTransport implements BusHandler {
     this.#context.queueSel = state.queueSel;
     this.#context.shmSel = state.shmSel;
     // Whatever is added to it here.
-    this.#changes = state.configGeneration + 1;
+    this.#memory.transport.configChanges = state.configGeneration + 1;
     if (this.#interrupts.known !== 0) this.#interrupt();
     return undefined;
+  }
+
+  /**
+   * Goes on with `registers` that another transport of the same device had, in whatever moment that ended,
+   * before the driver's first access to this one. The device may be told again what it was told
+   * (`activate`, `reset`, `stopQueue`), and the driver interrupted once too often.
+   */
+  resume(): void {
+    this.#interrupts.restore(this.#interrupts.known, this.#interrupts.looks);
+    this.#session.resume();
+    if (this.#interrupts.known !== 0) this.#interrupt();
+    else this.#acknowledged();
   }
 
   /**
@@ -202,7 +199,7 @@ export class VirtioMmioTransport implements BusHandler {
    * generation changes with it, and the driver is told.
    */
   configChanged(): void {
-    if (this.#options.configGeneration === undefined) this.#changes++;
+    if (this.#options.configGeneration === undefined) this.#memory.transport.configChanges++;
     this.#raise(defs.VIRTIO_MMIO_INT_CONFIG);
   }
 
@@ -221,7 +218,7 @@ export class VirtioMmioTransport implements BusHandler {
   }
 
   get #generation(): number {
-    return (this.#changes + (this.#options.configGeneration?.() ?? 0)) >>> 0;
+    return (this.#memory.transport.configChanges + (this.#options.configGeneration?.() ?? 0)) >>> 0;
   }
 
   #find(offset: number, size: number): Register | undefined {

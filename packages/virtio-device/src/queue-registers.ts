@@ -1,22 +1,38 @@
 import { hasFeature, VIRTIO_F_RING_PACKED } from '@node-vmm/virtio-bindings';
 import type { Completion } from '@node-vmm/vm-device';
 import { isPowerOfTwo } from '@node-vmm/vmm-sys-util';
+import { type QueueWords, wide } from './register-memory.ts';
 import type { QueueConfig } from './virtio-device.ts';
 
 const HIGH_WEIGHT = 32n;
 
 /** A 64-bit address register that is written in halves. */
 export class AddressRegister {
-  low = 0;
-  high = 0;
+  readonly #words: QueueWords;
+  readonly #low: keyof QueueWords;
+  readonly #high: keyof QueueWords;
+
+  constructor(words: QueueWords, area: 'desc' | 'avail' | 'used') {
+    this.#words = words;
+    this.#low = `${area}Low`;
+    this.#high = `${area}High`;
+  }
 
   get value(): bigint {
-    return (BigInt(this.high) << HIGH_WEIGHT) | BigInt(this.low);
+    return wide(this.#words[this.#low], this.#words[this.#high]);
   }
 
   set value(address: bigint) {
     this.high = Number(BigInt.asUintN(32, address >> HIGH_WEIGHT));
     this.low = Number(BigInt.asUintN(32, address));
+  }
+
+  set low(word: number) {
+    this.#words[this.#low] = word;
+  }
+
+  set high(word: number) {
+    this.#words[this.#high] = word;
   }
 
   reset(): void {
@@ -39,20 +55,59 @@ export interface QueueRegistersState {
 export class QueueRegisters {
   readonly index: number;
   readonly maxSize: number;
-  size: number;
-  readonly desc = new AddressRegister();
-  readonly avail = new AddressRegister();
-  readonly used = new AddressRegister();
-  ready = false;
-  /** True while QueueReset reads 1. */
-  resetting = false;
-  /** Set while the device is stopping the queue. */
-  stopping: Completion | undefined;
+  readonly desc: AddressRegister;
+  readonly avail: AddressRegister;
+  readonly used: AddressRegister;
+  readonly #words: QueueWords;
+  #stopping: Completion | undefined;
 
-  constructor(index: number, maxSize: number) {
+  constructor(index: number, maxSize: number, words: QueueWords) {
     this.index = index;
     this.maxSize = maxSize;
-    this.size = 0;
+    this.#words = words;
+    this.desc = new AddressRegister(words, 'desc');
+    this.avail = new AddressRegister(words, 'avail');
+    this.used = new AddressRegister(words, 'used');
+  }
+
+  get size(): number {
+    return this.#words.size;
+  }
+
+  set size(size: number) {
+    this.#words.size = size;
+  }
+
+  get ready(): boolean {
+    return this.#words.ready !== 0;
+  }
+
+  set ready(ready: boolean) {
+    this.#words.ready = ready ? 1 : 0;
+  }
+
+  /** True while QueueReset reads 1. */
+  get resetting(): boolean {
+    return this.#words.resetting !== 0;
+  }
+
+  set resetting(resetting: boolean) {
+    this.#words.resetting = resetting ? 1 : 0;
+  }
+
+  /** Set while the device is stopping the queue. */
+  get stopping(): Completion | undefined {
+    return this.#stopping;
+  }
+
+  set stopping(stopping: Completion | undefined) {
+    this.#stopping = stopping;
+    this.#words.stopping = stopping === undefined ? 0 : 1;
+  }
+
+  /** The driver wanted it to stop, here or of whoever had these registers before, and it has not yet. */
+  get stops(): boolean {
+    return this.#words.stopping !== 0;
   }
 
   /**
@@ -92,15 +147,5 @@ export class QueueRegisters {
     this.desc.value = descTable;
     this.avail.value = availRing;
     this.used.value = usedRing;
-  }
-
-  get state(): QueueRegistersState {
-    return {
-      size: this.size,
-      ready: this.ready,
-      descTable: this.desc.value,
-      availRing: this.avail.value,
-      usedRing: this.used.value,
-    };
   }
 }

@@ -1,5 +1,5 @@
 import * as defs from '@node-vmm/virtio-device';
-import { VirtioMmioTransport } from '@node-vmm/virtio-device';
+import { RegisterMemory, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice, type FakeVirtioDeviceOptions } from '@node-vmm/virtio-device/testing';
 import { type Held, heldPromise } from '@node-vmm/vm-device';
 
@@ -11,14 +11,17 @@ export const RUNNING = FEATURES_SET | defs.VIRTIO_CONFIG_S_DRIVER_OK;
 export class Bench {
   readonly device: FakeVirtioDevice;
   readonly transport: VirtioMmioTransport;
+  readonly registers: RegisterMemory;
   interrupts = 0;
   acknowledged = 0;
   readonly warnings: object[] = [];
   /** Who waits for the same thing gets the same promise. */
   readonly #promises = new Map<Held, Promise<void>>();
 
-  constructor(options: FakeVirtioDeviceOptions = {}) {
+  /** @param registers - of another, default: fresh */
+  constructor(options: FakeVirtioDeviceOptions = {}, registers?: RegisterMemory) {
     this.device = new FakeVirtioDevice(options);
+    this.registers = registers ?? new RegisterMemory(this.device.queueMaxSizes.length);
     const logger = {
       debug: () => undefined,
       info: () => undefined,
@@ -33,6 +36,7 @@ export class Bench {
       interruptsAcknowledged: () => {
         this.acknowledged++;
       },
+      registers: this.registers,
       logger,
     });
   }

@@ -1,5 +1,7 @@
+import { RegisterMemory } from '@node-vmm/virtio-device';
+
 const VERSION = 0;
-const STATUS = 1;
+// A multiple of 8 bytes: what follows are numbers of 64 bits.
 const WORDS = 2;
 const WORD_BITS = 32;
 
@@ -7,6 +9,7 @@ const WORD_BITS = 32;
 interface Layout {
   readonly counters: number;
   readonly notified: number;
+  readonly registers: number;
   readonly config: number;
   readonly size: number;
 }
@@ -14,8 +17,9 @@ interface Layout {
 function layout(shape: DeviceShape): Layout {
   const counters = WORDS * Int32Array.BYTES_PER_ELEMENT;
   const notified = counters + shape.counters * Float64Array.BYTES_PER_ELEMENT;
-  const config = notified + Math.ceil(shape.queues / WORD_BITS) * Int32Array.BYTES_PER_ELEMENT;
-  return { counters, notified, config, size: config + 2 * shape.configSize };
+  const registers = notified + Math.ceil(shape.queues / WORD_BITS) * Int32Array.BYTES_PER_ELEMENT;
+  const config = registers + RegisterMemory.bytes(shape.queues);
+  return { counters, notified, registers, config, size: config + 2 * shape.configSize };
 }
 
 /** How much room a device needs. */
@@ -27,13 +31,16 @@ export interface DeviceShape {
 }
 
 /**
- * What main and dispatch thread share of a device. Its configuration is there twice: the main thread
+ * What main and dispatch thread share of a device, and what is left of it when that thread has died: all
+ * registers are here. Its configuration is there twice: the main thread
  * writes the copy that nobody reads, and then the version, so that a reader never waits for it. The
  * version is the configuration's generation, too: no driver sees one without the other.
  */
 export class DeviceMemory {
   readonly buffer: SharedArrayBuffer;
   readonly counters: Float64Array;
+  /** Written by the dispatch thread. */
+  readonly registers: RegisterMemory;
   readonly #words: Int32Array;
   readonly #notified: Int32Array;
   readonly #configs: readonly [Uint8Array, Uint8Array];
@@ -45,6 +52,7 @@ export class DeviceMemory {
     this.counters = new Float64Array(this.buffer, at.counters, shape.counters);
     this.#words = new Int32Array(this.buffer, 0, WORDS);
     this.#notified = new Int32Array(this.buffer, at.notified, Math.ceil(shape.queues / WORD_BITS));
+    this.registers = new RegisterMemory(shape.queues, this.buffer, at.registers);
     this.#configs = [
       new Uint8Array(this.buffer, at.config, shape.configSize),
       new Uint8Array(this.buffer, at.config + shape.configSize, shape.configSize),
@@ -58,11 +66,7 @@ export class DeviceMemory {
 
   /** Device status as the driver reads it. */
   get status(): number {
-    return Atomics.load(this.#words, STATUS);
-  }
-
-  set status(status: number) {
-    Atomics.store(this.#words, STATUS, status);
+    return this.registers.transport.status;
   }
 
   /** Main thread: nothing happens where the configuration is the same. */
@@ -96,5 +100,17 @@ export class DeviceMemory {
   clearNotified(queue: number): void {
     const bit = 1 << (queue % WORD_BITS);
     Atomics.and(this.#notified, Math.floor(queue / WORD_BITS), ~bit);
+  }
+
+  /** Main thread, of a dispatch thread that has died: queues of which it may not have been told. Clears them. */
+  takeNotified(): number[] {
+    const taken: number[] = [];
+    this.#notified.forEach((_, word) => {
+      const bits = Atomics.exchange(this.#notified, word, 0);
+      for (let bit = 0; bit < WORD_BITS; bit++) {
+        if ((bits & (1 << bit)) !== 0) taken.push(word * WORD_BITS + bit);
+      }
+    });
+    return taken;
   }
 }

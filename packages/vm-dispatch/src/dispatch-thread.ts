@@ -13,7 +13,7 @@ import {
   type Watch,
 } from '@node-vmm/vmm-sys-util';
 import { Channel } from './channel.ts';
-import type { DispatchThreadData, ToMain, ToThread } from './protocol.ts';
+import { type DispatchThreadData, NO_GUEST, type ToMain, type ToThread } from './protocol.ts';
 import { SharedRing } from './shared-ring.ts';
 import { ThreadSeat } from './thread-seat.ts';
 
@@ -43,8 +43,16 @@ export interface DispatchThreadOptions {
 }
 
 /**
+ * Has the guests of a thread that has ended by itself.
+ *
+ * @param culprit - the one for which the thread did something then, undefined where it did nothing for any
+ */
+export type OnDeath = (seats: readonly ThreadSeat[], culprit: ThreadSeat | undefined) => void;
+
+/**
  * A thread that serves the register accesses of any number of guests, whatever the main thread does
- * meanwhile. To be closed before the process ends, after its guests.
+ * meanwhile. To be closed before the process ends, after its guests. Nothing comes in its place when it
+ * ends by itself: see `DispatchPool`.
  */
 export class DispatchThread implements AccessHost, Disposable {
   /** Resolves when the thread has ended. */
@@ -57,24 +65,29 @@ export class DispatchThread implements AccessHost, Disposable {
   readonly #epoll = new Epoll();
   readonly #channel: Channel<ToThread, ToMain>;
   readonly #memories: MessagePort;
+  readonly #serving = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  readonly #onDeath: OnDeath | undefined;
   readonly #watch: Watch;
   readonly #seats = new Map<number, ThreadSeat>();
   #nextGuest = 0;
   #stopping = false;
   #live = true;
+  #up = false;
   #onUp: () => void = () => undefined;
   #refused: string | undefined;
 
   /**
    * Starts a thread.
    *
+   * @param onDeath - of a thread that had started; default: its guests are answered on this one
    * @throws {VmError} NOT_SUPPORTED when it cannot run, or not at the priority asked for
    */
   static async start(
     components: DispatchThreadComponents,
     options: DispatchThreadOptions = {},
+    onDeath?: OnDeath,
   ): Promise<DispatchThread> {
-    const thread = new DispatchThread(components, options);
+    const thread = new DispatchThread(components, options, onDeath);
     const up = new Promise<void>((resolve) => {
       thread.#onUp = resolve;
     });
@@ -85,7 +98,13 @@ export class DispatchThread implements AccessHost, Disposable {
     throw new VmError('NOT_SUPPORTED', text);
   }
 
-  private constructor(components: DispatchThreadComponents, options: DispatchThreadOptions) {
+  private constructor(
+    components: DispatchThreadComponents,
+    options: DispatchThreadOptions,
+    onDeath: OnDeath | undefined,
+  ) {
+    this.#onDeath = onDeath;
+    Atomics.store(this.#serving, 0, NO_GUEST);
     this.#name = options.name ?? 'dispatch';
     this.#logger = components.logger ?? silentLogger;
     const [there, back] = [new SharedRing(), new SharedRing()];
@@ -107,6 +126,7 @@ export class DispatchThread implements AccessHost, Disposable {
       },
       stopFd: this.#stop.fd,
       epollFd: this.#epoll.fd,
+      serving: this.#serving.buffer,
       memories: port2,
       nice: options.nice,
     };
@@ -150,16 +170,22 @@ export class DispatchThread implements AccessHost, Disposable {
       const text = `Cannot serve ${guest.name}: dispatch thread ${this.#name} has ended`;
       throw new VmError('CLOSED', text, { vm: guest.name });
     }
+    const seat = new ThreadSeat(guest);
+    this.admit(seat);
+    return seat;
+  }
+
+  /** For pools: has a guest, which may have been another thread's. */
+  admit(seat: ThreadSeat): void {
     const id = this.#nextGuest++;
-    const seat = new ThreadSeat(guest, {
+    this.#seats.set(id, seat);
+    seat.attach({
       id,
       post: (message) => this.#post(message),
       lend: (memory) => this.#memories.postMessage(memory),
       flush: () => this.#channel.take(),
       onReleased: () => this.#seats.delete(id),
     });
-    this.#seats.set(id, seat);
-    return seat;
   }
 
   /** Ends the thread; guests that it has are answered on this one. `ended` tells when it is gone. */
@@ -177,8 +203,10 @@ export class DispatchThread implements AccessHost, Disposable {
   }
 
   #take(message: ToMain): void {
-    if (message.type === 'up') this.#onUp();
-    else if (message.type === 'refused') this.#refuse(message.problem);
+    if (message.type === 'up') {
+      this.#up = true;
+      this.#onUp();
+    } else if (message.type === 'refused') this.#refuse(message.problem);
     else if (message.type === 'log') this.#logger[message.level](message.context, message.message);
     else this.#seats.get(message.guest)?.take(message);
   }
@@ -193,19 +221,28 @@ export class DispatchThread implements AccessHost, Disposable {
     this.#channel.take();
     this.#live = false;
     process.off('exit', this.#onExit);
-    if (!this.#stopping) {
-      const guests = this.#seats.size;
-      const reason = cause === undefined ? 'it ended by itself' : errorMessage(cause);
-      const text = 'a dispatch thread has ended, its guests lose their devices';
-      this.#logger.error({ thread: this.#name, guests, reason }, text);
-    }
     const seats = [...this.#seats.values()];
+    const culprit = this.#seats.get(Atomics.load(this.#serving, 0));
     this.#seats.clear();
-    for (const seat of seats) seat.gone();
     this.#watch.close();
     this.#memories.close();
     this.#epoll.close();
     for (const eventfd of [this.#stop, this.#toThread, this.#toMain]) eventfd.close();
+    const onDeath = this.#up && !this.#stopping ? this.#onDeath : undefined;
+    if (!this.#stopping) {
+      const reason = cause === undefined ? 'it ended by itself' : errorMessage(cause);
+      const busyWith = culprit?.name;
+      const context = { thread: this.#name, guests: seats.length, reason, busyWith };
+      const fate =
+        onDeath === undefined ? 'its guests lose their devices' : 'another is to have its guests';
+      this.#logger.error(context, `a dispatch thread has ended, ${fate}`);
+    }
+    if (onDeath !== undefined)
+      onDeath(
+        seats.filter((seat) => seat.left()),
+        culprit,
+      );
+    else for (const seat of seats) seat.gone();
   }
 }
 

@@ -1,17 +1,28 @@
 import type { AccessSeat, SeatedHandler } from '@node-vmm/ioreq-eventfd';
 import {
   type MmioTransportState,
+  type QueueConfig,
   TRANSPORT_COUNTERS,
   type TransportCounters,
+  transportState,
   type VirtioDevice,
 } from '@node-vmm/virtio-device';
-import { type Held, type IrqLine, type IrqTrigger, VmError, whenOver } from '@node-vmm/vm-device';
+import {
+  type Held,
+  type IrqCarrier,
+  type IrqLine,
+  type IrqTrigger,
+  VmError,
+  whenOver,
+} from '@node-vmm/vm-device';
 import { type EventFd, errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { DeviceMemory } from './device-memory.ts';
 import { deviceShape } from './device-shape.ts';
-import type { DeviceCall, DeviceNews, ToMain } from './protocol.ts';
+import type { DeviceCall, DeviceData, DeviceNews, ToMain } from './protocol.ts';
+import type { SeatedDevice } from './seated-device.ts';
 import { countersOf } from './shared-counters.ts';
-import { type DeviceEars, ThreadSeat } from './thread-seat.ts';
+import { ThreadSeat } from './thread-seat.ts';
+import { ToldSession } from './told-session.ts';
 
 /** Where a device's registers are, and what it is like. */
 export interface DispatchedDeviceOptions {
@@ -38,9 +49,10 @@ export interface DispatchedDeviceOptions {
  *
  * The driver's reads, kicks and interrupts go on while the main thread is busy; resets, queue stops and
  * writes to configuration space wait for it. Features that the device refuses (`acceptFeatures`) although it
- * offered them set DEVICE_NEEDS_RESET.
+ * offered them set DEVICE_NEEDS_RESET. Registers outlive their thread: where another takes the guest, the driver
+ * notices nothing.
  */
-export class DispatchedDevice implements SeatedHandler, DeviceEars {
+export class DispatchedDevice implements SeatedHandler, SeatedDevice {
   readonly #device: VirtioDevice;
   readonly #options: DispatchedDeviceOptions;
   readonly #logger: Logger;
@@ -50,6 +62,10 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
   readonly #asked: ((state: MmioTransportState | undefined) => void)[] = [];
   #seat: ThreadSeat | undefined;
   #window = 0;
+  #carrier: IrqCarrier = 'message';
+  /** A thread has had the registers. */
+  #began = false;
+  readonly #session = new ToldSession();
 
   constructor(device: VirtioDevice, options: DispatchedDeviceOptions) {
     this.#device = device;
@@ -72,13 +88,22 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     }
     this.#seat = seat;
     this.#window = window;
-    const { deviceId, vendorId, features, queueMaxSizes } = this.#device;
-    const { irq, trigger, state, configSize = 0 } = this.#options;
+    const { irq, trigger } = this.#options;
     const line = { kind: 'line', irq } as const;
-    const carrier = seat.carrierOf(trigger === undefined ? line : { ...line, trigger });
-    const data = { deviceId, vendorId, features, queueMaxSizes, configSize, irq, carrier, state };
-    seat.listen(window, this, this.#memory.buffer);
-    seat.post({ type: 'device', guest: seat.id, window, data });
+    this.#carrier = seat.carrierOf(trigger === undefined ? line : { ...line, trigger });
+    this.#began = seat.live;
+    seat.serve(window, this);
+  }
+
+  get shared(): SharedArrayBuffer {
+    return this.#memory.buffer;
+  }
+
+  get data(): Omit<DeviceData, 'resumed'> {
+    const { deviceId, vendorId, features, queueMaxSizes } = this.#device;
+    const { irq, state, configSize = 0 } = this.#options;
+    const carrier = this.#carrier;
+    return { deviceId, vendorId, features, queueMaxSizes, configSize, irq, carrier, state };
   }
 
   /** On the thread where its guest's accesses arrive no more: there is no device. */
@@ -126,19 +151,22 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     return this.#seat?.irqfd(this.#window, eventfd) ?? (() => undefined);
   }
 
-  /** A copy of all registers; undefined when the thread is gone. */
+  /** A copy of all registers, those included of a thread that is gone; undefined where it never had any. */
   state(): Promise<MmioTransportState | undefined> {
-    const seat = this.#seat;
-    if (seat === undefined) return Promise.resolve(undefined);
+    if (this.#seat === undefined) return Promise.resolve(this.#left());
     return new Promise((resolve) => {
       this.#asked.push(resolve);
       this.#tell('state');
     });
   }
 
+  #left(): MmioTransportState | undefined {
+    const { registers, generation } = this.#memory;
+    return this.#began ? transportState(registers, generation) : undefined;
+  }
+
   #tell(what: DeviceNews): void {
-    const seat = this.#seat;
-    seat?.post({ type: 'tell', guest: seat.id, window: this.#window, what });
+    this.#seat?.post({ type: 'tell', window: this.#window, what });
   }
 
   #publish(): void {
@@ -155,9 +183,14 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     this.#asked.shift()?.(state);
   }
 
+  moved(): void {
+    // Whether this thread was told of them nobody knows.
+    for (const queue of this.#memory.takeNotified()) this.#notify(queue);
+  }
+
   gone(): void {
     this.#seat = undefined;
-    for (const resolve of this.#asked.splice(0)) resolve(undefined);
+    for (const resolve of this.#asked.splice(0)) resolve(this.#left());
   }
 
   /** Does what the driver wants. */
@@ -165,30 +198,62 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     const device = this.#device;
     switch (call.call) {
       case 'acceptFeatures':
+        if (!this.#session.accept(call.features)) break;
         this.#orBreak(call.call, () => {
           if (!device.acceptFeatures(call.features)) this.needsReset();
         });
         break;
       case 'activate':
-        this.#orBreak(call.call, () => device.activate(call.features, call.queues));
+        this.#activate(call.features, call.queues);
         break;
       case 'startQueue':
-        this.#orBreak(call.call, () => device.startQueue(call.features, call.queue));
+        this.#startQueue(call.features, call.queue);
         break;
       case 'notifyQueue':
         this.#memory.clearNotified(call.queue);
-        this.#attempt(call.call, () => device.notifyQueue(call.queue));
+        this.#notify(call.queue);
         break;
-      case 'stopQueue':
-        this.#hold(call.id, call.call, () => device.stopQueue(call.queue), true);
+      case 'stopQueue': {
+        const stop = (): Held | undefined => {
+          this.#session.stop(call.queue);
+          return device.stopQueue(call.queue);
+        };
+        this.#hold(call.id, call.call, `${call.queue}`, stop, true);
         break;
-      case 'writeConfig':
-        this.#hold(call.id, call.call, () => device.writeConfig(call.offset, call.bytes), false);
+      }
+      case 'writeConfig': {
+        const { offset, bytes } = call;
+        const write = (): Held | undefined => device.writeConfig(offset, bytes);
+        this.#hold(call.id, call.call, `${offset} ${bytes.join()}`, write, false);
         break;
-      case 'reset':
-        this.#hold(call.id, call.call, () => device.reset(), false);
+      }
+      case 'reset': {
+        const reset = (): Held | undefined => {
+          this.#session.reset();
+          return device.reset();
+        };
+        this.#hold(call.id, call.call, '', reset, false);
         break;
+      }
     }
+  }
+
+  /** A thread in place of another says so of a device that is active, and of queues of which only that one knew. */
+  #activate(features: bigint, queues: readonly QueueConfig[]): void {
+    if (this.#session.activate(queues.map(({ index }) => index))) {
+      this.#orBreak('activate', () => this.#device.activate(features, queues));
+      return;
+    }
+    for (const queue of queues) this.#startQueue(features, queue);
+  }
+
+  #startQueue(features: bigint, queue: QueueConfig): void {
+    if (!this.#session.start(queue.index)) return;
+    this.#orBreak('startQueue', () => this.#device.startQueue(features, queue));
+  }
+
+  #notify(queue: number): void {
+    this.#attempt('notifyQueue', () => this.#device.notifyQueue(queue));
   }
 
   #orBreak(name: string, action: () => void): void {
@@ -205,25 +270,34 @@ export class DispatchedDevice implements SeatedHandler, DeviceEars {
     }
   }
 
-  #hold(id: number, name: string, action: () => Held | undefined, breaks: boolean): void {
-    const done = (): void => {
-      this.#publish();
-      this.#seat?.done(id);
-    };
-    const failed = (error: unknown): void => {
-      this.#failed(name, error);
-      if (breaks) this.needsReset();
-      done();
-    };
-    let held: Held | undefined;
-    try {
-      held = action();
-    } catch (error) {
-      failed(error);
-      return;
-    }
-    if (held === undefined) done();
-    else whenOver(held, done, failed);
+  /** @param what - of the call, the same where a thread asks again for what another had asked for */
+  #hold(
+    id: number,
+    name: string,
+    what: string,
+    action: () => Held | undefined,
+    breaks: boolean,
+  ): void {
+    this.#seat?.ask(id, `${name} ${this.#window} ${what}`, (answer) => {
+      const done = (): void => {
+        this.#publish();
+        answer(0n);
+      };
+      const failed = (error: unknown): void => {
+        this.#failed(name, error);
+        if (breaks) this.needsReset();
+        done();
+      };
+      let held: Held | undefined;
+      try {
+        held = action();
+      } catch (error) {
+        failed(error);
+        return;
+      }
+      if (held === undefined) done();
+      else whenOver(held, done, failed);
+    });
   }
 
   #failed(call: string, error: unknown): void {

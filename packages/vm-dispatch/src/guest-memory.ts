@@ -3,7 +3,9 @@ import { type BusCounters, busCounters, HeldTimes } from '@node-vmm/vm-device';
 import { countersIn, countersOf } from './shared-counters.ts';
 
 const RELEASED = 0;
-const COUNTERS_OFFSET = 8;
+const HEARD = 1;
+const WORDS = 2;
+const COUNTERS_OFFSET = WORDS * Int32Array.BYTES_PER_ELEMENT;
 const NAMES = Object.keys(ioreqCounters()) as (keyof IoreqCounters)[];
 const BUS_NAMES = Object.keys(busCounters()) as (keyof BusCounters)[];
 
@@ -32,7 +34,7 @@ export class GuestMemory {
     const values = NAMES.length + BUS_NAMES.length + SEAT_NAMES.length + HeldTimes.LENGTH;
     const size = COUNTERS_OFFSET + values * Float64Array.BYTES_PER_ELEMENT;
     this.buffer = buffer ?? new SharedArrayBuffer(size);
-    this.#words = new Int32Array(this.buffer, 0, 1);
+    this.#words = new Int32Array(this.buffer, 0, WORDS);
     let at = COUNTERS_OFFSET;
     const next = (length: number): Float64Array => {
       const part = new Float64Array(this.buffer, at, length);
@@ -45,6 +47,23 @@ export class GuestMemory {
     this.bus = counters(BUS_NAMES, next(BUS_NAMES.length));
     this.seat = counters(SEAT_NAMES, next(SEAT_NAMES.length));
     this.heldTimes = new HeldTimes(undefined, next(HeldTimes.LENGTH));
+  }
+
+  /** Dispatch thread: it has done one more of what it was told. */
+  hear(): void {
+    Atomics.add(this.#words, HEARD, 1);
+  }
+
+  /** Main thread: how many of its messages about the guest the thread has done, modulo 2^32. */
+  get heard(): number {
+    return Atomics.load(this.#words, HEARD) >>> 0;
+  }
+
+  /** Main thread: the dispatch thread has died, another is to have the guest. */
+  renew(): void {
+    this.#words.fill(0);
+    // What it held is taken anew.
+    this.heldTimes.abandon();
   }
 
   /** Dispatch thread: it has let go of all that it was given of the guest. */

@@ -9,12 +9,17 @@ import type { ChannelEnds } from './channel.ts';
 // What the main thread and a dispatch thread say to each other. Everything is plain data: descriptors and
 // memory are the main thread's, which takes none away before the thread said that it has let go of it.
 
+/** Ours: no guest has this number. */
+export const NO_GUEST = -1;
+
 /** What a dispatch thread is born with. */
 export interface DispatchThreadData {
   readonly nodeVmmThread: 'dispatch';
   readonly channel: ChannelEnds;
   readonly stopFd: Fd;
   readonly epollFd: Fd;
+  /** One word: the guest for which the thread does something, {@link NO_GUEST} in between. */
+  readonly serving: SharedArrayBuffer;
   /**
    * Memory that both threads see, which a ring cannot carry: one for each `attach` (`GuestMemory`) and each
    * `device` (`DeviceMemory`), in their order and sent before them.
@@ -24,7 +29,7 @@ export interface DispatchThreadData {
   readonly nice: number | undefined;
 }
 
-/** A guest, as the thread is told of it. */
+/** A guest, as the thread is told of it: it takes nothing before `resume`. */
 export interface GuestData {
   readonly name: string;
   readonly page: { readonly address: HostPointer; readonly length: number };
@@ -33,8 +38,8 @@ export interface GuestData {
   readonly spaces: readonly AddressSpace[];
   /** Milliseconds. */
   readonly answerLimit: number;
-  /** Takes nothing before `resume`. */
-  readonly paused: boolean;
+  /** Another thread had it and has died: what that took is put back. */
+  readonly resumed: boolean;
   /** The main thread wants to hear when the guest gives memory back. */
   readonly invalidates: boolean;
 }
@@ -50,6 +55,8 @@ export interface DeviceData {
   readonly carrier: IrqCarrier;
   /** Registers of another transport, to go on from. */
   readonly state: MmioTransportState | undefined;
+  /** Another thread had its registers and has died: they are gone on with as they are in memory. */
+  readonly resumed: boolean;
 }
 
 /** To the thread. Of a guest that is gone nothing is said. */
@@ -108,6 +115,11 @@ export type ToThread =
       readonly value: bigint;
     };
 
+type Unaddressed<Message> = Message extends ToThread ? Omit<Message, 'guest'> : never;
+
+/** What is said of a guest, to whichever thread has it. */
+export type SeatMessage = Unaddressed<Exclude<ToThread, { type: 'attach' | 'detach' }>>;
+
 /** What a device has to say to its driver; the last two are of interrupts that pass this process by. */
 export type DeviceNews =
   | 'queueInterrupt'
@@ -148,6 +160,8 @@ export type ToMain =
       readonly message: string;
     }
   | { readonly type: 'paused'; readonly guest: number }
+  /** After `resume`: all that vCPUs were waiting with has been asked for. */
+  | { readonly type: 'resumed'; readonly guest: number }
   | { readonly type: 'unwired' | 'stalled'; readonly guest: number; readonly wiring: number }
   | {
       readonly type: 'access';

@@ -1,17 +1,13 @@
-import {
-  type AccessSeat,
-  type HostedGuest,
-  type IoreqCounters,
-  type IoreqRequest,
-  LateValue,
-  type SeatedHandler,
+import type {
+  AccessSeat,
+  HostedGuest,
+  IoreqCounters,
+  SeatedHandler,
 } from '@node-vmm/ioreq-eventfd';
 import {
   type AddressRange,
-  allOnes,
   type BusCounters,
   type BusHandler,
-  type Held,
   type HeldTimes,
   type IoeventfdMatch,
   type IrqCarrier,
@@ -20,16 +16,28 @@ import {
   whenOver,
 } from '@node-vmm/vm-device';
 import type { EventFd } from '@node-vmm/vmm-sys-util';
+import { Asked } from './asked.ts';
+import { DeathLimit } from './death-limit.ts';
 import { GuestMemory } from './guest-memory.ts';
-import type { DeviceCall, ToMain, ToThread } from './protocol.ts';
+import { OwnerRequests } from './owner-requests.ts';
+import type { SeatMessage, ToMain, ToThread } from './protocol.ts';
+import { SeatWirings } from './seat-wirings.ts';
+import type { SeatedDevice } from './seated-device.ts';
+import { ToldWindows } from './told-windows.ts';
+import { UnheardEvents } from './unheard-events.ts';
 
 /** Ours: milliseconds for which closing a guest waits for a thread that is busy. */
 const RELEASE_MS = 2000;
 /** Between two looks whether the thread has room for more. */
 const LOOK_MS = 10;
+/** Ours: deaths of threads that a guest may have caused, within {@link DEATHS_MS}, before no other gets it. */
+const MAX_DEATHS = 2;
+/** Ours: milliseconds. */
+const DEATHS_MS = 60_000;
 
 /** What a seat has of its thread's handle. */
-export interface ThreadSeatComponents {
+export interface SeatThread {
+  /** The guest's number for messages. */
   readonly id: number;
   readonly post: (message: ToThread) => void;
   /** Sends memory, before the message that it belongs to. */
@@ -39,47 +47,56 @@ export interface ThreadSeatComponents {
   readonly onReleased: () => void;
 }
 
-/** Hears what the thread says of a window's device. */
-export interface DeviceEars {
-  call(call: DeviceCall): void;
-  /** Its registers go on from others. @param problem - or do not, and why */
-  restored(problem: string | undefined): void;
-  said(message: Extract<ToMain, { type: 'state' }>): void;
-  /** The thread is gone. */
-  gone(): void;
-}
-
-interface UserWiring {
-  /** The owner's. */
-  readonly eventfd: EventFd;
-  /** The thread's. */
-  readonly lent: EventFd;
-}
-
-/** The main thread's side of a guest on a dispatch thread. */
+/**
+ * The main thread's side of a guest on a dispatch thread. All that the thread is told is known here, too, so
+ * that another can have the guest when it dies.
+ */
 export class ThreadSeat implements AccessSeat {
   readonly counters: IoreqCounters;
   readonly bus: Readonly<BusCounters>;
   readonly #guest: HostedGuest;
-  readonly #components: ThreadSeatComponents;
   readonly #memory = new GuestMemory();
-  readonly #ears = new Map<number, DeviceEars>();
-  readonly #wirings = new Map<number, UserWiring>();
+  readonly #windows = new ToldWindows((message) => this.post(message));
+  readonly #wirings = new SeatWirings((message) => void this.post(message));
+  readonly #asked = new Asked((id, value) => this.post({ type: 'answer', id, value }));
+  /** Wires that devices of the main thread have a say in. */
+  readonly #wires = new Map<IrqLine, { readonly level: boolean; readonly carrier: IrqCarrier }>();
+  readonly #deaths = new DeathLimit(MAX_DEATHS, DEATHS_MS);
   readonly #pausing: (() => void)[] = [];
+  readonly #unheard = new UnheardEvents();
+  readonly #requests: OwnerRequests;
+  /** Undefined before the first, and while its thread is dead and it has no other. */
+  #thread: SeatThread | undefined;
+  #moves = false;
+  #paused: boolean;
+  #posted = 0;
   #next = 0;
   #live = true;
   #released: (() => void) | undefined;
 
-  constructor(guest: HostedGuest, components: ThreadSeatComponents) {
+  constructor(guest: HostedGuest) {
     this.#guest = guest;
-    this.#components = components;
+    this.#requests = new OwnerRequests(guest);
+    this.#paused = guest.paused === true;
     this.counters = this.#memory.counters;
     this.bus = this.#memory.bus;
-    const { name, page, vcpus, ends, spaces, answerLimit, paused = false } = guest;
-    components.lend(this.#memory.buffer);
-    components.post({
+  }
+
+  get name(): string {
+    return this.#guest.name;
+  }
+
+  /** A thread has the guest from now on. */
+  attach(thread: SeatThread): void {
+    const resumed = this.#moves;
+    this.#moves = true;
+    this.#thread = thread;
+    this.#posted = 0;
+    const { name, page, vcpus, ends, spaces, answerLimit, invalidate } = this.#guest;
+    thread.lend(this.#memory.buffer);
+    thread.post({
       type: 'attach',
-      guest: components.id,
+      guest: thread.id,
       data: {
         name,
         page: { address: page.pointer, length: page.length },
@@ -87,10 +104,41 @@ export class ThreadSeat implements AccessSeat {
         ends,
         spaces,
         answerLimit,
-        paused,
-        invalidates: guest.invalidate !== undefined,
+        resumed,
+        invalidates: invalidate !== undefined,
       },
     });
+    this.#tellAll();
+  }
+
+  /** What was said before there was a thread, and to another that has died. */
+  #tellAll(): void {
+    this.#windows.tellAll((memory) => this.#thread?.lend(memory));
+    this.#wirings.tellAll();
+    for (const [irq, wire] of this.#wires) this.post({ type: 'irq', irq, ...wire });
+    for (const message of this.#unheard.take()) this.post(message);
+    if (!this.#paused) this.post({ type: 'resume' });
+    for (const _ of this.#pausing) this.post({ type: 'pause' });
+  }
+
+  /** The thread has died: what it said was heard, and it uses nothing any more. @returns whether another is to come */
+  left(): boolean {
+    if (!this.#live) {
+      this.#release();
+      return false;
+    }
+    const { heard } = this.#memory;
+    this.#thread = undefined;
+    this.#unheard.left(heard);
+    this.#asked.orphan(heard);
+    this.#windows.left(heard);
+    this.#memory.renew();
+    return true;
+  }
+
+  /** It may be why a thread died. @param now - milliseconds @returns false when that is too often */
+  mayGoOn(now: number): boolean {
+    return this.#deaths.another(now);
   }
 
   get live(): boolean {
@@ -114,73 +162,61 @@ export class ThreadSeat implements AccessSeat {
     return this.#guest.carrierOf(interrupt);
   }
 
-  /** @returns the guest's number for messages */
-  get id(): number {
-    return this.#components.id;
+  /** Says something to whichever thread has the guest. @returns how many that thread has been told with it */
+  post(message: SeatMessage): number {
+    if (!this.#live) return 0;
+    const number = this.#thread === undefined ? Number.POSITIVE_INFINITY : ++this.#posted;
+    this.#unheard.add(message, number, this.#memory.heard);
+    const thread = this.#thread;
+    thread?.post({ ...message, guest: thread.id } as ToThread);
+    return number;
   }
 
-  /** For devices: says something of theirs. */
-  post(message: ToThread): void {
-    if (this.#live) this.#components.post(message);
-  }
-
-  /** For devices: `ears` hears of the window from now on; `memory` comes with the next message. */
-  listen(window: number, ears: DeviceEars, memory: SharedArrayBuffer): void {
-    this.#ears.set(window, ears);
-    if (this.#live) this.#components.lend(memory);
+  /** For devices: the thread serves its registers from now on. */
+  serve(window: number, device: SeatedDevice): void {
+    this.#windows.serve(window, device, (memory) => this.#thread?.lend(memory));
   }
 
   map(range: AddressRange, handler: BusHandler): () => void {
     const window = this.#next++;
-    const guest = this.id;
     const { ready } = handler;
-    this.post({ type: 'map', guest, window, range: { ...range }, gated: ready !== undefined });
-    const open = (): void => this.post({ type: 'ready', guest, window });
+    this.#windows.add(window, range, ready !== undefined);
+    const open = (): void => this.#windows.open(window);
     if (ready !== undefined) whenOver(ready, open, open);
     if ('takeSeat' in handler) (handler as SeatedHandler).takeSeat(this, window);
-    return () => {
-      this.#ears.delete(window);
-      this.post({ type: 'unmap', guest, window });
-    };
+    return () => this.#windows.delete(window);
   }
 
   ioeventfd(match: IoeventfdMatch, eventfd: EventFd): () => void {
-    return this.#wire(eventfd, (wiring, fd) =>
-      this.post({ type: 'ioeventfd', guest: this.id, wiring, match, fd }),
-    );
+    if (!this.#live) return () => undefined;
+    const wiring = this.#next++;
+    return this.#wirings.add(wiring, eventfd, (fd) => ({ type: 'ioeventfd', wiring, match, fd }));
   }
 
   /** A device's used buffers, by a signal that the thread waits for. @returns undoes it */
   irqfd(window: number, eventfd: EventFd): () => void {
-    return this.#wire(eventfd, (wiring, fd) =>
-      this.post({ type: 'irqfd', guest: this.id, wiring, window, fd }),
-    );
-  }
-
-  #wire(eventfd: EventFd, say: (wiring: number, fd: EventFd['fd']) => void): () => void {
-    const wiring = this.#next++;
     if (!this.#live) return () => undefined;
-    // A descriptor of the thread's own: the owner may close the eventfd with the wiring.
-    const lent = eventfd.clone();
-    this.#wirings.set(wiring, { eventfd, lent });
-    say(wiring, lent.fd);
-    return () => this.post({ type: 'unwire', guest: this.id, wiring });
+    const wiring = this.#next++;
+    return this.#wirings.add(wiring, eventfd, (fd) => ({ type: 'irqfd', wiring, window, fd }));
   }
 
   setIrq(irq: IrqLine, level: boolean, carrier: IrqCarrier): void {
-    this.post({ type: 'irq', guest: this.id, irq, level, carrier });
+    if (carrier !== 'message') this.#wires.set(irq, { level, carrier });
+    this.post({ type: 'irq', irq, level, carrier });
   }
 
   async pause(): Promise<void> {
     if (!this.#live) return;
+    this.#paused = true;
     await new Promise<void>((resolve) => {
       this.#pausing.push(resolve);
-      this.post({ type: 'pause', guest: this.id });
+      this.post({ type: 'pause' });
     });
   }
 
   resume(): void {
-    this.post({ type: 'resume', guest: this.id });
+    this.#paused = false;
+    this.post({ type: 'resume' });
   }
 
   /** Does what the thread said. */
@@ -189,100 +225,54 @@ export class ThreadSeat implements AccessSeat {
       case 'paused':
         this.#pausing.shift()?.();
         break;
+      case 'resumed':
+        this.#asked.settle();
+        break;
       case 'unwired':
-        this.#unwired(message.wiring);
+        this.#wirings.unwired(message.wiring);
         break;
       case 'stalled':
-        this.#stalled(message.wiring);
+        this.#wirings.stalled(message.wiring);
         break;
       case 'access':
-        this.#access(message.id, message.request);
+        this.ask(message.id, `access ${Object.values(message.request).join()}`, (done) =>
+          this.#requests.access(message.request, done),
+        );
         break;
       case 'invalidate':
-        this.#invalidate(message.id);
+        this.ask(message.id, 'invalidate', (done) => this.#requests.invalidate(done));
         break;
       case 'device':
-        this.#ears.get(message.window)?.call(message.call);
+        this.#windows.device(message.window)?.call(message.call);
         break;
       case 'restored':
-        this.#ears.get(message.window)?.restored(message.problem);
+        this.#windows.device(message.window)?.restored(message.problem);
         break;
       case 'state':
-        this.#ears.get(message.window)?.said(message);
+        this.#windows.device(message.window)?.said(message);
         break;
     }
   }
 
-  #unwired(wiring: number): void {
-    this.#wirings.get(wiring)?.lent.close();
-    this.#wirings.delete(wiring);
-  }
-
-  /** Its owner has a guard, and may get rid of whoever does that. */
-  #stalled(wiring: number): void {
-    const { eventfd } = this.#wirings.get(wiring) ?? {};
-    if (eventfd?.live === true) eventfd.signal();
-  }
-
-  /** As a dispatcher does it, for a handler of this thread. */
-  #access(id: number, request: IoreqRequest): void {
-    const { server } = this.#guest;
-    const refuse = (): void => this.#answer(id, allOnes(request.size));
-    const run = (): void => {
-      try {
-        const result = server.run(request);
-        const { held } = result ?? {};
-        const value = result?.value ?? allOnes(request.size);
-        if (held === undefined) this.#answer(id, value);
-        else this.#whenHeld(id, held, value);
-      } catch {
-        refuse();
-      }
-    };
-    const ready = server.notReady(request);
-    if (ready === undefined) run();
-    else whenOver(ready, run, refuse);
-  }
-
-  /** The dispatcher there has its limit, and counts. */
-  #invalidate(id: number): void {
-    const done = (): void => this.#answer(id, 0n);
-    try {
-      const held = this.#guest.invalidate?.();
-      if (held === undefined) done();
-      else whenOver(held, done, done);
-    } catch {
-      done();
-    }
-  }
-
-  #whenHeld(id: number, held: Held, value: bigint): void {
-    const answer = (): void => this.#answer(id, held instanceof LateValue ? held.value : value);
-    whenOver(held, answer, answer);
-  }
-
-  #answer(id: number, value: bigint): void {
-    this.post({ type: 'answer', guest: this.id, id, value });
-  }
-
-  /** For devices: what they were asked is done. */
-  done(id: number): void {
-    this.#answer(id, 0n);
+  /** The thread waits for something that the main thread does: see {@link Asked}. */
+  ask(id: number, what: string, run: (done: (value: bigint) => void) => void): void {
+    this.#asked.ask(id, what, this.#memory.heard, run);
   }
 
   close(released: () => void): void {
-    if (!this.#live) {
-      released();
-      return;
-    }
+    const thread = this.#thread;
     this.#released = released;
-    this.#components.post({ type: 'detach', guest: this.id });
+    thread?.post({ type: 'detach', guest: thread.id });
     this.#live = false;
     for (const paused of this.#pausing.splice(0)) paused();
+    if (thread === undefined) {
+      this.#release();
+      return;
+    }
     const end = performance.now() + RELEASE_MS;
     while (!this.#memory.waitReleased(LOOK_MS)) {
       // What it is told may be waiting for room; what it asks is answered with the next turn of the loop.
-      this.#components.flush();
+      thread.flush();
       // Whoever is that busy has it until it ends.
       if (performance.now() > end) return;
     }
@@ -290,21 +280,20 @@ export class ThreadSeat implements AccessSeat {
   }
 
   #release(): void {
-    for (const { lent } of this.#wirings.values()) lent.close();
-    this.#wirings.clear();
-    this.#components.onReleased();
+    this.#wirings.close();
+    this.#thread?.onReleased();
+    this.#thread = undefined;
     const released = this.#released;
     this.#released = undefined;
     released?.();
   }
 
-  /** The thread has ended: it uses nothing any more. */
+  /** No thread has the guest any more, nor will one. */
   gone(): void {
     const wasLive = this.#live;
     this.#live = false;
     for (const paused of this.#pausing.splice(0)) paused();
-    for (const ears of this.#ears.values()) ears.gone();
-    this.#ears.clear();
+    this.#windows.gone();
     this.#release();
     if (wasLive) this.#guest.gone();
   }

@@ -1,3 +1,4 @@
+import type { AccessHost } from '@node-vmm/ioreq-eventfd';
 import {
   SimulatedGuest,
   SimulatedVm,
@@ -5,7 +6,7 @@ import {
 } from '@node-vmm/ioreq-eventfd/simulated';
 import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice, type FakeVirtioDeviceOptions } from '@node-vmm/virtio-device/testing';
-import { DispatchedDevice, type DispatchThread } from '@node-vmm/vm-dispatch';
+import { DispatchedDevice } from '@node-vmm/vm-dispatch';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 
@@ -23,11 +24,11 @@ export class Bench implements Disposable {
   readonly guest: SimulatedGuest;
 
   constructor(
-    thread: DispatchThread,
+    host: AccessHost,
     options: FakeVirtioDeviceOptions = {},
     machine: SimulatedVmOptions = {},
   ) {
-    this.vm = SimulatedVm.create({ poller: this.poller, host: thread }, machine);
+    this.vm = SimulatedVm.create({ poller: this.poller, host }, machine);
     this.device = new FakeVirtioDevice(options);
     this.dispatched = new DispatchedDevice(this.device, {
       irq: IRQ,

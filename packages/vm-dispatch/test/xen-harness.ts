@@ -1,7 +1,7 @@
+import type { AccessHost } from '@node-vmm/ioreq-eventfd';
 import { FakeXenGuest } from '@node-vmm/ioreq-eventfd/testing';
 import { XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import type { NotificationMode } from '@node-vmm/vm-device';
-import type { DispatchThread } from '@node-vmm/vm-dispatch';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
@@ -17,11 +17,11 @@ export class XenBench implements Disposable {
   readonly fake: FakeXen;
   readonly domain: FakeDomain;
   readonly guest: FakeXenGuest;
-  readonly #thread: DispatchThread;
+  readonly #thread: AccessHost;
   readonly #vms: XenVm[] = [];
   invalidate: () => Promise<unknown> | undefined = () => undefined;
 
-  constructor(thread: DispatchThread, options: FakeXenOptions = {}, vcpus = 4) {
+  constructor(thread: AccessHost, options: FakeXenOptions = {}, vcpus = 4) {
     this.fake = new FakeXen({ poller: this.poller, threads: true, ...options });
     this.domain = this.fake.addDomain(DOMID, { vcpus });
     this.#thread = thread;

@@ -1,10 +1,13 @@
 // What holds of a bridge whose guests the main thread serves holds where a dispatch thread does.
-import { DispatchThread } from '@node-vmm/vm-dispatch';
+import { DispatchPool, DispatchThread } from '@node-vmm/vm-dispatch';
+import { KillableThreads } from '@node-vmm/vm-dispatch/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Bridge } from '../../src/bridge.ts';
+import type { KeptDevices } from '../../src/kept-device.ts';
 import { SocketDirectory } from '../../src/socket-provider.ts';
 import { MemoryLogger, until } from '../../src/testing/index.ts';
+import { attachLasting } from '../support/left-vm.ts';
 import { Daemon, GuestProcess, i2cDevice, Machines, serving } from '../support/machine.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
@@ -69,4 +72,59 @@ describe('A bridge that is busy', () => {
       dir[Symbol.dispose]();
     }
   }, 60_000);
+});
+
+describe('A bridge whose dispatch threads die', () => {
+  it('loses no request of a guest that is busy, and leaves its device to the next bridge', async () => {
+    const dir = new TempDir();
+    const threads = new KillableThreads();
+    const pool = await DispatchPool.start({ poller }, { threads: 1 });
+    serving.host = pool;
+    const machines = new Machines(poller);
+    const vm = machines.get(1);
+    const components = {
+      attachVm: () => attachLasting(vm),
+      sockets: new SocketDirectory(dir.path),
+      poller,
+      logger: new MemoryLogger(),
+    };
+    const daemon = new Daemon(dir.join('i2c.sock0'));
+    daemon.start();
+    const bridges = [new Bridge(components)];
+    const guest = new GuestProcess(vm, i2cDevice());
+    try {
+      await bridges[0]?.add(i2cDevice());
+      expect(await guest.ask('start')).toBe(true);
+      let done = 0;
+      for (const _ of [1, 2]) {
+        const asked = guest.ask('pairs', done, 300);
+        const { ioeventfds } = vm.memoryBus;
+        await until(() => vm.memoryBus.ioeventfds > ioeventfds + 20);
+        await threads.kill();
+        expect(await asked).toEqual({ done: 300, repeated: 0 });
+        done += 300;
+      }
+      expect(threads.started).toBe(3);
+      // A third within the minute costs the guest its device, but not for the next bridge.
+      pool.close();
+      await pool.ended;
+      const kept = new Map<number, KeptDevices>();
+      await bridges[0]?.keep((id, devices) => void kept.set(id, devices));
+      const next = new Bridge(components);
+      bridges.push(next);
+      next.takeUp(1, kept.get(1) as KeptDevices);
+      await next.add(i2cDevice());
+      expect(await guest.ask('pairs', done, 50)).toEqual({ done: 50, repeated: 0 });
+    } finally {
+      serving.host = thread;
+      await guest.end();
+      await daemon.kill();
+      for (const bridge of bridges) await bridge.close();
+      machines.close();
+      pool.close();
+      await pool.ended;
+      threads[Symbol.dispose]();
+      dir[Symbol.dispose]();
+    }
+  }, 120_000);
 });

@@ -1,8 +1,9 @@
 /**
- * Dispatch threads for guests of the fake of `@node-vmm/xen-sys/testing`.
+ * Dispatch threads for guests of the fake of `@node-vmm/xen-sys/testing`, and threads that can be killed.
  *
  * @packageDocumentation
  */
+export { KillableThreads } from './killable-threads.ts';
 
 /** Undefined in a bundle of CommonJS, which has no such thread: whoever starts one is told that it is not there. */
 const HERE: string | undefined = import.meta.url;

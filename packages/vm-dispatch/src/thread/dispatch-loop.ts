@@ -11,7 +11,13 @@ import {
 } from '@node-vmm/vmm-sys-util';
 import { Channel } from '../channel.ts';
 import { GuestMemory } from '../guest-memory.ts';
-import type { DispatchThreadData, GuestData, ToMain, ToThread } from '../protocol.ts';
+import {
+  type DispatchThreadData,
+  type GuestData,
+  NO_GUEST,
+  type ToMain,
+  type ToThread,
+} from '../protocol.ts';
 import { SharedRing } from '../shared-ring.ts';
 import { BusySignals } from './busy-signals.ts';
 import { GuestSeat } from './guest-seat.ts';
@@ -32,14 +38,16 @@ export class DispatchLoop {
   readonly #memories: MessagePort;
   readonly #logger: RingLogger;
   readonly #openEnds: OpenGuestEnds;
+  readonly #serving: Int32Array;
   readonly #seats = new Map<number, GuestSeat>();
   readonly #nice: number | undefined;
 
   /** @param openEnds - how guests are got hold of */
   constructor(data: DispatchThreadData, openEnds: OpenGuestEnds) {
-    const { channel, stopFd, epollFd, memories } = data;
+    const { channel, stopFd, epollFd, memories, serving } = data;
     this.#nice = data.nice;
     this.#openEnds = openEnds;
+    this.#serving = new Int32Array(serving);
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
     const interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
@@ -52,7 +60,7 @@ export class DispatchLoop {
         out: EventFd.fromFd(channel.outgoingFd),
         in: EventFd.fromFd(channel.incomingFd),
       },
-      (message) => this.#take(message),
+      (message) => this.#serve(message.guest, () => this.#take(message)),
     );
     this.#logger = new RingLogger(this.#post);
     this.#channel.watch(this.#loop);
@@ -79,6 +87,13 @@ export class DispatchLoop {
 
   readonly #post = (message: ToMain): void => this.#channel.post(message);
 
+  /** What is not caught ends the thread: whose guest it was for is seen then. */
+  #serve(guest: number, action: () => void): void {
+    Atomics.store(this.#serving, 0, guest);
+    action();
+    Atomics.store(this.#serving, 0, NO_GUEST);
+  }
+
   #take(message: ToThread): void {
     const { guest } = message;
     if (message.type === 'attach') this.#attach(guest, message.data);
@@ -99,6 +114,7 @@ export class DispatchLoop {
         logger: this.#logger.child({ vm: data.name }),
         post: this.#post,
         listen: () => this.#channel.take(),
+        serve: (action) => this.#serve(guest, action),
         memory: () => this.#memory(),
         openEnds: this.#openEnds,
       },

@@ -6,43 +6,23 @@ import {
   type IoreqRequest,
   LateValue,
 } from '@node-vmm/ioreq-eventfd';
-import type { GuestEnds, OpenGuestEnds } from '@node-vmm/ioreq-eventfd/ends';
+import type { GuestEnds } from '@node-vmm/ioreq-eventfd/ends';
 import { TRANSPORT_COUNTERS, VirtioMmioTransport } from '@node-vmm/virtio-device';
 import { Bus, type Buses, type Held, type WireEnd } from '@node-vmm/vm-device';
-import {
-  type EventLoop,
-  errorMessage,
-  type Fd,
-  type Logger,
-  type SignalGuard,
-  type Timers,
-  viewOf,
-} from '@node-vmm/vmm-sys-util';
+import { errorMessage, type Fd, viewOf } from '@node-vmm/vmm-sys-util';
 import { DeviceMemory } from '../device-memory.ts';
 import { deviceShape } from '../device-shape.ts';
 import type { GuestMemory } from '../guest-memory.ts';
-import type { DeviceData, DeviceNews, GuestData, ToMain, ToThread } from '../protocol.ts';
+import type { DeviceData, DeviceNews, GuestData, ToThread } from '../protocol.ts';
 import { countersIn } from '../shared-counters.ts';
 import { RemoteVirtioDevice } from './remote-device.ts';
+import type { SeatComponents } from './seat-components.ts';
 import { SeatServer } from './seat-server.ts';
+import { SeatTimers } from './seat-timers.ts';
 import { SeatWindow } from './seat-window.ts';
 import { SeatWires } from './seat-wires.ts';
+import { takeOver } from './take-over.ts';
 import { sharedSignal } from './user-signal.ts';
-
-/** What a seat has of its thread. */
-export interface SeatComponents {
-  readonly guest: number;
-  readonly poller: EventLoop;
-  readonly timers: Timers;
-  readonly signals: SignalGuard;
-  readonly logger: Logger;
-  readonly post: (message: ToMain) => void;
-  /** Takes what the main thread has said. */
-  readonly listen: () => void;
-  /** The memory that comes with the next `device`. */
-  readonly memory: () => SharedArrayBuffer;
-  readonly openEnds: OpenGuestEnds;
-}
 
 /** A guest on its dispatch thread: its vCPUs' requests, its windows, devices and wirings. */
 export class GuestSeat {
@@ -60,10 +40,11 @@ export class GuestSeat {
   /** What the main thread owes an answer for. */
   readonly #owed = new Map<number, LateValue>();
   #nextId = 0;
+  #resuming = false;
   #live = true;
 
   constructor(components: SeatComponents, data: GuestData, memory: GuestMemory) {
-    const { poller, timers, logger } = components;
+    const { poller, logger } = components;
     this.#components = components;
     this.#memory = memory;
     const spaces = data.spaces.map((space) => [space, new Bus(space, { logger })]);
@@ -73,27 +54,33 @@ export class GuestSeat {
       ...Object.fromEntries(spaces),
     };
     this.#ends = components.openEnds(data.ends);
-    this.#wires = new SeatWires(data.name, this.#ends, logger);
+    this.#wires = new SeatWires(data.name, this.#ends, logger, data.resumed);
+    // SAFETY: the main thread keeps the page mapped until the seat is closed, see GuestData.
+    const page = new IoreqPage(viewOf(data.page.address, data.page.length), data.vcpus);
+    if (data.resumed) takeOver(page, this.#ends);
     this.#dispatcher = new IoreqDispatcher(
       {
-        page: new IoreqPage(viewOf(data.page.address, data.page.length), data.vcpus),
+        page,
         server: new SeatServer(this.#buses, (request) => this.#forward(request)),
         notify: (vcpu) => this.#ends.notify(vcpu),
         ...(data.invalidates ? { invalidate: () => this.#invalidate() } : {}),
         counters: memory.counters,
         heldTimes: memory.heldTimes,
         logger,
-        timers,
+        timers: new SeatTimers(components.timers, components.serve),
       },
       { answerLimit: data.answerLimit },
     );
-    if (data.paused) this.#dispatcher.pause(() => undefined);
+    // Requests find what is yet to be said of windows and wirings.
+    this.#dispatcher.pause(() => undefined);
     this.#ends.serve(
       poller,
       (vcpu) => {
         // What the main thread said before this request counts for it; it may have said that the guest is gone.
         components.listen();
-        if (this.#live && !this.#dispatcher.service(vcpu)) memory.seat.idle++;
+        components.serve(() => {
+          if (this.#live && !this.#dispatcher.service(vcpu)) memory.seat.idle++;
+        });
       },
       (error) => {
         const text = 'requests cannot be heard, the guest is answered no more';
@@ -104,13 +91,24 @@ export class GuestSeat {
 
   /** Does what the main thread said. */
   take(message: Exclude<ToThread, { type: 'attach' | 'detach' }>): void {
+    this.#do(message);
+    this.#memory.hear();
+  }
+
+  #do(message: Exclude<ToThread, { type: 'attach' | 'detach' }>): void {
     const { guest, post } = this.#components;
     switch (message.type) {
       case 'pause':
+        this.#resuming = false;
         this.#dispatcher.pause(() => post({ type: 'paused', guest }));
         break;
       case 'resume':
-        this.#dispatcher.resume();
+        this.#resuming = true;
+        this.#afterAllSaid(() => {
+          if (!this.#resuming) return;
+          this.#dispatcher.resume();
+          post({ type: 'resumed', guest });
+        });
         break;
       case 'map':
         this.#map(message);
@@ -132,7 +130,7 @@ export class GuestSeat {
         this.#wirings.delete(message.wiring);
         post({ type: 'unwired', guest, wiring: message.wiring });
         // A kernel that helped until now may leave a request to nobody.
-        this.#dispatcher.serviceAll();
+        this.#afterAllSaid(() => this.#dispatcher.serviceAll());
         break;
       case 'irq':
         this.#wires.setByMain(message.irq, message.level, message.carrier);
@@ -147,6 +145,15 @@ export class GuestSeat {
         this.#answer(message.id, message.value);
         break;
     }
+  }
+
+  /** For what looks at requests: what was said before one was posted counts for it. */
+  #afterAllSaid(action: () => void): void {
+    const { timers, listen, serve } = this.#components;
+    timers.soon(() => {
+      listen();
+      if (this.#live) serve(action);
+    });
   }
 
   #map({ window: id, range, gated }: Extract<ToThread, { type: 'map' }>): void {
@@ -188,8 +195,9 @@ export class GuestSeat {
 
   #irqfd(window: number, fd: Fd): () => void {
     // Never read, as requests: whoever has it next hears of the signals again, which is no harm.
-    const watch = this.#components.poller.watchSignals(fd, () =>
-      this.#windows.get(window)?.window.transport?.queueInterrupt(),
+    const { poller, serve } = this.#components;
+    const watch = poller.watchSignals(fd, () =>
+      serve(() => this.#windows.get(window)?.window.transport?.queueInterrupt()),
     );
     return () => watch.close();
   }
@@ -217,13 +225,12 @@ export class GuestSeat {
       interruptsAcknowledged: () => place.wire?.lower(),
       configGeneration: () => memory.generation,
       counters: countersIn(TRANSPORT_COUNTERS, memory.counters),
-      onStatus: (status) => {
-        memory.status = status;
-      },
+      registers: memory.registers,
       logger: this.#components.logger,
     });
     window.transport = transport;
-    if (data.state !== undefined) {
+    if (data.resumed) transport.resume();
+    else if (data.state !== undefined) {
       post({ type: 'restored', guest, window: id, problem: transport.restore(data.state) });
     }
     window.open();

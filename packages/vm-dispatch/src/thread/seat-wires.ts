@@ -10,21 +10,36 @@ export class SeatWires {
   readonly #wires: IrqWires;
   readonly #logger: Logger;
   readonly #main = new Map<IrqLine, WireEnd>();
+  readonly #ends: GuestEnds;
+  /** Wires that another thread may have left high; undefined where none had the guest. */
+  readonly #lowered: Set<IrqLine> | undefined;
   #failed = false;
 
-  constructor(name: string, ends: GuestEnds, logger: Logger) {
+  /** @param resumed - another thread had the guest, and has died */
+  constructor(name: string, ends: GuestEnds, logger: Logger, resumed: boolean) {
     this.#wires = new IrqWires(name, (irq, level, carrier) => ends.setIrq(irq, level, carrier));
+    this.#ends = ends;
     this.#logger = logger;
+    this.#lowered = resumed ? new Set() : undefined;
   }
 
   /** A device here. @throws {VmError} IRQ_IN_USE */
   connect(irq: IrqLine, carrier: IrqCarrier): WireEnd {
+    this.#lower(irq, carrier);
     return this.#wires.connect(irq, carrier);
+  }
+
+  /** Before anybody here wants it high. */
+  #lower(irq: IrqLine, carrier: IrqCarrier): void {
+    if (carrier === 'message' || this.#lowered === undefined || this.#lowered.has(irq)) return;
+    this.#lowered.add(irq);
+    this.#ends.setIrq(irq, false, carrier);
   }
 
   /** What devices of the main thread want; never throws. */
   setByMain(irq: IrqLine, level: boolean, carrier: IrqCarrier): void {
     this.attempt(() => {
+      this.#lower(irq, carrier);
       const known = this.#main.get(irq);
       if (!level) {
         this.#main.delete(irq);

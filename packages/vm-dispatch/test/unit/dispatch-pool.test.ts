@@ -1,4 +1,5 @@
 import { SimulatedGuest, SimulatedVm } from '@node-vmm/ioreq-eventfd/simulated';
+import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
 import { DispatchPool, MAX_DISPATCH_THREADS } from '@node-vmm/vm-dispatch';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
@@ -43,22 +44,33 @@ describe('a pool of dispatch threads', () => {
     }
   });
 
-  it('gives nobody a thread that has died, and its guests are answered here', async () => {
+  it('gives up a guest that ends three of its threads, and goes on with the others', async () => {
     const logger = new MemoryLogger();
     await using pool = await DispatchPool.start({ poller, logger }, { threads: 2 });
     const vms = [guestOf(pool), guestOf(pool)];
+    using driver = new SimulatedTestGuest((vms[0] as SimulatedVm).guestResources());
+    let gone = 0;
     // Something that no thread of ours can be told.
     const page = { pointer: 0n, length: 0 } as never;
     const server = { notReady: () => undefined, run: () => undefined };
     const ends = { kind: 'eventfds', vcpus: [], lines: [] } as const;
-    const rest = { ends, spaces: [], answerLimit: 1, server, gone: () => undefined };
+    const rest = { ends, spaces: [], answerLimit: 1, server, gone: () => void gone++ };
     pool.seat({ name: 'wrong', page, vcpus: 0, carrierOf: () => 'message', ...rest });
-    await until(() => pool.guests.length === 1);
-    expect(logger.saying('a dispatch thread has ended')).toHaveLength(1);
-    for (const _ of [0, 1, 2]) vms.push(guestOf(pool));
-    expect(pool.guests).toEqual([4]);
+    expect(pool.guests).toEqual([2, 1]);
+    await until(() => gone === 1);
+    const deaths = logger.saying('a dispatch thread has ended, another is to have its guests');
+    expect(deaths).toHaveLength(3);
+    expect(deaths[2]?.context).toMatchObject({ thread: 'dispatch-0', busyWith: 'wrong' });
+    expect(logger.saying('a guest has ended too many dispatch threads')).toMatchObject([
+      { level: 'error', context: { vm: 'wrong' } },
+    ]);
+    // Whoever was there with it is served by a thread, and those that come.
+    expect(await driver.read(NOWHERE.base, 4)).toBe(0xffff_ffffn);
+    expect(vms[0]?.buses.memory.counters.unmatched).toBe(0);
+    vms.push(guestOf(pool));
+    expect(pool.guests).toEqual([2, 1]);
     for (const vm of vms) vm.close();
-    expect(pool.guests).toEqual([0]);
+    expect(pool.guests).toEqual([0, 0]);
   });
 
   it('says that it is closed to who comes when none is left', async () => {

@@ -2,8 +2,8 @@ import * as d from '@node-vmm/virtio-device';
 import { VIRTIO_MMIO_WINDOW_SIZE } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice } from '@node-vmm/virtio-device/testing';
 import type { BusHandler } from '@node-vmm/vm-device';
-import { DispatchedDevice, DispatchThread } from '@node-vmm/vm-dispatch';
-import { FAKE_XEN_THREAD } from '@node-vmm/vm-dispatch/testing';
+import { DispatchedDevice, DispatchPool, DispatchThread } from '@node-vmm/vm-dispatch';
+import { FAKE_XEN_THREAD, KillableThreads } from '@node-vmm/vm-dispatch/testing';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
 import { IOREQ_TYPE_INVALIDATE } from '@node-vmm/xen-sys';
 import { describe, expect, it } from 'vitest';
@@ -186,6 +186,50 @@ describe('A guest of Xen whose dispatch thread ends', () => {
     expect(late.seated).toBe(false);
     late.close();
     b.guest.checkReleased();
+    poller.close();
+  });
+});
+
+describe('A guest of Xen whose dispatch thread dies', () => {
+  it('goes on with its device on another, with its level line as it was', async () => {
+    const poller = new MainPoller();
+    using threads = new KillableThreads();
+    const options = { threads: 1, threadModule: FAKE_XEN_THREAD };
+    await using pool = await DispatchPool.start({ poller }, options);
+    using b = new XenBench(pool, { arch: 'x86_64', guestType: 'PV' });
+    const vm = b.vm();
+    const device = new FakeVirtioDevice({});
+    const dispatched = new DispatchedDevice(device, { irq: 5 });
+    vm.map(window(0n), dispatched);
+    const source = vm.connectIrq({ kind: 'line', irq: 5 });
+    const high = (): boolean => b.domain.interrupts.isHigh('isa', 5);
+    start(b, BASE, device.features);
+    dispatched.queueInterrupt();
+    await until(high);
+    // What wakes it is a request, of which it may have done anything.
+    const [killed, waiting] = [threads.kill(), b.guest.read(BASE + 0x70n, 4)];
+    await killed;
+    expect(await waiting).toBe(BigInt(RUNNING));
+    expect(threads.started).toBe(2);
+    expect(vm.seated).toBe(true);
+    expect(await b.guest.read(BASE + 0x60n, 4, { vcpu: 1 })).toBe(1n);
+    expect(high()).toBe(true);
+    await b.guest.write(BASE + 0x64n, 4, 1n);
+    await until(() => !high());
+    // What devices of this thread want is heard there, too.
+    source.raise();
+    await until(high);
+    const [again, read] = [threads.kill(), b.guest.read(BASE + 0x70n, 4)];
+    await again;
+    expect(await read).toBe(BigInt(RUNNING));
+    await until(high);
+    source.lower();
+    await until(() => !high());
+    expect(device.names).toEqual(['acceptFeatures', 'activate']);
+    vm.close();
+    b.checkReleased();
+    pool.close();
+    await pool.ended;
     poller.close();
   });
 });
