@@ -87,7 +87,7 @@ export class DispatchThread implements AccessHost, Disposable {
     options: DispatchThreadOptions = {},
     onDeath?: OnDeath,
   ): Promise<DispatchThread> {
-    const thread = new DispatchThread(components, options, onDeath);
+    const thread = new DispatchThread(entry(options.threadModule), components, options, onDeath);
     const up = new Promise<void>((resolve) => {
       thread.#onUp = resolve;
     });
@@ -99,6 +99,7 @@ export class DispatchThread implements AccessHost, Disposable {
   }
 
   private constructor(
+    module: URL,
     components: DispatchThreadComponents,
     options: DispatchThreadOptions,
     onDeath: OnDeath | undefined,
@@ -130,7 +131,7 @@ export class DispatchThread implements AccessHost, Disposable {
       memories: port2,
       nice: options.nice,
     };
-    const worker = new Worker(entry(options.threadModule), {
+    const worker = new Worker(module, {
       name: this.#name,
       workerData: data,
       transferList: [port2],

@@ -33,6 +33,7 @@ const THIS_THREAD = 0;
 export class DispatchLoop {
   readonly #loop: EventLoop;
   readonly #timers: LoopTimers;
+  readonly #interrupts: InterruptTimer;
   readonly #signals: BusySignals;
   readonly #channel: Channel<ToMain, ToThread>;
   readonly #memories: MessagePort;
@@ -50,8 +51,8 @@ export class DispatchLoop {
     this.#serving = new Int32Array(serving);
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
-    const interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
-    this.#signals = new BusySignals(interrupts, this.#timers);
+    this.#interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
+    this.#signals = new BusySignals(this.#interrupts, this.#timers);
     this.#memories = memories;
     this.#channel = new Channel<ToMain, ToThread>(
       {
@@ -70,8 +71,14 @@ export class DispatchLoop {
   run(): void {
     const problem = this.#takePriority();
     this.#post(problem === undefined ? { type: 'up' } : { type: 'refused', problem });
-    this.#loop.run();
-    for (const seat of this.#seats.values()) seat.close();
+    try {
+      this.#loop.run();
+      for (const seat of this.#seats.values()) seat.close();
+    } finally {
+      // Descriptors and timers are the process's: they would outlive a thread that an error ends.
+      this.#timers.close();
+      this.#interrupts.close();
+    }
   }
 
   /** @returns why it has not the priority asked for */

@@ -36,6 +36,7 @@ const DEVICE: DeviceData = {
   irq: IRQ,
   carrier: 'level',
   state: undefined,
+  resumed: false,
 };
 
 /** A seat whose thread is this one, which turns by hand, and whose main thread is this test. */
@@ -63,6 +64,7 @@ class Rig implements Disposable {
         signals: { signal: ({ fd }) => writeFd(fd, BigUint64Array.of(1n), 8) === 8 },
         logger: this.logger,
         post: (message) => this.posted.push(message),
+        serve: (action) => action(),
         listen: () => undefined,
         memory: () => memories,
         openEnds: () => ({
@@ -87,11 +89,14 @@ class Rig implements Disposable {
         ends: { kind: 'eventfds', vcpus: [], lines: [] },
         spaces: [],
         answerLimit: 60_000,
-        paused: false,
+        resumed: false,
         invalidates: false,
       },
       this.memory,
     );
+    this.say({ type: 'resume', guest: 5 });
+    this.loop.turn(0);
+    this.posted.length = 0;
   }
 
   say(...messages: readonly Parameters<GuestSeat['take']>[0][]): void {
@@ -204,6 +209,7 @@ describe("A guest's seat, as its thread has it", () => {
     // Announced to nobody.
     rig.post({}, 1);
     rig.say({ type: 'unwire', guest: 5, wiring: 1 });
+    rig.loop.turn(0);
     expect(rig.posted.at(-1)).toEqual({ type: 'unwired', guest: 5, wiring: 1 });
     expect(rig.answer(1)).toBe(BigInt(d.VIRTIO_MMIO_MAGIC));
     rig.ask(notify);

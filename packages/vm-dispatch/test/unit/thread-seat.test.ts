@@ -40,7 +40,8 @@ describe("A guest's seat, as the main thread has it", () => {
       },
       gone: () => gone++,
     };
-    seat = new ThreadSeat(guest, {
+    seat = new ThreadSeat(guest);
+    seat.attach({
       id: 5,
       post: (message) => posted.push(message),
       lend: (memory) => lent.push(memory),
@@ -73,7 +74,7 @@ describe("A guest's seat, as the main thread has it", () => {
     seat.close(() => undefined);
     await closed;
     await seat.pause();
-    expect(posted.map(({ type }) => type)).toEqual(['attach', 'pause', 'detach']);
+    expect(posted.map(({ type }) => type)).toEqual(['attach', 'resume', 'pause', 'detach']);
   });
 
   it('has nobody wait for the pause of a thread that has ended', async () => {

@@ -227,7 +227,7 @@ describe('A guest of Xen whose dispatch thread dies', () => {
     await until(() => !high());
     expect(device.names).toEqual(['acceptFeatures', 'activate']);
     vm.close();
-    b.checkReleased();
+    b.guest.checkReleased();
     pool.close();
     await pool.ended;
     poller.close();
