@@ -163,7 +163,9 @@ describe.skipIf(missing !== '')(
     it('gets its bytes, each answer by an interrupt', async () => {
       const { lines, code } = await run(new Map([['rng', rust as string]]), 'rng.requests=60');
       expect(lines[2]).toMatch(/^rng: 60 requests, 54240 bytes, sum 0x/);
-      expect(lines[3]).toBe('rng: 60 kicks, 60 completions, 60 interrupts, 0 spurious');
+      // Whoever starts a ring kicks it once, in case the first kick was lost, and this daemon signals for a kick that
+      // finds nothing, too: the guest may take that and an answer as one.
+      expect(lines[3]).toMatch(/^rng: 60 kicks, 60 completions, 6[01] interrupts, 0 spurious$/);
       expect(lines.at(-1)).toBe('guest: done');
       expect(code).toBe(0);
     });
