@@ -95,4 +95,15 @@ describe('A back-end that takes long for its table', { timeout: TIMEOUT }, () =>
     const progress = book.lines.filter(({ message }) => message.includes('has been mapping'));
     expect(progress.length).toBeGreaterThanOrEqual(11);
   });
+
+  it('is left alone with it until the limit, and only then tried again', async () => {
+    tableMs = 600_000;
+    const up = bridge.add(i2cDevice()).catch(() => undefined);
+    await clock.timeOf(up, LIMIT_MS - 2000);
+    expect([fakes.length, tables()]).toEqual([1, 2]);
+    await clock.timeOf(up, 10_000);
+    expect([fakes.length, tables()]).toEqual([2, 4]);
+    await clock.timeOf(up, LIMIT_MS - 15_000);
+    expect([fakes.length, tables()]).toEqual([2, 4]);
+  });
 });
