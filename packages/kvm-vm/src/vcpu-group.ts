@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { execArgv } from 'node:process';
 import { type CpuidEntry, type KvmVm, type VcpuControl, VcpuThreads } from '@node-vmm/kvm-sys';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import { cpuidOf, type EntryState } from './entry-state.ts';
@@ -70,7 +69,8 @@ export class VcpuGroup {
         ...(vcpu.id === 0 ? { entry } : {}),
       };
       const { worker, ended } = this.#threads.start(vcpu, this.#entry, data, {
-        execArgv: FROM_SOURCE ? [] : execArgv,
+        // Else the process's own, of which Node refuses some where they are named.
+        ...(FROM_SOURCE ? { execArgv: [] } : {}),
         // Descriptors belong to the process, not to the thread that happens to close them.
         trackUnmanagedFds: false,
       });

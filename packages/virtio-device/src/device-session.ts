@@ -6,7 +6,7 @@ import {
   VIRTIO_CONFIG_S_FEATURES_OK,
   VIRTIO_CONFIG_S_NEEDS_RESET,
 } from '@node-vmm/virtio-bindings';
-import { Completion, type Held, whenOver } from '@node-vmm/vm-device';
+import { Completion, carryOut } from '@node-vmm/vm-device';
 import { errorMessage } from '@node-vmm/vmm-sys-util';
 import type { FaultLog } from './faults.ts';
 import { FeatureNegotiation } from './features.ts';
@@ -252,7 +252,7 @@ export class DeviceSession {
       if (this.#epoch === epoch) this.#onBroken();
       done();
     };
-    this.#start(() => this.#device.stopQueue(queue.index), done, failed);
+    carryOut(() => this.#device.stopQueue(queue.index), done, failed);
     return stopping.over ? undefined : stopping;
   }
 
@@ -283,7 +283,7 @@ export class DeviceSession {
       this.#deviceFailed('reset', error);
       done();
     };
-    this.#start(() => this.#device.reset(), done, failed);
+    carryOut(() => this.#device.reset(), done, failed);
     return resetting.over ? undefined : resetting;
   }
 
@@ -314,18 +314,6 @@ export class DeviceSession {
     const before = this.#faults.counters.deviceErrors;
     this.#attempt(call, action);
     if (this.#faults.counters.deviceErrors !== before) this.#onBroken();
-  }
-
-  #start(action: () => Held | undefined, done: () => void, failed: (error: unknown) => void): void {
-    let held: Held | undefined;
-    try {
-      held = action();
-    } catch (error) {
-      failed(error);
-      return;
-    }
-    if (held === undefined) done();
-    else whenOver(held, done, failed);
   }
 
   #deviceFailed(call: string, error: unknown): void {

@@ -56,6 +56,26 @@ export function whenOver(held: Held, done: () => void, failed: (error: unknown) 
   else held.then(done, failed);
 }
 
+/**
+ * Does something that may have to be waited for, and calls one of the two when it is over: at once where there is
+ * nothing to wait for, or it throws. They must not throw.
+ */
+export function carryOut(
+  action: () => Held | undefined,
+  done: () => void,
+  failed: (error: unknown) => void,
+): void {
+  let held: Held | undefined;
+  try {
+    held = action();
+  } catch (error) {
+    failed(error);
+    return;
+  }
+  if (held === undefined) done();
+  else whenOver(held, done, failed);
+}
+
 /** What is over when both are, and has failed when one of them has. */
 export function bothOver(first: Held, second: Held): Completion {
   const both = new Completion();

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { execArgv } from 'node:process';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { AccessHost, AccessSeat, HostedGuest } from '@node-vmm/ioreq-eventfd';
 import { VmError } from '@node-vmm/vm-device';
@@ -135,7 +134,8 @@ export class DispatchThread implements AccessHost, Disposable {
       name: this.#name,
       workerData: data,
       transferList: [port2],
-      execArgv: FROM_SOURCE ? [] : execArgv,
+      // Else the process's own, of which Node refuses some where they are named.
+      ...(FROM_SOURCE ? { execArgv: [] } : {}),
       // Descriptors belong to the process, not to the thread that happens to close them.
       trackUnmanagedFds: false,
     });

@@ -8,12 +8,12 @@ import {
   type VirtioDevice,
 } from '@node-vmm/virtio-device';
 import {
+  carryOut,
   type Held,
   type IrqCarrier,
   type IrqLine,
   type IrqTrigger,
   VmError,
-  whenOver,
 } from '@node-vmm/vm-device';
 import { type EventFd, errorMessage, type Logger, silentLogger } from '@node-vmm/vmm-sys-util';
 import { DeviceMemory } from './device-memory.ts';
@@ -288,15 +288,7 @@ export class DispatchedDevice implements SeatedHandler, SeatedDevice {
         if (breaks) this.needsReset();
         done();
       };
-      let held: Held | undefined;
-      try {
-        held = action();
-      } catch (error) {
-        failed(error);
-        return;
-      }
-      if (held === undefined) done();
-      else whenOver(held, done, failed);
+      carryOut(action, done, failed);
     });
   }
 

@@ -1,5 +1,5 @@
 import { type HostedGuest, type IoreqRequest, LateValue } from '@node-vmm/ioreq-eventfd';
-import { allOnes, type Held, whenOver } from '@node-vmm/vm-device';
+import { allOnes, carryOut, type Held, whenOver } from '@node-vmm/vm-device';
 
 /** What a guest's owner does, on the main thread, of its vCPUs' requests. Always answers, once. */
 export class OwnerRequests {
@@ -35,14 +35,7 @@ export class OwnerRequests {
   /** The dispatcher on the other thread has its limit, and counts. */
   invalidate(answer: (value: bigint) => void): void {
     const done = (): void => answer(0n);
-    let held: Held | undefined;
-    try {
-      held = this.#guest.invalidate?.();
-    } catch {
-      // As if it had none.
-    }
-    if (held === undefined) done();
-    else whenOver(held, done, done);
+    carryOut(() => this.#guest.invalidate?.(), done, done);
   }
 }
 

@@ -46,3 +46,24 @@ export class Driver implements Disposable {
     this.guest.close();
   }
 }
+
+/**
+ * A driver's part until DRIVER_OK, with one queue of its device, in which nothing waits for the main thread: this one
+ * stands still.
+ */
+export function startDriver(b: Bench, queue: number): void {
+  b.write(d.VIRTIO_MMIO_STATUS, READY);
+  for (const word of [0, 1]) {
+    b.write(d.VIRTIO_MMIO_DRIVER_FEATURES_SEL, word);
+    const features = Number((b.device.features >> BigInt(32 * word)) & 0xffff_ffffn);
+    b.write(d.VIRTIO_MMIO_DRIVER_FEATURES, features);
+  }
+  b.write(d.VIRTIO_MMIO_STATUS, FEATURES_SET);
+  b.write(d.VIRTIO_MMIO_QUEUE_SEL, queue);
+  b.write(d.VIRTIO_MMIO_QUEUE_NUM, 8);
+  b.write(d.VIRTIO_MMIO_QUEUE_DESC_LOW, 0x4000_0000);
+  b.write(d.VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x4000_1000);
+  b.write(d.VIRTIO_MMIO_QUEUE_USED_LOW, 0x4000_2000);
+  b.write(d.VIRTIO_MMIO_QUEUE_READY, 1);
+  b.write(d.VIRTIO_MMIO_STATUS, RUNNING);
+}

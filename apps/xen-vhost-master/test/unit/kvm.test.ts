@@ -23,6 +23,8 @@ const SAY_DEVICE = 'a1080000d00430e6e9b00ae6e9';
 const exitWith = (code: string): string => `b0${code}e6f4ebfe`;
 const SPIN = 'ebfe';
 const THREADS = [0, 2];
+/** Options of Node that it takes for a process and refuses for a thread. */
+const FOR_PROCESSES = ['--max-old-space-size=512'];
 
 let directory: string;
 beforeEach(() => {
@@ -31,10 +33,25 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 function start(code: string, ...words: string[]) {
+  return startBy([], code, ...words);
+}
+
+/** @param options - Node's */
+function startBy(options: readonly string[], code: string, ...words: string[]) {
   const image = join(directory, 'guest.bin');
   writeFileSync(image, Buffer.from(code, 'hex'));
   const control = join(directory, 'control');
-  const argv = [MAIN, 'kvm', '--image', image, '--memory', '4M', '--control-socket', control];
+  const argv = [
+    ...options,
+    MAIN,
+    'kvm',
+    '--image',
+    image,
+    '--memory',
+    '4M',
+    '--control-socket',
+    control,
+  ];
   const child = spawn(execPath, [...argv, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   const said = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -108,6 +125,19 @@ describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm
     expect(text).toMatch(/^vhost_bridge_guests 1$/m);
     // The window's magic value, which the guest has read.
     expect(text).toMatch(/^vhost_bridge_accesses_total [1-9]\d*$/m);
+    child.kill('SIGTERM');
+    expect(await ended, said.err).toBe(0);
+  });
+
+  it('runs with options of Node that are none of a thread, and its daemon too', async () => {
+    const metrics = join(directory, 'metrics');
+    const daemon = [execPath, ...FOR_PROCESSES, RNG].join(' ');
+    const device = ['--device', 'rng,spawn', '--spawn', `rng=${daemon}`];
+    const words = [...device, '--metrics', metrics, '--dispatch-threads', '1'];
+    const { child, said, ended } = startBy(FOR_PROCESSES, SAY_MAGIC + SPIN, ...words);
+    await Promise.race([expect.poll(() => said.out).toBe('virt\n'), ended]);
+    expect(said.out, said.err).toBe('virt\n');
+    expect(await scrape(metrics)).toMatch(/^vhost_bridge_guests 1$/m);
     child.kill('SIGTERM');
     expect(await ended, said.err).toBe(0);
   });

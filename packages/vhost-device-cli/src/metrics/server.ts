@@ -1,5 +1,4 @@
 import { dirname, resolve } from 'node:path';
-import { execArgv } from 'node:process';
 import { Worker } from 'node:worker_threads';
 import {
   dupFd,
@@ -123,7 +122,8 @@ function startThread(workerData: MetricsThreadData): Worker {
   return new Worker(ENTRY, {
     name: 'metrics',
     workerData,
-    execArgv: FROM_SOURCE ? [] : execArgv,
+    // Else the process's own, of which Node refuses some where they are named.
+    ...(FROM_SOURCE ? { execArgv: [] } : {}),
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     // Descriptors belong to the process, not to the thread that happens to close them.
     trackUnmanagedFds: false,

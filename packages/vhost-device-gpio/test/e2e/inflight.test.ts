@@ -22,6 +22,7 @@ import {
   VIRTIO_GPIO_F_IRQ,
 } from '@node-vmm/virtio-bindings/gpio';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
+import { stopProcess } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { irqType, request, unmask } from '../support/requests.ts';
 
@@ -79,8 +80,9 @@ class Machine {
   }
 
   /** The daemon takes nothing any more, as if it had not come to it yet. */
-  suspend(): void {
-    this.#daemon?.kill('SIGSTOP');
+  async suspend(): Promise<void> {
+    if (this.#daemon === undefined) throw new Error('There is no daemon');
+    await stopProcess(this.#daemon.pid);
   }
 
   /** The driver resets the device: its rings are new, and nothing is in flight. */
@@ -215,7 +217,7 @@ describe('vhost-device-gpio, killed', { timeout: 240_000 }, () => {
     await machine.ask(request(SET_VALUE, 0, 1));
     await machine.ask(request(SET_DIRECTION, 0, OUT));
     const [event = 0n] = await arm(1);
-    machine.suspend();
+    await machine.suspend();
     const asked = [
       machine.submit(0, request(GET_VALUE, 0), 2),
       machine.submit(0, request(GET_DIRECTION, 0), 2),

@@ -10,7 +10,7 @@ import {
   negotiate,
 } from '@node-vmm/vhost-user-backend/testing';
 import { UnixListener } from '@node-vmm/vmm-sys-util';
-import { MemoryLogger, withoutRoom } from '@node-vmm/vmm-sys-util/testing';
+import { MemoryLogger, stopProcess, withoutRoom } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Supervisor } from '../../src/index.ts';
 
@@ -170,7 +170,7 @@ it('says whether the serving process answers', async () => {
   const running = await start();
   const { pid = 0 } = running;
   expect(await running.responsive(20_000)).toBe(true);
-  process.kill(pid, 'SIGSTOP');
+  await stopProcess(pid);
   expect(await running.responsive(50)).toBe(false);
   process.kill(pid, 'SIGCONT');
   expect(await running.responsive(20_000)).toBe(true);

@@ -1,4 +1,3 @@
-import { execArgv } from 'node:process';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { asFd, closeFd, errorMessage, type Fd, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import {
@@ -61,7 +60,8 @@ export class HostThreadControl {
     const worker = new Worker(entry, {
       name: `host-${key}`,
       workerData: data,
-      execArgv: FROM_SOURCE ? [] : execArgv,
+      // Else the process's own, of which Node refuses some where they are named.
+      ...(FROM_SOURCE ? { execArgv: [] } : {}),
       resourceLimits: RESOURCE_LIMITS,
       // Descriptors are closed by their owners: Node would warn of those that a system call gave.
       trackUnmanagedFds: false,

@@ -1,4 +1,3 @@
-import { execArgv } from 'node:process';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { Epoll, EventFd, errorMessage, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
 import { createPulse, PULSE } from '../between/pulse.ts';
@@ -70,7 +69,8 @@ export class WorkerThread {
       name,
       workerData: data,
       transferList: [port2],
-      execArgv: FROM_SOURCE ? [] : execArgv,
+      // Else the process's own, of which Node refuses some where they are named.
+      ...(FROM_SOURCE ? { execArgv: [] } : {}),
       // Descriptors belong to the process, not to the thread that happens to close them.
       trackUnmanagedFds: false,
     });

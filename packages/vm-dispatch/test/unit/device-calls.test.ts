@@ -1,30 +1,9 @@
 import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
 import * as d from '@node-vmm/virtio-device';
 import { describe, expect, it } from 'vitest';
+import { startDriver } from '../driver.ts';
 import { BASE, Bench, IRQ, until } from '../harness.ts';
 import { SuiteThread } from '../suite-thread.ts';
-
-const DRIVER = d.VIRTIO_CONFIG_S_ACKNOWLEDGE | d.VIRTIO_CONFIG_S_DRIVER;
-const FEATURES_SET = DRIVER | d.VIRTIO_CONFIG_S_FEATURES_OK;
-const RUNNING = FEATURES_SET | d.VIRTIO_CONFIG_S_DRIVER_OK;
-
-/** The driver's part until DRIVER_OK, with one queue. */
-function start(b: Bench): void {
-  b.write(d.VIRTIO_MMIO_STATUS, DRIVER);
-  for (const word of [0, 1]) {
-    b.write(d.VIRTIO_MMIO_DRIVER_FEATURES_SEL, word);
-    const features = Number((b.device.features >> BigInt(32 * word)) & 0xffff_ffffn);
-    b.write(d.VIRTIO_MMIO_DRIVER_FEATURES, features);
-  }
-  b.write(d.VIRTIO_MMIO_STATUS, FEATURES_SET);
-  b.write(d.VIRTIO_MMIO_QUEUE_SEL, 0);
-  b.write(d.VIRTIO_MMIO_QUEUE_NUM, 8);
-  b.write(d.VIRTIO_MMIO_QUEUE_DESC_LOW, 0x4000_0000);
-  b.write(d.VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x4000_1000);
-  b.write(d.VIRTIO_MMIO_QUEUE_USED_LOW, 0x4000_2000);
-  b.write(d.VIRTIO_MMIO_QUEUE_READY, 1);
-  b.write(d.VIRTIO_MMIO_STATUS, RUNNING);
-}
 
 describe('What a driver has its device do on the main thread', () => {
   const suite = new SuiteThread();
@@ -32,7 +11,7 @@ describe('What a driver has its device do on the main thread', () => {
   it('needs a reset where the device takes none of the features it offered', async () => {
     using b = new Bench(suite.thread);
     b.device.refused = b.device.features;
-    start(b);
+    startDriver(b, 0);
     await until(() => (b.dispatched.status & d.VIRTIO_CONFIG_S_NEEDS_RESET) !== 0);
   });
 
@@ -41,7 +20,7 @@ describe('What a driver has its device do on the main thread', () => {
     async (call) => {
       using b = new Bench(suite.thread, { config: new Uint8Array(4) });
       using guest = new SimulatedTestGuest(b.vm.guestResources());
-      start(b);
+      startDriver(b, 0);
       b.device.failing.add(call);
       const [register, value] = {
         stopQueue: [d.VIRTIO_MMIO_QUEUE_READY, 0],
@@ -64,7 +43,7 @@ describe('What a driver has its device do on the main thread', () => {
 
   it('hears of a queue again that is notified while it is being looked at', async () => {
     using b = new Bench(suite.thread);
-    start(b);
+    startDriver(b, 0);
     const { device } = b;
     const notifyQueue = device.notifyQueue.bind(device);
     device.notifyQueue = (queue) => {
@@ -80,7 +59,7 @@ describe('What a driver has its device do on the main thread', () => {
 
   it('is told of a new configuration when it can read that, not before', () => {
     using b = new Bench(suite.thread, { config: new Uint8Array(4) });
-    start(b);
+    startDriver(b, 0);
     const readConfig = b.device.readConfig.bind(b.device);
     let told: boolean | undefined;
     b.device.readConfig = (offset, target) => {

@@ -2,30 +2,9 @@ import { SimulatedTestGuest } from '@node-vmm/ioreq-eventfd/testing';
 import * as d from '@node-vmm/virtio-device';
 import { EventFd } from '@node-vmm/vmm-sys-util';
 import { describe, expect, it } from 'vitest';
+import { RUNNING, startDriver } from '../driver.ts';
 import { BASE, Bench, IRQ, until } from '../harness.ts';
 import { SuiteThread } from '../suite-thread.ts';
-
-const READY = d.VIRTIO_CONFIG_S_ACKNOWLEDGE | d.VIRTIO_CONFIG_S_DRIVER;
-const FEATURES_SET = READY | d.VIRTIO_CONFIG_S_FEATURES_OK;
-const RUNNING = FEATURES_SET | d.VIRTIO_CONFIG_S_DRIVER_OK;
-
-/** The driver's part until DRIVER_OK, in which nothing waits for the main thread. */
-function start(b: Bench): void {
-  b.write(d.VIRTIO_MMIO_STATUS, READY);
-  for (const word of [0, 1]) {
-    b.write(d.VIRTIO_MMIO_DRIVER_FEATURES_SEL, word);
-    const features = Number((b.device.features >> BigInt(32 * word)) & 0xffff_ffffn);
-    b.write(d.VIRTIO_MMIO_DRIVER_FEATURES, features);
-  }
-  b.write(d.VIRTIO_MMIO_STATUS, FEATURES_SET);
-  b.write(d.VIRTIO_MMIO_QUEUE_SEL, 1);
-  b.write(d.VIRTIO_MMIO_QUEUE_NUM, 8);
-  b.write(d.VIRTIO_MMIO_QUEUE_DESC_LOW, 0x4000_0000);
-  b.write(d.VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x4000_1000);
-  b.write(d.VIRTIO_MMIO_QUEUE_USED_LOW, 0x4000_2000);
-  b.write(d.VIRTIO_MMIO_QUEUE_READY, 1);
-  b.write(d.VIRTIO_MMIO_STATUS, RUNNING);
-}
 
 describe('DispatchedDevice', () => {
   const suite = new SuiteThread();
@@ -36,7 +15,7 @@ describe('DispatchedDevice', () => {
     b.vm.ioeventfd({ guestAddr: BASE + 0x50n, length: 4, datamatch: 1n }, kick);
     b.dispatched.irqfd(call);
     // In one turn of this thread's loop: it does nothing but wait for answers.
-    start(b);
+    startDriver(b, 1);
     expect(b.read(d.VIRTIO_MMIO_MAGIC_VALUE)).toBe(d.VIRTIO_MMIO_MAGIC);
     expect(b.read(d.VIRTIO_MMIO_DEVICE_ID)).toBe(b.device.deviceId);
     expect(b.read(d.VIRTIO_MMIO_STATUS)).toBe(RUNNING);
@@ -62,7 +41,7 @@ describe('DispatchedDevice', () => {
     using guest = new SimulatedTestGuest(b.vm.guestResources());
     const write = (register: number, value: number): Promise<void> =>
       guest.write(BASE + BigInt(register), 4, BigInt(value));
-    start(b);
+    startDriver(b, 1);
     b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 1);
     b.write(d.VIRTIO_MMIO_QUEUE_NOTIFY, 1);
     await write(d.VIRTIO_MMIO_QUEUE_READY, 0);
@@ -92,7 +71,7 @@ describe('DispatchedDevice', () => {
   it('holds a reset until the device is done, and serves other vCPUs meanwhile', async () => {
     using b = new Bench(suite.thread, { manual: true }, { vcpus: 2 });
     using guest = new SimulatedTestGuest(b.vm.guestResources());
-    start(b);
+    startDriver(b, 1);
     let reset = false;
     const over = guest.write(BASE + BigInt(d.VIRTIO_MMIO_STATUS), 4, 0n).then(() => {
       reset = true;
@@ -108,7 +87,7 @@ describe('DispatchedDevice', () => {
 
   it('tells the driver of a new configuration, which it never sees with the old generation', () => {
     using b = new Bench(suite.thread, { config: new Uint8Array(8) });
-    start(b);
+    startDriver(b, 1);
     for (let round = 1; round < 50; round++) {
       const before = b.read(d.VIRTIO_MMIO_CONFIG_GENERATION);
       b.device.config.fill(round);
@@ -132,7 +111,7 @@ describe('DispatchedDevice', () => {
   it.each(['acceptFeatures', 'activate'])('asks for a reset when %s fails', async (call) => {
     using b = new Bench(suite.thread);
     b.device.failing.add(call);
-    start(b);
+    startDriver(b, 1);
     await until(() => (b.dispatched.status & d.VIRTIO_CONFIG_S_NEEDS_RESET) !== 0);
     expect(b.logger.lines.some(({ level }) => level === 'warn')).toBe(true);
   });
@@ -147,7 +126,7 @@ describe('DispatchedDevice', () => {
 
   it('goes on with the registers of another', async () => {
     using first = new Bench(suite.thread);
-    start(first);
+    startDriver(first, 1);
     const state = await first.dispatched.state();
     expect(state).toMatchObject({ status: RUNNING, queueSel: 1 });
     first.vm.close();
