@@ -3,10 +3,10 @@ import { Programs } from './dispatch/programs.ts';
 import {
   type Dispatcher,
   drive,
-  FIRST_NICE,
   type Latency,
   type RunParts,
   Serving,
+  USUAL_NICE,
   type Work,
 } from './dispatch/run.ts';
 import { type Placement, placements } from './placement.ts';
@@ -35,28 +35,21 @@ const WARM_UP = { share: 0.5, most: 500 };
 /** Only the superuser may ask for the others for sure. */
 const DISPATCHERS: readonly Dispatcher[] =
   process.getuid?.() === 0
-    ? ['C', 'threads', 'main', 'C first', 'threads first']
+    ? ['C', 'threads', 'main', 'C first', 'threads even']
     : ['C', 'threads', 'main'];
 const NAMES: Readonly<Record<Dispatcher, string>> = {
   C: 'in C',
   threads: 'dispatch threads',
   main: 'main thread',
-  'C first': `in C, nice ${FIRST_NICE}`,
-  'threads first': `dispatch threads, nice ${FIRST_NICE}`,
+  'C first': `in C, nice ${USUAL_NICE}`,
+  'threads even': 'dispatch threads, nice 0',
 };
-/** Whom each is held against. */
-const BASES: Readonly<Record<Dispatcher, Dispatcher>> = {
-  C: 'C',
-  threads: 'C',
-  main: 'C',
-  'C first': 'C',
-  'threads first': 'C first',
-};
+/** Who differs in the priority alone, which matters where there is more to do than there are processors. */
+const OTHER_PRIORITY: readonly Dispatcher[] = ['C first', 'threads even'];
 const WORKS: readonly Exclude<Work, 'direct'>[] = ['read', 'paced', 'loaded', 'request'];
 
-/** Who comes first matters where there is more to do than there are processors. */
 function worksOf(dispatcher: Dispatcher): typeof WORKS {
-  return dispatcher.endsWith('first') ? ['loaded'] : WORKS;
+  return OTHER_PRIORITY.includes(dispatcher) ? ['loaded'] : WORKS;
 }
 
 /** By dispatcher and work, one for each round. */
@@ -89,8 +82,8 @@ export async function dispatch(options: DispatchOptions = DEFAULTS): Promise<voi
   }
   console.log(
     `  ${rounds} rounds of ${seconds} s in turn, ${guests} guests on ${threads} threads, dispatcher and driver ` +
-      'placed by sched_setaffinity; medians, ratio: median (least..most); what has a priority ' +
-      'is held against C with the same',
+      `placed by sched_setaffinity; medians, ratio: median (least..most); dispatch threads have nice ${USUAL_NICE} ` +
+      'by default where that is allowed, C has what it is started with',
   );
 }
 
@@ -131,7 +124,7 @@ function print({ name }: Placement, results: Results, options: DispatchOptions):
     for (const dispatcher of DISPATCHERS) {
       if (!worksOf(dispatcher).includes(work)) continue;
       const key = `${dispatcher} ${work}`;
-      const base = `${BASES[dispatcher]} ${work}`;
+      const base = `C ${work}`;
       const ours = dispatcher !== 'C';
       table.push([
         `${titleOf(work, options)}: ${NAMES[dispatcher]}`,

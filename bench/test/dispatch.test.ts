@@ -33,7 +33,7 @@ describe.skipIf(!compiles())('npm run bench -- dispatch (needs gcc)', () => {
     }
     expect(stdout).toMatch(/back-end alone, no bridge +[\d.,]+ /);
     if (process.getuid?.() === 0) {
-      expect(stdout).toMatch(/others all the time: dispatch threads, nice -5 .*\d\)/);
+      expect(stdout).toMatch(/others all the time: dispatch threads, nice 0 .*\d\)/);
     }
     expect(stdout).toMatch(/5 guests on 2 threads/);
   });

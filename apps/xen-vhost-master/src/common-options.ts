@@ -26,7 +26,7 @@ export function dispatchThreadsOption(): Option {
 /** How soon those threads get a processor. */
 export function dispatchNiceOption(): Option {
   const text =
-    'how much those threads give way to other programs,\n-20 to 19 (default: as the bridge itself)';
+    'how much those threads give way to other programs,\n-20 to 19 (default: 2 less than the bridge itself)';
   return new Option('--dispatch-nice <number>', text);
 }
 

@@ -19,7 +19,7 @@ export interface Settings {
   readonly notification: NotificationMode | undefined;
   /** Threads that serve guests' register accesses; 0: the main thread does. */
   readonly dispatchThreads: number | undefined;
-  /** How much those give way to others, as nice(1) has it; undefined: as the bridge itself. */
+  /** How much those give way to others, as nice(1) has it; undefined: a little less than the bridge. */
   readonly dispatchNice: number | undefined;
   /** How long a guest's first accesses wait for a back-end, seconds. */
   readonly hold: number | undefined;

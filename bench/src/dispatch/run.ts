@@ -8,11 +8,14 @@ import type { Programs } from './programs.ts';
 /** What the driver does, see `bench/c/driver.c`. */
 export type Work = 'read' | 'paced' | 'loaded' | 'request' | 'direct';
 
-/** Who serves: in C, a thread or several of ours, or the main thread; `first`: before other work of its processor. */
-export type Dispatcher = 'C' | 'threads' | 'main' | 'C first' | 'threads first';
+/**
+ * Who serves: in C, a thread or several of ours, or the main thread; `first`: with the priority that ours have by
+ * default; `even`: with that of any program.
+ */
+export type Dispatcher = 'C' | 'threads' | 'main' | 'C first' | 'threads even';
 
-/** Ours: how much those that come first give way to others. */
-export const FIRST_NICE = -5;
+/** What a dispatch thread has in a process that has 0. */
+export const USUAL_NICE = -2;
 
 /** Nanoseconds. */
 export interface Latency {
@@ -57,13 +60,11 @@ export class Serving {
     const guests = `${parts.guests}`;
     const host = fileURLToPath(new URL('./host.js', import.meta.url));
     const threads = `${dispatcher === 'main' ? 0 : parts.threads}`;
-    const nice = dispatcher.endsWith('first') ? `${FIRST_NICE}` : undefined;
+    const first = dispatcher === 'C first' ? ['nice', '-n', `${USUAL_NICE}`] : [];
+    const even = dispatcher === 'threads even' ? ['0'] : [];
     const line = dispatcher.startsWith('C')
-      ? [
-          ...(nice === undefined ? [] : ['nice', '-n', nice]),
-          ...[parts.programs.path('dispatcher'), guests, threads],
-        ]
-      : [process.execPath, host, guests, threads, ...(nice === undefined ? [] : [nice])];
+      ? [...first, parts.programs.path('dispatcher'), guests, threads]
+      : [process.execPath, host, guests, threads, ...even];
     const child = start(parts, cpu, line);
     const ended = once(child, 'exit').then(([code]) => {
       throw new Error(`Cannot measure: the dispatcher (${dispatcher}) has ended with ${code}`);

@@ -2,6 +2,7 @@ import {
   allOnes,
   type Bus,
   type Buses,
+  type BusWindow,
   bothOver,
   Completion,
   type Held,
@@ -38,16 +39,21 @@ export interface AccessResult {
   value: bigint;
   /** What the answer must wait for. */
   held: Held | undefined;
+  /** Nothing was done, and the access is to be run again when this is over: its device is still being made. */
+  notReady: Held | undefined;
   /** True when the request was not one that a hypervisor makes of an honest guest. */
   malformed: boolean;
 }
 
 /** Carries out what vCPUs ask for. */
 export interface AccessServer {
-  /** What the request must wait for before it is run. */
-  notReady(request: IoreqRequest): Held | undefined;
   /** @returns a result that is valid until the next call; undefined for what is no access */
   run(request: IoreqRequest): AccessResult | undefined;
+}
+
+/** The result of an access that has not been carried out. */
+export function accessResult(): AccessResult {
+  return { value: 0n, held: undefined, notReady: undefined, malformed: false };
 }
 
 /**
@@ -57,7 +63,7 @@ export interface AccessServer {
 export class AccessRequest implements AccessServer {
   readonly #buses: Buses;
   readonly #memory: () => GuestMemory;
-  readonly #result: AccessResult = { value: 0n, held: undefined, malformed: false };
+  readonly #result = accessResult();
   readonly #scratch = new DataView(new ArrayBuffer(8));
 
   /** @param memory - asked for when a request points into it */
@@ -66,33 +72,36 @@ export class AccessRequest implements AccessServer {
     this.#memory = memory;
   }
 
-  /** What the request must wait for before it is run. */
-  notReady(request: IoreqRequest): Held | undefined {
-    const bus = this.#busOf(request);
-    return bus?.notReady(request.addrHigh * TWO_32 + request.addrLow, request.size);
-  }
-
   /** @returns a result that is valid until the next call; undefined for what is no access */
   run(request: IoreqRequest): AccessResult | undefined {
-    const bus = this.#busOf(request);
-    if (bus === undefined) return undefined;
+    const bus = this.busOf(request);
+    return bus === undefined ? undefined : this.runAt(bus, windowOf(bus, request), request);
+  }
+
+  /** {@link run}, for who knows the bus of the request and the window that it hits first. */
+  runAt(bus: Bus, window: BusWindow | undefined, request: IoreqRequest): AccessResult {
     const result = this.#result;
     result.value = 0n;
     result.held = undefined;
     result.malformed = false;
+    result.notReady = window?.handler.ready;
+    if (result.notReady !== undefined) return result;
     const { size, count } = request;
     if (!bus.isAccessSize(size) || count === 0 || count > MAX_REPETITIONS) {
       result.value = allOnes(size);
       result.malformed = true;
-    } else if (count === 1 && !request.dataIsPtr) {
-      this.#once(bus, request, request.addrHigh * TWO_32 + request.addrLow, result);
-    } else {
+    } else if (count !== 1 || request.dataIsPtr) {
       this.#repeat(bus, request, result);
+    } else if (window !== undefined && request.isRead) {
+      result.value = bus.readAt(window, addressOf(request), size);
+    } else {
+      this.#once(bus, request, addressOf(request), result);
     }
     return result;
   }
 
-  #busOf({ type }: IoreqRequest): Bus | undefined {
+  /** Of memory or ports, whichever the request is for. */
+  busOf({ type }: IoreqRequest): Bus | undefined {
     if (type === IOREQ_TYPE_COPY) return this.#buses.memory;
     return type === IOREQ_TYPE_PIO ? this.#buses.port : undefined;
   }
@@ -120,7 +129,7 @@ export class AccessRequest implements AccessServer {
     const step = request.backwards ? -size : size;
     // A string instruction on a port names the same port each time (INS and OUTS of x86).
     const stride = bus.space === 'port' ? 0 : step;
-    const base = request.addrHigh * TWO_32 + request.addrLow;
+    const base = addressOf(request);
     const pointer = request.dataHigh * TWO_32 + request.dataLow;
     const bytes = new Uint8Array(this.#scratch.buffer, 0, size);
     for (let i = 0; i < count; i++) {
@@ -151,6 +160,16 @@ export class AccessRequest implements AccessServer {
   #inMemory(guestAddr: number, size: number): boolean {
     return this.#inReach(guestAddr, size) && this.#memory().contains(guestAddress(guestAddr), size);
   }
+}
+
+/** Of the access, or of its first repetition; from 2^53 on not exact, and there is no window. */
+function addressOf(request: IoreqRequest): number {
+  return request.addrHigh * TWO_32 + request.addrLow;
+}
+
+/** The window that a request hits, or its first repetition. */
+export function windowOf(bus: Bus, request: IoreqRequest): BusWindow | undefined {
+  return bus.windowAt(addressOf(request), request.size);
 }
 
 function dataOf(request: IoreqRequest): bigint {

@@ -6,7 +6,7 @@ import {
   silentLogger,
   type Timers,
 } from '@node-vmm/vmm-sys-util';
-import { type AccessServer, LateValue } from './access-request.ts';
+import { type AccessResult, type AccessServer, LateValue } from './access-request.ts';
 import { IOREQ_TYPE_INVALIDATE, STATE_IOREQ_INPROCESS } from './ioreq-layout.ts';
 import { emptyRequest, type IoreqPage, type IoreqRequest } from './ioreq-page.ts';
 
@@ -179,12 +179,45 @@ export class IoreqDispatcher implements Disposable {
 
   #serve(vcpu: number): void {
     this.counters.requests++;
-    const request = this.#request;
-    const ready = this.#server.notReady(request);
-    if (ready === undefined) {
-      this.#carryOut(vcpu, request);
-      return;
+    this.#carryOut(vcpu, this.#request);
+  }
+
+  #carryOut(vcpu: number, request: IoreqRequest): void {
+    let result: AccessResult | undefined;
+    let held: Held | undefined;
+    try {
+      result = this.#server.run(request);
+      held = result === undefined ? this.#noAccess(vcpu, request) : result.held;
+    } catch (error) {
+      // Nothing below throws by contract: this is the last line of defence for the vCPU.
+      this.#page.setData(vcpu, allOnes(request.size));
+      this.#count('errors', { vcpu, error: errorMessage(error) });
     }
+    if (result !== undefined) {
+      if (result.notReady !== undefined) {
+        this.#wait(vcpu, request, result.notReady);
+        return;
+      }
+      if (request.isRead) this.#page.setData(vcpu, result.value);
+      if (result.malformed) this.#count('malformed', { vcpu, request: { ...request } });
+    }
+    if (held === undefined) this.#answer(vcpu);
+    else this.#answerLater(vcpu, request, held);
+  }
+
+  /** What is no access to memory or ports. */
+  #noAccess(vcpu: number, request: IoreqRequest): Held | undefined {
+    if (request.type === IOREQ_TYPE_INVALIDATE) {
+      this.counters.invalidates++;
+      return this.#components.invalidate?.();
+    }
+    if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
+    this.#count('unsupported', { vcpu, type: request.type });
+    return undefined;
+  }
+
+  /** Until the device that the request is for is there. */
+  #wait(vcpu: number, request: IoreqRequest, ready: Held): void {
     const kept = { ...request };
     const then = (inTime: boolean): void => {
       if (inTime) this.#carryOut(vcpu, kept);
@@ -193,19 +226,7 @@ export class IoreqDispatcher implements Disposable {
     this.#hold(vcpu, ready, then, () => this.#page.putBack(vcpu));
   }
 
-  #carryOut(vcpu: number, request: IoreqRequest): void {
-    let held: Held | undefined;
-    try {
-      held = this.#dispatch(vcpu, request);
-    } catch (error) {
-      // Nothing below throws by contract: this is the last line of defence for the vCPU.
-      this.#page.setData(vcpu, allOnes(request.size));
-      this.#count('errors', { vcpu, error: errorMessage(error) });
-    }
-    if (held === undefined) {
-      this.#answer(vcpu);
-      return;
-    }
+  #answerLater(vcpu: number, request: IoreqRequest, held: Held): void {
     const late = request.isRead && held instanceof LateValue ? held : undefined;
     const { size } = request;
     this.#hold(vcpu, held, (inTime) => {
@@ -217,22 +238,6 @@ export class IoreqDispatcher implements Disposable {
   #refuse(vcpu: number, request: IoreqRequest): void {
     if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
     this.#answer(vcpu);
-  }
-
-  #dispatch(vcpu: number, request: IoreqRequest): Held | undefined {
-    const result = this.#server.run(request);
-    if (result !== undefined) {
-      if (request.isRead) this.#page.setData(vcpu, result.value);
-      if (result.malformed) this.#count('malformed', { vcpu, request: { ...request } });
-      return result.held;
-    }
-    if (request.type === IOREQ_TYPE_INVALIDATE) {
-      this.counters.invalidates++;
-      return this.#components.invalidate?.();
-    }
-    if (request.isRead) this.#page.setData(vcpu, allOnes(request.size));
-    this.#count('unsupported', { vcpu, type: request.type });
-    return undefined;
   }
 
   /**

@@ -35,11 +35,24 @@ export interface MmioTransportOptions {
   readonly logger?: Logger;
 }
 
-const BY_WORD: readonly (Register | undefined)[] = (() => {
-  const table = new Array<Register | undefined>(defs.VIRTIO_MMIO_CONFIG / REGISTER_WIDTH);
-  for (const register of REGISTERS) table[register.offset / REGISTER_WIDTH] = register;
+const CONFIG = defs.VIRTIO_MMIO_CONFIG;
+
+/** By offset. */
+const REGISTER_AT: readonly (Register | undefined)[] = (() => {
+  const table = new Array<Register | undefined>(CONFIG).fill(undefined);
+  for (const register of REGISTERS) table[register.offset] = register;
   return table;
 })();
+
+const scratch = new ArrayBuffer(BigUint64Array.BYTES_PER_ELEMENT);
+const scratchWords = new Uint32Array(scratch);
+const scratchValue = new BigUint64Array(scratch);
+
+/** `BigInt(word >>> 0)`, which is a call in the engine's slow path, and a read of any register makes it. */
+function wordOf(word: number): bigint {
+  scratchWords[0] = word;
+  return scratchValue[0] as bigint;
+}
 
 /**
  * A virtio-mmio version 2 device (VIRTIO 1.3 §4.2) as the guest sees it through its window: `read`
@@ -153,11 +166,10 @@ export class VirtioMmioTransport implements BusHandler {
    * @returns the value; zero for what the specification does not define
    */
   read(offset: number, size: number): bigint {
-    const configOffset = offset - defs.VIRTIO_MMIO_CONFIG;
-    if (configOffset >= 0) return this.#config.read(configOffset, size);
+    if (offset >= CONFIG) return this.#config.read(offset - CONFIG, size);
     const register = this.#find(offset, size);
     if (register === undefined) return 0n;
-    if (register.read !== undefined) return BigInt(register.read(this.#context) >>> 0);
+    if (register.read !== undefined) return wordOf(register.read(this.#context));
     this.#faults.report('writeOnly', register.name);
     return 0n;
   }
@@ -171,7 +183,7 @@ export class VirtioMmioTransport implements BusHandler {
    * @returns what the answer must wait for: the device stops what the driver wants to free. It never fails.
    */
   write(offset: number, size: number, value: bigint): Held | undefined {
-    const config = offset >= defs.VIRTIO_MMIO_CONFIG;
+    const config = offset >= CONFIG;
     const register = config ? undefined : this.#find(offset, size);
     if (!config && register === undefined) return undefined;
     if (register !== undefined && register.write === undefined) {
@@ -185,8 +197,7 @@ export class VirtioMmioTransport implements BusHandler {
       return undefined;
     }
     if (!config) return register?.write?.(this.#context, number);
-    const configOffset = offset - defs.VIRTIO_MMIO_CONFIG;
-    return this.#config.write(configOffset, size, value, () => this.#session.touch());
+    return this.#config.write(offset - CONFIG, size, value, () => this.#session.touch());
   }
 
   /** The device has used buffers: sets bit 0 of InterruptStatus and interrupts. */
@@ -222,13 +233,16 @@ export class VirtioMmioTransport implements BusHandler {
   }
 
   #find(offset: number, size: number): Register | undefined {
+    const register = size === REGISTER_WIDTH ? REGISTER_AT[offset] : undefined;
+    return register ?? this.#unknown(offset, size);
+  }
+
+  #unknown(offset: number, size: number): undefined {
     if (size !== REGISTER_WIDTH || offset % REGISTER_WIDTH !== 0) {
       this.#faults.report('badWidth', 'register', { offset, size });
-      return undefined;
+    } else {
+      this.#faults.report('unknownRegister', 'register', { offset });
     }
-    const register = BY_WORD[offset / REGISTER_WIDTH];
-    if (register === undefined) this.#faults.report('unknownRegister', 'register', { offset });
-    return register;
   }
 
   #raise(events: number): void {

@@ -50,10 +50,15 @@ interface Ioeventfd {
   readonly eventfd: EventFd;
 }
 
-interface Window {
+/** A window that is mapped on a bus. */
+export interface BusWindow {
   readonly base: number;
+  /** The first address behind it. */
   readonly end: number;
   readonly handler: BusHandler;
+}
+
+interface Window extends BusWindow {
   /** By offset: usually one register, with a datamatch for each queue. */
   readonly ioeventfds: Map<number, Ioeventfd[]>;
 }
@@ -61,6 +66,18 @@ interface Window {
 /** All ones of `size` bytes: what a read of nothing gives. */
 export function allOnes(size: number): bigint {
   return ALL_ONES[size] ?? (ALL_ONES[8] as bigint);
+}
+
+/** The low `size` bytes. With a width that the engine knows this is a mask, else a call and a new number. */
+function lowBytes(size: number, value: bigint): bigint {
+  switch (size) {
+    case 4:
+      return BigInt.asUintN(32, value);
+    case 8:
+      return BigInt.asUintN(64, value);
+    default:
+      return BigInt.asUintN(8 * size, value);
+  }
 }
 
 /**
@@ -180,14 +197,9 @@ export class Bus {
     };
   }
 
-  /** Who serves an access, if there is a window that holds all of it. */
-  handlerOf(guestAddr: number, size: number): BusHandler | undefined {
-    return this.#find(guestAddr, size)?.handler;
-  }
-
-  /** What an access must wait for: the handler of the window it hits is not ready yet. */
-  notReady(guestAddr: number, size: number): Held | undefined {
-    return this.#find(guestAddr, size)?.handler.ready;
+  /** The window that holds all of an access, if there is one. Its handler may have the access wait (`ready`). */
+  windowAt(guestAddr: number, size: number): BusWindow | undefined {
+    return this.#find(guestAddr, size);
   }
 
   /**
@@ -198,11 +210,15 @@ export class Bus {
    * @returns the value, in the low `size` bytes
    */
   read(guestAddr: number, size: number): bigint {
-    const window = this.#find(guestAddr, size);
+    return this.readAt(this.#find(guestAddr, size), guestAddr, size);
+  }
+
+  /** {@link read}, for who knows the window: what {@link windowAt} gives for this access. */
+  readAt(window: BusWindow | undefined, guestAddr: number, size: number): bigint {
     if (window === undefined) return this.#unmatched(guestAddr, size);
     this.counters.reads++;
     try {
-      return BigInt.asUintN(8 * size, window.handler.read(guestAddr - window.base, size));
+      return lowBytes(size, window.handler.read(guestAddr - window.base, size));
     } catch (error) {
       this.#failed('read', guestAddr, error);
       return allOnes(size);

@@ -47,7 +47,7 @@ export class DirectVm extends UserSpaceVm<GuestMemoryBuffer> implements GuestUnd
 
   async read(address: bigint, size: number, { space = 'memory' }: AccessPlace = {}) {
     const bus = this.buses[space];
-    await heldPromise(bus?.notReady(Number(address), size));
+    await heldPromise(bus?.windowAt(Number(address), size)?.handler.ready);
     return bus?.read(Number(address), size) ?? 0n;
   }
 
@@ -58,7 +58,7 @@ export class DirectVm extends UserSpaceVm<GuestMemoryBuffer> implements GuestUnd
     { space = 'memory' }: AccessPlace = {},
   ) {
     const bus = this.buses[space];
-    await heldPromise(bus?.notReady(Number(address), size));
+    await heldPromise(bus?.windowAt(Number(address), size)?.handler.ready);
     const held = bus?.write(Number(address), size, value);
     await Promise.race([heldPromise(held).catch(() => undefined), this.#closed]);
   }

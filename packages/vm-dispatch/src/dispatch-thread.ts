@@ -32,9 +32,9 @@ export interface DispatchThreadOptions {
   /** For messages; default `dispatch`. */
   readonly name?: string;
   /**
-   * How much the thread gives way to others, -20 to 19 as `nice` of Linux has it; default: as the process. Below
-   * the process's it needs CAP_SYS_NICE or a limit of that user. The thread gets its processor before others then,
-   * for as long as guests keep it busy: a guest's choice.
+   * How much the thread gives way to others, -20 to 19 as `nice` of Linux has it; default: 2 less than the process,
+   * where that is allowed. Below the process's it needs CAP_SYS_NICE or a limit of that user. The thread gets its
+   * processor before others then, for as long as guests keep it busy: a guest's choice.
    */
   readonly nice?: number;
   /** The module that the thread runs, of a program that is bundled: `@node-vmm/vm-dispatch/thread`. */

@@ -1,4 +1,10 @@
-import { type HostedGuest, type IoreqRequest, LateValue } from '@node-vmm/ioreq-eventfd';
+import {
+  type AccessResult,
+  accessResult,
+  type HostedGuest,
+  type IoreqRequest,
+  LateValue,
+} from '@node-vmm/ioreq-eventfd';
 import { allOnes, carryOut, type Held, whenOver } from '@node-vmm/vm-device';
 
 /** What a guest's owner does, on the main thread, of its vCPUs' requests. Always answers, once. */
@@ -14,22 +20,22 @@ export class OwnerRequests {
     const { server } = this.#guest;
     const refuse = (): void => answer(allOnes(request.size));
     const run = (): void => {
-      let held: Held | undefined;
-      let value: bigint;
+      let result: AccessResult | undefined;
       try {
-        const result = server.run(request);
-        held = result?.held;
-        value = result?.value ?? allOnes(request.size);
+        result = server.run(request);
       } catch {
         refuse();
         return;
       }
-      if (held === undefined) answer(value);
+      const { notReady, held, value } = result ?? {
+        ...accessResult(),
+        value: allOnes(request.size),
+      };
+      if (notReady !== undefined) whenOver(notReady, run, refuse);
+      else if (held === undefined) answer(value);
       else whenHeld(held, value, answer);
     };
-    const ready = server.notReady(request);
-    if (ready === undefined) run();
-    else whenOver(ready, run, refuse);
+    run();
   }
 
   /** The dispatcher on the other thread has its limit, and counts. */

@@ -25,7 +25,7 @@ export interface DispatchThreadData {
    * `device` (`DeviceMemory`), in their order and sent before them.
    */
   readonly memories: MessagePort;
-  /** Of the thread; undefined: as the process's. */
+  /** Of the thread; undefined: a little less than the process's, where that is allowed. */
   readonly nice: number | undefined;
 }
 

@@ -26,7 +26,8 @@ export class SharedRing {
   }
 
   get empty(): boolean {
-    return Atomics.load(this.#indices, HEAD) === Atomics.load(this.#indices, TAIL);
+    // The tail is of the thread that asks: it takes.
+    return Atomics.load(this.#indices, HEAD) === this.#indices[TAIL];
   }
 
   /**

@@ -35,8 +35,6 @@ interface Sharing {
 export class EventFd implements Disposable {
   readonly fd: Fd;
   readonly #value = new BigUint64Array(1);
-  readonly #one = BigUint64Array.of(1n);
-  readonly #oneAddress = Number(addressOf(this.#one));
   #sharing: Sharing | undefined;
   #live = true;
 
@@ -78,8 +76,13 @@ export class EventFd implements Disposable {
       this.#signalShared(this.#sharing);
       return;
     }
-    const n = retry(() => sys.writeAt(this.fd, this.#oneAddress, 8));
-    if (n < 0 && errno() !== EAGAIN) check(n, 'write', 'eventfd');
+    for (;;) {
+      const n = sys.eventfdWrite(this.fd, 1);
+      if (n >= 0) return;
+      const error = errno();
+      if (error === EAGAIN) return;
+      if (error !== EINTR) check(n, 'write', 'eventfd');
+    }
   }
 
   /**
@@ -92,7 +95,7 @@ export class EventFd implements Disposable {
    */
   signalUnless(giveUp: () => boolean): boolean {
     for (;;) {
-      const n = sys.writeAt(this.fd, this.#oneAddress, 8);
+      const n = sys.eventfdWrite(this.fd, 1);
       if (n >= 0) return true;
       const error = errno();
       if (error === EAGAIN) return true;

@@ -20,7 +20,8 @@ export const sys = {
   write: raw<[number, MemoryArg, number]>('intptr_t write(int fd, void *buf, size_t count)'),
   // Memory by its address, a number: the calls that every request makes. An array costs twice as much,
   // and a 64-bit result more than these need, of which none is over 2^31.
-  writeAt: raw<[number, number, number]>('int write(int fd, long buf, long count)'),
+  /** sys/eventfd.h: a write of the value, without memory for it. */
+  eventfdWrite: raw<[number, number]>('int eventfd_write(int fd, unsigned long value)'),
   epollWaitAt: raw<[number, number, number, number]>(
     'int epoll_wait(int epfd, long events, int maxevents, int timeout)',
   ),

@@ -1,4 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { getPriority, setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { MemoryLogger } from '@node-vmm/vhost-bridge/testing';
 import { VIRTIO_MMIO_MAGIC } from '@node-vmm/virtio-device';
 import { FakeVirtioDevice } from '@node-vmm/virtio-device/testing';
@@ -20,6 +23,18 @@ function threadsWithNice(nice: number): number {
   );
   const fields = stats.map((stat) => stat.slice(stat.lastIndexOf(')') + 2).split(' '));
   return fields.filter((field) => Number(field[NICE_FIELD]) === nice).length;
+}
+
+/** Whether this process could have a priority that is higher by 2; leaves it as it is. */
+function mayPrefer(): boolean {
+  const usual = getPriority();
+  try {
+    setPriority(usual - 2);
+    setPriority(usual);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const GUESTS = [3, 4, 5, 6];
@@ -130,5 +145,39 @@ describe('openDispatchPool', () => {
     expect(logger.saying('registers are served by dispatch threads')).toMatchObject([
       { context: { threads: 3, nice: 2 } },
     ]);
+  });
+
+  const refused = mayPrefer() ? '' : ' (skipped, unavailable: CAP_SYS_NICE)';
+  it.skipIf(refused !== '')(
+    `gives its threads a little more than the bridge has${refused}`,
+    async () => {
+      using poller = new MainPoller();
+      const before = threadsWithNice(getPriority() - 2);
+      const none = { dispatchThreads: 2, dispatchNice: undefined };
+      await using pool = await openDispatchPool(none, { poller });
+      expect(pool?.guests).toEqual([0, 0]);
+      expect(threadsWithNice(getPriority() - 2)).toBe(before + 2);
+    },
+  );
+
+  it('starts them as it is where it may not give them more', () => {
+    const module = fileURLToPath(new URL('../../dist/open-dispatch-pool.js', import.meta.url));
+    const program = `(async () => {
+      const { openDispatchPool } = await import(${JSON.stringify(module)});
+      const { MainPoller } = await import('@node-vmm/vmm-sys-util');
+      const { readdirSync, readFileSync } = await import('node:fs');
+      const poller = new MainPoller();
+      const pool = await openDispatchPool({ dispatchThreads: 2, dispatchNice: undefined }, { poller });
+      const nices = readdirSync('/proc/self/task').map((tid) =>
+        readFileSync('/proc/self/task/' + tid + '/stat', 'utf8').split(') ')[1].split(' ')[${NICE_FIELD}]);
+      console.log(pool.guests.length, new Set(nices).size);
+      await pool[Symbol.asyncDispose]();
+      poller.close();
+    })()`;
+    const node = [process.execPath, '-e', program];
+    const [command = '', ...args] =
+      process.getuid?.() === 0 ? ['setpriv', '--bounding-set', '-sys_nice', ...node] : node;
+    const cwd = fileURLToPath(new URL('../..', import.meta.url));
+    expect(execFileSync(command, args, { encoding: 'utf8', cwd })).toBe('2 1\n');
   });
 });

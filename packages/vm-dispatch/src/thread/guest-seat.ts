@@ -44,7 +44,7 @@ export class GuestSeat {
   #live = true;
 
   constructor(components: SeatComponents, data: GuestData, memory: GuestMemory) {
-    const { poller, logger } = components;
+    const { poller, logger, channel, serving, guest } = components;
     this.#components = components;
     this.#memory = memory;
     const spaces = data.spaces.map((space) => [space, new Bus(space, { logger })]);
@@ -67,7 +67,7 @@ export class GuestSeat {
         counters: memory.counters,
         heldTimes: memory.heldTimes,
         logger,
-        timers: new SeatTimers(components.timers, components.serve),
+        timers: new SeatTimers(components.timers, this.#serve),
       },
       { answerLimit: data.answerLimit },
     );
@@ -77,10 +77,10 @@ export class GuestSeat {
       poller,
       (vcpu) => {
         // What the main thread said before this request counts for it; it may have said that the guest is gone.
-        components.listen();
-        components.serve(() => {
-          if (this.#live && !this.#dispatcher.service(vcpu)) memory.seat.idle++;
-        });
+        channel.take();
+        serving.begin(guest);
+        if (this.#live && !this.#dispatcher.service(vcpu)) memory.seat.idle++;
+        serving.end();
       },
       (error) => {
         const text = 'requests cannot be heard, the guest is answered no more';
@@ -88,6 +88,11 @@ export class GuestSeat {
       },
     );
   }
+
+  readonly #serve = (action: () => void): void => {
+    const { serving, guest } = this.#components;
+    serving.do(guest, action);
+  };
 
   /** Does what the main thread said. */
   take(message: Exclude<ToThread, { type: 'attach' | 'detach' }>): void {
@@ -149,10 +154,10 @@ export class GuestSeat {
 
   /** For what looks at requests: what was said before one was posted counts for it. */
   #afterAllSaid(action: () => void): void {
-    const { timers, listen, serve } = this.#components;
+    const { timers, channel } = this.#components;
     timers.soon(() => {
-      listen();
-      if (this.#live) serve(action);
+      channel.take();
+      if (this.#live) this.#serve(action);
     });
   }
 
@@ -195,9 +200,9 @@ export class GuestSeat {
 
   #irqfd(window: number, fd: Fd): () => void {
     // Never read, as requests: whoever has it next hears of the signals again, which is no harm.
-    const { poller, serve } = this.#components;
+    const { poller } = this.#components;
     const watch = poller.watchSignals(fd, () =>
-      serve(() => this.#windows.get(window)?.window.transport?.queueInterrupt()),
+      this.#serve(() => this.#windows.get(window)?.window.transport?.queueInterrupt()),
     );
     return () => watch.close();
   }

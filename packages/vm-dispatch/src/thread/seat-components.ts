@@ -1,6 +1,7 @@
 import type { OpenGuestEnds } from '@node-vmm/ioreq-eventfd/ends';
 import type { EventLoop, Logger, SignalGuard, Timers } from '@node-vmm/vmm-sys-util';
 import type { ToMain } from '../protocol.ts';
+import type { Serving } from './serving.ts';
 
 /** What a seat has of its thread. */
 export interface SeatComponents {
@@ -10,10 +11,9 @@ export interface SeatComponents {
   readonly signals: SignalGuard;
   readonly logger: Logger;
   readonly post: (message: ToMain) => void;
-  /** Does something for the guest, which is to blame when that ends the thread. */
-  readonly serve: (action: () => void) => void;
-  /** Takes what the main thread has said. */
-  readonly listen: () => void;
+  readonly serving: Serving;
+  /** Gives what the main thread has said. */
+  readonly channel: { take(): void };
   /** The memory that comes with the next `device`. */
   readonly memory: () => SharedArrayBuffer;
   readonly openEnds: OpenGuestEnds;

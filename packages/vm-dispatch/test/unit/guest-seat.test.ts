@@ -21,6 +21,7 @@ import { deviceShape } from '../../src/device-shape.ts';
 import { GuestMemory } from '../../src/guest-memory.ts';
 import type { DeviceData, DeviceNews, ToMain } from '../../src/protocol.ts';
 import { GuestSeat } from '../../src/thread/guest-seat.ts';
+import { Serving } from '../../src/thread/serving.ts';
 import { sharedSignal } from '../../src/thread/user-signal.ts';
 
 /** `STATE_IORESP_READY` of xen/include/public/hvm/ioreq.h. */
@@ -64,8 +65,8 @@ class Rig implements Disposable {
         signals: { signal: ({ fd }) => writeFd(fd, BigUint64Array.of(1n), 8) === 8 },
         logger: this.logger,
         post: (message) => this.posted.push(message),
-        serve: (action) => action(),
-        listen: () => undefined,
+        serving: new Serving(new Int32Array(1)),
+        channel: { take: () => undefined },
         memory: () => memories,
         openEnds: () => ({
           serve: (_loop, onRequest) => {

@@ -114,7 +114,7 @@ describe('a dispatch thread', () => {
     await until(() => vm.held.now === 1);
     // Something that no thread of ours can be told.
     const page = { pointer: 0n, length: 0 } as never;
-    const server = { notReady: () => undefined, run: () => undefined };
+    const server = { run: () => undefined };
     const ends = { kind: 'eventfds', vcpus: [], lines: [] } as const;
     const rest = { ends, spaces: [], answerLimit: 1, server, gone: () => undefined };
     thread.seat({ name: 'wrong', page, vcpus: 0, carrierOf: () => 'message', ...rest });

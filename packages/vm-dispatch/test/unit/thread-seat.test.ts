@@ -34,7 +34,7 @@ describe("A guest's seat, as the main thread has it", () => {
       spaces: [],
       answerLimit: 1000,
       carrierOf: () => 'message',
-      server: { notReady: () => undefined, run: () => undefined },
+      server: { run: () => undefined },
       invalidate: () => {
         throw new Error('no memory is known');
       },
