@@ -16,7 +16,10 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   },
   memory: () => packageBench('packages/vm-memory/bench/copy.bench.mjs'),
   tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
-  foreign: () => packageBench('packages/vhost-user-backend/bench/foreign.bench.mjs'),
+  foreign: async () => {
+    await packageBench('packages/vhost-user-backend/bench/foreign-file.bench.mjs');
+    await packageBench('packages/vhost-user-backend/bench/foreign.bench.mjs');
+  },
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),
   entropy,
   gpio,

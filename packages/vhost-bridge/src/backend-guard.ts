@@ -15,7 +15,6 @@ const STEP_MS = 100;
  */
 const GUARD = `
 guard() {
-  trap '' HUP INT TERM
   read -r self _ </proc/self/stat
   read -r _
   kill -s TERM -- "-$$"
@@ -43,9 +42,13 @@ guard() {
  */
 export function guarded(command: string): string {
   // Twice into the background: a back-end that waits for all of its children must not wait for this one.
+  // What the group is sent is not for the guard, from its first moment on: one that dies of a SIGTERM that its
+  // back-end ignores would be taken for the end of both. A back-end that is sent one before `exec` never hears of it.
   // `exec` makes the back-end itself the leader, so that its end is seen, and not a shell's.
   return `${GUARD}
+trap '' HUP INT TERM
 (guard <&3 >/dev/null 2>&1 3<&- &)
+trap - HUP INT TERM
 exec 3<&-
 exec ${command} --socket-path "$1" --socket-count 1`;
 }

@@ -83,7 +83,7 @@ export class BorrowedChunks {
     for (const memory of memories) {
       const chunk = this.#shown.get(memory);
       if (chunk === undefined) continue;
-      if (chunk.mapping.part && chunk.loans.count > 0) sliced = true;
+      if (chunk.mapping.part && chunk.lent) sliced = true;
       this.#forget(chunk);
     }
     for (const chunk of this.#kept.splice(0)) this.#keep(chunk, this.#kept);
@@ -93,7 +93,7 @@ export class BorrowedChunks {
 
   /** @returns false when it has been taken away */
   retain(chunk: DemandChunk): boolean {
-    if (chunk.loans.retain()) return true;
+    if (chunk.retain()) return true;
     this.#forget(chunk);
     return false;
   }
@@ -143,12 +143,11 @@ export class BorrowedChunks {
   }
 
   #release(chunk: DemandChunk): void {
-    const { mapping, loans } = chunk;
-    const awaited = loans.release();
+    const awaited = chunk.release();
     if (awaited) this.#forget(chunk);
-    else if (chunk.forgotten && loans.count === 0) this.#hide(chunk);
+    else if (chunk.forgotten && !chunk.lent) this.#hide(chunk);
     // Last: now it may be unmapped.
-    if (awaited) this.#source.idle(mapping.memory);
+    if (awaited) this.#source.idle(chunk.mapping.memory);
   }
 
   /** Keeps a loan for who waits, but of what is to end: it is of no use. */
@@ -159,12 +158,12 @@ export class BorrowedChunks {
 
   /** Nobody finds it any more; it is shown for as long as somebody has it. */
   #forget(chunk: DemandChunk): void {
-    const { start, mapping, loans } = chunk;
+    const { start, mapping } = chunk;
     chunk.forgotten = true;
     if (this.#chunks.get(start) === chunk) this.#chunks.delete(start);
     const key = keyOf(start, mapping.length, true);
     if (this.#parts.get(key) === chunk) this.#parts.delete(key);
-    if (loans.count === 0) this.#hide(chunk);
+    if (!chunk.lent) this.#hide(chunk);
   }
 
   #hide(chunk: DemandChunk): void {

@@ -1,14 +1,19 @@
-const COUNT = 0;
-const ENDING = 1;
-const USED = 2;
-const SLICES = 3;
-const LENGTH = 4;
-/** Stands where the count is once the memory is no longer to be had. */
-const REVOKED = -1;
+const STATE = 0;
+const USED = 1;
+const SLICES = 2;
+const LENGTH = 3;
+/** Of the state: the owner wants it back. The bits below count loans. */
+const ENDING = 0x4000_0000;
+/** Of the state: the memory is no longer to be had. It is the sign. */
+const REVOKED = -0x8000_0000;
+const COUNT = ENDING - 1;
 
 /**
  * How often a chunk of memory is lent to one borrower, in memory that its owner sees from another thread:
  * a loan costs no message, and the owner takes the chunk away in the moment in which nobody has it.
+ *
+ * Count and wishes are one word: who changes it knows in that moment all that stands there. An operation of
+ * `Atomics` costs ten times a load, so that a loan and its end are one each.
  */
 export class ChunkLoans {
   /** For the other thread. */
@@ -25,14 +30,15 @@ export class ChunkLoans {
   /** Has one loan already, of whom it is sent to. */
   static create(clock: Int32Array): ChunkLoans {
     const words = new Int32Array(new SharedArrayBuffer(4 * LENGTH));
-    words[COUNT] = 1;
+    words[STATE] = 1;
     words[USED] = Atomics.load(clock, 0);
     return new ChunkLoans(words, clock);
   }
 
   /** Loans that are out. */
   get count(): number {
-    return Math.max(0, Atomics.load(this.words, COUNT));
+    const state = Atomics.load(this.words, STATE);
+    return state < 0 ? 0 : state & COUNT;
   }
 
   /** How many of the loans are slices: what a ring is in. */
@@ -57,43 +63,63 @@ export class ChunkLoans {
 
   /** The owner wants it back: there are no more loans of it. */
   get ending(): boolean {
-    return Atomics.load(this.words, ENDING) !== 0 || Atomics.load(this.words, COUNT) === REVOKED;
+    return (Atomics.load(this.words, STATE) & (ENDING | REVOKED)) !== 0;
   }
 
   /** One more loan. @returns false when the owner has taken it away, or wants to */
   retain(): boolean {
-    const { words } = this;
-    if (Atomics.load(words, ENDING) !== 0) return false;
-    let count = Atomics.load(words, COUNT);
-    while (count >= 0) {
-      const was = Atomics.compareExchange(words, COUNT, count, count + 1);
-      if (was === count) {
-        Atomics.store(words, USED, Atomics.load(this.clock, 0));
+    const { words, clock } = this;
+    // A guess, which the exchange checks.
+    let state = words[STATE] as number;
+    while (state >= 0 && state < ENDING) {
+      const was = Atomics.compareExchange(words, STATE, state, state + 1);
+      if (was === state) {
+        words[USED] = clock[0] as number;
         return true;
       }
-      count = was;
+      state = was;
     }
     return false;
   }
 
+  /**
+   * A loan that the caller has is shared with somebody else in its thread, of whom the owner need not know. Plain
+   * loads do: the loan that is out keeps the memory there, and what the owner wants it says by a message as well.
+   *
+   * @returns false when the owner wants it back
+   */
+  share(): boolean {
+    const { words, clock } = this;
+    const state = words[STATE] as number;
+    if (state < 0 || state >= ENDING) return false;
+    words[USED] = clock[0] as number;
+    return true;
+  }
+
   /** One loan less. @returns true when it was the last, and the owner waits for that */
   release(): boolean {
-    const left = Atomics.sub(this.words, COUNT, 1) - 1;
-    return left === 0 && Atomics.load(this.words, ENDING) !== 0;
+    return Atomics.sub(this.words, STATE, 1) === (ENDING | 1);
   }
 
   /** For the owner: nothing is lent from now on. */
   end(): void {
-    Atomics.store(this.words, ENDING, 1);
+    Atomics.or(this.words, STATE, ENDING);
   }
 
   /** For the owner. @returns false while something is lent */
   revoke(): boolean {
-    return Atomics.compareExchange(this.words, COUNT, 0, REVOKED) <= 0;
+    const { words } = this;
+    let state = Atomics.load(words, STATE);
+    while (state >= 0 && (state & COUNT) === 0) {
+      const was = Atomics.compareExchange(words, STATE, state, state | REVOKED);
+      if (was === state) return true;
+      state = was;
+    }
+    return state < 0;
   }
 
   /** For the owner: as before `revoke`. */
   restore(): void {
-    Atomics.compareExchange(this.words, COUNT, REVOKED, 0);
+    Atomics.and(this.words, STATE, ~REVOKED);
   }
 }

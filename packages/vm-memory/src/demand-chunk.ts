@@ -42,11 +42,30 @@ export class DemandChunk extends MappedRegion {
   /** Nobody is to find it any more. */
   forgotten = false;
   hidden = false;
+  /** Loans in this thread: the owner sees one for all of them. It came with one. */
+  #out = 1;
 
   constructor(mapping: ChunkMapping, windows: HostWindows) {
     super(BigInt(mapping.guestAddr) as GuestAddress, windows);
     this.mapping = mapping;
     this.loans = new ChunkLoans(mapping.loans, mapping.clock);
+  }
+
+  /** True while somebody in this thread has it. */
+  get lent(): boolean {
+    return this.#out > 0;
+  }
+
+  /** One more loan. @returns false when the owner has taken it away, or wants it back */
+  retain(): boolean {
+    if (this.#out === 0 ? !this.loans.retain() : !this.loans.share()) return false;
+    this.#out++;
+    return true;
+  }
+
+  /** One loan less. @returns true when it was the last, and the owner waits for that */
+  release(): boolean {
+    return --this.#out === 0 && this.loans.release();
   }
 
   /** True when every page of a part exists, which the caller has checked to be within. */

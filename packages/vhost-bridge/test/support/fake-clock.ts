@@ -13,6 +13,8 @@ interface DelayOptions {
 
 /** Deadlines pass when a test says so; sockets and processes go on as ever. */
 export class FakeClock implements Disposable {
+  /** No time passes while this is true: a process does something that takes it next to none. */
+  stands: () => boolean = () => false;
   readonly #delay = timersPromises.setTimeout;
 
   /** @param intervals - default: they are the test's own, and real */
@@ -48,6 +50,7 @@ export class FakeClock implements Disposable {
   /** Lets time pass. */
   async pass(ms: number): Promise<void> {
     for (let at = 0; at < ms; at += STEP_MS) {
+      while (this.stands()) await this.turns(1);
       await vi.advanceTimersByTimeAsync(STEP_MS);
       await this.turns();
     }

@@ -229,6 +229,23 @@ describe('SpawnedBackends', { timeout: 90_000 }, () => {
     expect(log()).toContain('SIGTERM');
   });
 
+  it('ends those that ignore SIGTERM, also when they are stopped as soon as they do', async () => {
+    backends.close();
+    const ignores = `trap "" TERM; : >${dir.join('ignores')}-$$; while :; do sleep 0.1; done`;
+    const command = `/bin/sh -c '${ignores}'`;
+    backends = new SpawnedBackends(new Map([['i2c', command]]), NO_SOCKETS, book);
+    const groups: number[] = [];
+    for (let i = 0; i < 24; i++) {
+      const lease = backends.lease(I2C, `${i}/0`);
+      const pid = backends.status()[0]?.pid as number;
+      while (!existsSync(dir.join(`ignores-${pid}`))) await new Promise(setImmediate);
+      lease.release();
+      groups.push(pid);
+    }
+    const left = (): number[] => groups.filter((group) => groupMembers(group).length > 0);
+    await expect.poll(left, { timeout: 30_000 }).toEqual([]);
+  });
+
   it('leaves nothing of one whose wrapper died when it starts the next', async () => {
     backends.close();
     backends = new SpawnedBackends(new Map([['i2c', wrapped('a shell script')]]), NO_SOCKETS, book);

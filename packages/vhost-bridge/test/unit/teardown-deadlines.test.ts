@@ -1,7 +1,8 @@
 // What a toolstack waits for when all that a bridge works with takes as long as it may.
+import { existsSync } from 'node:fs';
 import type { ShareableMemory } from '@node-vmm/vm-memory';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { Bridge } from '../../src/bridge.ts';
 import type { BridgedVm } from '../../src/bridged-vm.ts';
 import { MemoryRenewal } from '../../src/memory-renewal.ts';
@@ -41,7 +42,7 @@ let guests: DrivenGuests;
 let renewals: Map<number, MemoryRenewal>;
 let bridge: Bridge;
 /** What the back-ends' process has mapped, bytes; undefined: it is gone. */
-let mapped: number | undefined;
+let mappedBy: () => number | undefined;
 /** How often that was looked at. */
 let looks: number;
 /** A machine's memory. */
@@ -63,7 +64,8 @@ function start(sockets: SocketProvider = new SocketDirectory(dir.path)): void {
         extents: (signal) => extentsOf(guest, signal),
         mappings: () => {
           looks++;
-          return mapped === undefined ? undefined : { bytes: mapped, largest };
+          const bytes = mappedBy();
+          return bytes === undefined ? undefined : { bytes, largest };
         },
         checkRoom: () => undefined,
       };
@@ -84,7 +86,7 @@ beforeEach(() => {
   backends = new HungBackends(poller);
   guests = new DrivenGuests(machines);
   renewals = new Map();
-  mapped = 16 * MIB;
+  mappedBy = () => 16 * MIB;
   largest = 0;
   looks = 0;
   memoryOf = async (guest) => machines.get(guest).memory;
@@ -93,7 +95,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   backends.close();
-  mapped = undefined;
+  mappedBy = () => undefined;
   await clock.timeOf(bridge.close(), 60_000);
   closeSockets();
   machines.close();
@@ -251,13 +253,22 @@ describe('From Closing to Closed', { timeout: TIMEOUT }, () => {
   describe('with a back-end that the bridge started, and that ignores SIGTERM', () => {
     let lease: SocketLease | undefined;
     let spawned: SpawnedBackends;
+    /** What the process has been sent. */
+    let signals: string[];
+    let kill: MockInstance<typeof process.kill>;
 
     beforeEach(() => {
-      const commands = new Map([
-        ['console', `/bin/sh -c 'trap "" TERM; while :; do sleep 1; done'`],
-      ]);
+      lease = undefined;
+      signals = [];
+      const ignores = `trap "" TERM; : >${dir.join('ignores')}; while :; do sleep 1; done`;
+      const commands = new Map([['console', `/bin/sh -c '${ignores}'`]]);
       spawned = new SpawnedBackends(commands, new FixedSockets(new Map()), book);
       closeSockets = () => spawned.close();
+      const real = process.kill.bind(process);
+      kill = vi.spyOn(process, 'kill').mockImplementation((pid, signal) => {
+        if (typeof signal === 'string') signals.push(signal);
+        return real(pid, signal);
+      });
       start({
         lease: (...args) => {
           lease = spawned.lease(...args);
@@ -265,11 +276,16 @@ describe('From Closing to Closed', { timeout: TIMEOUT }, () => {
         },
       });
     });
+    afterEach(() => kill.mockRestore());
 
-    /** It has the guest's memory until it is gone. */
-    function follow(): number {
+    /** The process, once it ignores SIGTERM. It has the guest's memory until it is gone. */
+    async function spawnedProcess(): Promise<number> {
+      while (!existsSync(dir.join('ignores'))) await clock.turns(1);
       const pid = spawned.status()[0]?.pid;
       if (pid === undefined) throw new Error('no process');
+      mappedBy = () => (lives(pid) ? 16 * MIB : undefined);
+      // It takes a while to go, of which the clock knows nothing.
+      clock.stands = () => signals.includes('SIGKILL') && lives(pid);
       return pid;
     }
 
@@ -281,6 +297,7 @@ describe('From Closing to Closed', { timeout: TIMEOUT }, () => {
       const up = bridge.add(device).catch(() => undefined);
       await clock.untilNow(() => lease !== undefined, 'lease');
       backends.listen((lease as SocketLease).path, hang);
+      const pid = await spawnedProcess();
       await clock.pass(500);
       if (hang === 'nothing') {
         await up;
@@ -288,13 +305,13 @@ describe('From Closing to Closed', { timeout: TIMEOUT }, () => {
       }
       await clock.untilNow(() => backends.asked(asked) === 1, asked);
       for (const fake of backends.fakes) backends.hang(fake, 'GET_VRING_BASE');
-      const pid = follow();
       const spent = await timeToClose([device.key]);
-      await up;
-      expect(spent).toBeLessThan(ALL_MS);
-      // It was killed before Closed: from here on the clock stands still, and processes go on.
-      for (let look = 0; look < 50_000 && lives(pid); look++) await clock.turns(1);
+      // Closed comes after it, which nobody has to wait for.
       expect(lives(pid)).toBe(false);
+      expect(signals).toEqual(['SIGTERM', 'SIGKILL']);
+      expect(book.saying('not let go of the guest')).toEqual([]);
+      expect(spent).toBeLessThan(ALL_MS);
+      await up;
     });
   });
 

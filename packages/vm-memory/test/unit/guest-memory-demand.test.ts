@@ -277,6 +277,70 @@ describe('Memory that is mapped on demand', () => {
     memory.close();
   });
 
+  it('has one loan of its owner, by two operations of Atomics, however often it lends a chunk', () => {
+    const from = owner();
+    const memory = from.make([{ guestAddr: BASE, length: LENGTH }]);
+    const table = new SegmentTable(8);
+    const lend = lender(memory, table);
+    lend(0, 4);
+    const loans = from.loans.get((from.answer() as [number])[0]);
+    // What was kept for who waited goes with the first that comes back.
+    expect(lend(0, 4)).toBe(LEND_READY);
+    memory.giveBack(table, 0, 1);
+    table.truncate(0);
+    expect(loans?.count).toBe(0);
+    const used = (['compareExchange', 'sub', 'add', 'load', 'store'] as const).map((name) =>
+      vi.spyOn(Atomics, name),
+    );
+    for (let i = 0; i < 6; i++) expect(lend(i * PAGE_SIZE, 4)).toBe(LEND_READY);
+    memory.giveBack(table, 0, 5);
+    const calls = used.map(({ mock }) => mock.calls.length);
+    for (const spy of used) spy.mockRestore();
+    expect(calls).toEqual([1, 0, 0, 0, 0]);
+    expect([loans?.count, loans?.revoke()]).toEqual([1, false]);
+    memory.giveBack(table, 5, 1);
+    expect([loans?.count, loans?.revoke()]).toEqual([0, true]);
+    memory.close();
+  });
+
+  it('lends nothing more of a chunk that is in use when the owner wants it back', () => {
+    const from = owner();
+    const memory = from.make([{ guestAddr: BASE, length: LENGTH }]);
+    const table = new SegmentTable(8);
+    const lend = lender(memory, table);
+    lend(0, 4);
+    const [first] = from.answer() as [number];
+    expect(lend(0, 4)).toBe(LEND_READY);
+    // Not told yet.
+    from.loans.get(first)?.end();
+    expect(lend(0, 4)).toBe(LEND_NOT_YET);
+    expect(from.wanted).toHaveLength(1);
+    memory.giveBack(table, 0, 1);
+    memory.close();
+  });
+
+  it('finds each of its chunks, those that are as far apart as it remembers as well', () => {
+    const from = owner();
+    const far = 256 * CHUNK_LENGTH;
+    const memory = from.make([{ guestAddr: BASE, length: 4 * far }]);
+    const table = new SegmentTable(16);
+    const lend = lender(memory, table);
+    const places = [0, far, 2 * far, far + CHUNK_LENGTH];
+    for (const place of places) lend(place, 4);
+    from.answer();
+    for (const [i, place] of places.entries()) {
+      expect(lend(place + 8, 4)).toBe(LEND_READY);
+      table.bytesAt(i).fill(i + 1);
+    }
+    for (const [i, place] of places.entries()) {
+      expect(lend(place + 8, 4)).toBe(LEND_READY);
+      expect([...table.bytesAt(places.length + i)]).toEqual(Array(4).fill(i + 1));
+    }
+    expect(from.wanted).toEqual([]);
+    memory.giveBack(table, 0, table.count);
+    memory.close();
+  });
+
   it('has slices of exactly their pages, and tells when one is in what has ended', () => {
     const from = owner();
     const memory = from.make([{ guestAddr: BASE, length: LENGTH }]);

@@ -33,6 +33,8 @@ export class FaultWatch {
    * last look may be zeros that were never written. Stays true.
    */
   get faulted(): boolean {
+    // Nothing is guarded: memory of Xen.
+    if (this.#marks.length === 0) return false;
     const first = this.#first;
     if (first !== undefined && Atomics.load(first, 0) === this.#seen) return this.#faulted;
     return this.#faulted || this.#look();
