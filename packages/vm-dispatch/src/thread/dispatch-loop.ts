@@ -8,6 +8,7 @@ import {
   InterruptTimer,
   LoopTimers,
   ThreadInterrupt,
+  threadId,
 } from '@node-vmm/vmm-sys-util';
 import { Channel } from '../channel.ts';
 import { GuestMemory } from '../guest-memory.ts';
@@ -15,6 +16,7 @@ import {
   type DispatchThreadData,
   type GuestData,
   NO_GUEST,
+  SERVING,
   type ToMain,
   type ToThread,
 } from '../protocol.ts';
@@ -49,6 +51,7 @@ export class DispatchLoop {
     this.#nice = data.nice;
     this.#openEnds = openEnds;
     this.#serving = new Int32Array(serving);
+    Atomics.store(this.#serving, SERVING.TID, threadId());
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
     this.#interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
