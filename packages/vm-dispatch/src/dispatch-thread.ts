@@ -88,7 +88,8 @@ export class DispatchThread implements AccessHost, Disposable {
   /**
    * Starts a thread.
    *
-   * @param onDeath - of a thread that had started; default: its guests are answered on this one
+   * @param onDeath - of a thread that had started, also where that has died before this returns it; default: its
+   * guests are answered on this one
    * @throws {VmError} NOT_SUPPORTED when it cannot run, or not at the priority asked for
    */
   static async start(
@@ -101,7 +102,7 @@ export class DispatchThread implements AccessHost, Disposable {
       thread.#onUp = resolve;
     });
     await Promise.race([up, thread.ended]);
-    if (thread.#live) return thread;
+    if (thread.#live || (thread.#up && onDeath !== undefined)) return thread;
     const why = thread.#refused ?? 'it has ended, see the log';
     const text = `Cannot start dispatch thread ${thread.#name}: ${why}`;
     throw new VmError('NOT_SUPPORTED', text);

@@ -78,6 +78,7 @@ describe('a guest whose dispatch thread is stuck', { timeout: 3 * DEADLINE_MS },
     expect(await b.dispatched.state()).toEqual(state);
     await thread.ended;
     await b.vm.keep();
+    await new Promise((resolve) => setTimeout(resolve, 200));
     expect(answered).toBe(false);
     b.vm.takeUp();
     // There is no device any more.
