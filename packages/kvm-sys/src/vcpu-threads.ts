@@ -54,6 +54,7 @@ export class VcpuThreads {
    *
    * @param entry - module of the Worker
    * @param data - given along, cloned
+   * @throws {Error} what Node says where it can have no such thread; the vCPU is free then
    */
   start(
     vcpu: VcpuControl,

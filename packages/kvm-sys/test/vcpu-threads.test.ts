@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { KvmSysError, KvmVcpu } from '../src/index.ts';
@@ -71,6 +72,21 @@ describe.skipIf(unavailable)(`threads of vCPUs ${unavailable ?? 'on /dev/kvm'}`,
     expect(running.report).toBeUndefined();
     expect(running.vcpu.held).toBe(false);
     running.vcpu.close();
+  });
+
+  it('that cannot be made leave nothing, and the vCPU is free for another', async () => {
+    const one = guest(SAY_AND_SPIN);
+    const descriptors = (): number => readdirSync('/proc/self/fd').length;
+    const vcpu = one.vm.createVcpu(0);
+    const [before, listeners] = [descriptors(), process.listenerCount('exit')];
+    // Of a kind of which Node makes no thread.
+    const entry = new URL('https://example.org/vcpu.js');
+    for (let i = 0; i < 4; i++) expect(() => one.threads.start(vcpu, entry)).toThrow(/URL/);
+    expect([descriptors(), process.listenerCount('exit')]).toEqual([before, listeners]);
+    expect(one.threads.running).toBe(0);
+    expect(vcpu.held).toBe(false);
+    vcpu.close();
+    expect(descriptors()).toBe(before - 1);
   });
 
   it('that throw say so, and the vCPU is free', async () => {

@@ -83,6 +83,20 @@ describe.skipIf(unavailable)(`KvmMachine ${unavailable ?? 'on /dev/kvm'}`, () =>
     );
   });
 
+  it('that can have no thread for a vCPU leaves nothing of itself', async () => {
+    const one = async (): Promise<void> => {
+      // Of a kind of which Node makes no thread.
+      const vm = machine({ vcpus: 2, threadModule: new URL('https://example.org/vcpu.js') });
+      expect(() => vm.start({ mode: 'flat32', rip: 0, rbx: 0 })).toThrow(/URL/);
+      vm.close();
+      await vm.closed;
+    };
+    await one();
+    const before = residue();
+    for (let i = 0; i < 3; i++) await one();
+    expect(residue()).toEqual(before);
+  });
+
   it('does not keep a process from exiting while a vCPU waits for an answer', async () => {
     const script = fileURLToPath(new URL('./fixtures/exit-held.mjs', import.meta.url));
     const child = spawn(process.execPath, [script], { stdio: 'inherit' });

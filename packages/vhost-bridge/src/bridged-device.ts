@@ -34,6 +34,8 @@ const VENDOR_ID = 0x4d4d564e;
 const MAX_QUEUES = 256;
 /** A toolstack that wants a guest gone goes on after 10 s: what its devices' queues may take, milliseconds. */
 const STOP_MS = 4000;
+/** Ours: what a thread may take to say what it has, milliseconds: it is ended after 3 s, of which another needs some. */
+const REGISTERS_MS = 6000;
 /** Writes to configuration space that wait for the back-end; what a guest could pile up. */
 const MAX_CONFIG_WRITES = 64;
 
@@ -314,7 +316,7 @@ export class BridgedDevice implements VirtioDevice {
    * As {@link close}, for another bridge that goes on with the device: its driver notices nothing. The
    * guest's accesses wait from before this is called (`GuestKeeper.keep`). Rejects never.
    *
-   * @returns undefined when its registers are a thread's that is stuck: the next bridge begins anew
+   * @returns undefined when nobody says in time what its registers are: the next bridge begins anew
    */
   async keep(): Promise<KeptDeviceState | undefined> {
     this.#closing = true;
@@ -323,8 +325,8 @@ export class BridgedDevice implements VirtioDevice {
       this.#session = undefined;
       return (await session?.keep()) ?? { rings: [] };
     });
-    // Of a thread that is stuck nobody knows whether it changes them yet.
-    const lost = delay(STOP_MS, undefined, { ref: false });
+    // One that is stuck is ended first: until then nobody knows whether it changes them yet.
+    const lost = delay(REGISTERS_MS, undefined, { ref: false });
     const registers = await Promise.race([this.#registers.state(), lost]);
     this.#window.withdraw();
     this.#forget();

@@ -32,6 +32,8 @@ export class DispatchPlace {
   readonly #deaths = new DeathLimit(MAX_DEATHS, DEATHS_MS);
   #thread: DispatchThread | undefined;
   #waiting: ThreadSeat[] = [];
+  /** Threads that are being started. */
+  #coming = 0;
   #live = true;
   #closing = false;
   #end: () => void = () => undefined;
@@ -39,7 +41,7 @@ export class DispatchPlace {
   /** @throws {VmError} NOT_SUPPORTED when a thread cannot run */
   static async start(parts: DispatchPlaceParts): Promise<DispatchPlace> {
     const place = new DispatchPlace(parts);
-    place.#thread = await place.#startThread();
+    place.#give(await place.#startThread());
     return place;
   }
 
@@ -55,11 +57,16 @@ export class DispatchPlace {
     const { components, options } = this.#parts;
     const onDeath = (seats: readonly ThreadSeat[], culprit: ThreadSeat | undefined): void =>
       this.#died(seats, culprit);
-    const thread = await DispatchThread.start(components, options, onDeath);
-    void thread.ended.then(() => {
-      if (this.#closing) this.#end();
-    });
-    return thread;
+    this.#coming++;
+    try {
+      const thread = await DispatchThread.start(components, options, onDeath);
+      void thread.ended.then(() => {
+        if (this.#closing && this.#coming === 0) this.#end();
+      });
+      return thread;
+    } finally {
+      this.#coming--;
+    }
   }
 
   /** Whether it takes guests. */
@@ -96,20 +103,30 @@ export class DispatchPlace {
   }
 
   async #replace(): Promise<void> {
+    let thread: DispatchThread;
     try {
-      this.#thread = await this.#startThread();
+      thread = await this.#startThread();
     } catch (error) {
       this.#lose(errorMessage(error));
       return;
     }
     if (this.#closing) {
-      this.#thread.close();
+      thread.close();
       return;
     }
+    this.#give(thread);
+    if (this.#thread !== thread) return;
+    const { name } = this.#parts.options;
+    const { guests } = this;
+    this.#logger.info({ thread: name, guests }, 'a dispatch thread goes on for another');
+  }
+
+  /** One that has died since it was up has been seen to. */
+  #give(thread: DispatchThread): void {
+    if (!thread.live) return;
+    this.#thread = thread;
     const seats = this.#waiting.splice(0).filter(({ live }) => live);
-    for (const seat of seats) this.#thread.admit(seat);
-    const { name: thread } = this.#parts.options;
-    this.#logger.info({ thread, guests: seats.length }, 'a dispatch thread goes on for another');
+    for (const seat of seats) thread.admit(seat);
   }
 
   #lose(reason: string): void {

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { AccessHost, AccessSeat, HostedGuest } from '@node-vmm/ioreq-eventfd';
 import { VmError } from '@node-vmm/vm-device';
 import {
@@ -7,19 +6,25 @@ import {
   EventFd,
   errorMessage,
   type Logger,
+  makeAll,
+  orClose,
   type Poller,
   silentLogger,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
 import { Channel } from './channel.ts';
-import { type DispatchThreadData, NO_GUEST, type ToMain, type ToThread } from './protocol.ts';
+import { expectSoon } from './patience.ts';
+import {
+  type DispatchThreadData,
+  NO_GUEST,
+  SERVING,
+  type ToMain,
+  type ToThread,
+} from './protocol.ts';
 import { SharedRing } from './shared-ring.ts';
+import { ThreadKill } from './thread-kill.ts';
 import { ThreadSeat } from './thread-seat.ts';
-
-/** Undefined in a bundle of CommonJS. */
-const HERE: string | undefined = import.meta.url;
-/** Tests run the sources, which Node 20 cannot load in a worker thread: threads run what was built. */
-const FROM_SOURCE = HERE?.endsWith('.ts') === true;
+import { startThreadWorker, threadModule } from './thread-worker.ts';
 
 /** What a {@link DispatchThread} works with. */
 export interface DispatchThreadComponents {
@@ -58,15 +63,20 @@ export class DispatchThread implements AccessHost, Disposable {
   readonly ended: Promise<void>;
   readonly #name: string;
   readonly #logger: Logger;
-  readonly #stop = EventFd.create();
-  readonly #toThread = EventFd.create();
-  readonly #toMain = EventFd.create();
-  readonly #epoll = new Epoll();
+  readonly #ends = makeAll({
+    stop: EventFd.create,
+    toThread: EventFd.create,
+    toMain: EventFd.create,
+    epoll: () => new Epoll(),
+  });
   readonly #channel: Channel<ToThread, ToMain>;
   readonly #memories: MessagePort;
-  readonly #serving = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  readonly #serving = new Int32Array(
+    new SharedArrayBuffer(SERVING.LENGTH * Int32Array.BYTES_PER_ELEMENT),
+  );
   readonly #onDeath: OnDeath | undefined;
   readonly #watch: Watch;
+  readonly #kill: ThreadKill;
   readonly #seats = new Map<number, ThreadSeat>();
   #nextGuest = 0;
   #stopping = false;
@@ -78,7 +88,8 @@ export class DispatchThread implements AccessHost, Disposable {
   /**
    * Starts a thread.
    *
-   * @param onDeath - of a thread that had started; default: its guests are answered on this one
+   * @param onDeath - of a thread that had started, also where that has died before this returns it; default: its
+   * guests are answered on this one
    * @throws {VmError} NOT_SUPPORTED when it cannot run, or not at the priority asked for
    */
   static async start(
@@ -86,15 +97,31 @@ export class DispatchThread implements AccessHost, Disposable {
     options: DispatchThreadOptions = {},
     onDeath?: OnDeath,
   ): Promise<DispatchThread> {
-    const thread = new DispatchThread(entry(options.threadModule), components, options, onDeath);
+    const thread = DispatchThread.#create(components, options, onDeath);
     const up = new Promise<void>((resolve) => {
       thread.#onUp = resolve;
     });
     await Promise.race([up, thread.ended]);
-    if (thread.#live) return thread;
+    if (thread.#live || (thread.#up && onDeath !== undefined)) return thread;
     const why = thread.#refused ?? 'it has ended, see the log';
     const text = `Cannot start dispatch thread ${thread.#name}: ${why}`;
     throw new VmError('NOT_SUPPORTED', text);
+  }
+
+  /** @throws {VmError} NOT_SUPPORTED */
+  static #create(
+    components: DispatchThreadComponents,
+    options: DispatchThreadOptions,
+    onDeath: OnDeath | undefined,
+  ): DispatchThread {
+    const module = threadModule(options.threadModule);
+    try {
+      return new DispatchThread(module, components, options, onDeath);
+    } catch (cause) {
+      const { name = 'dispatch' } = options;
+      const text = `Cannot start dispatch thread ${name}: ${errorMessage(cause)}`;
+      throw new VmError('NOT_SUPPORTED', text, {}, { cause });
+    }
   }
 
   private constructor(
@@ -104,11 +131,11 @@ export class DispatchThread implements AccessHost, Disposable {
     onDeath: OnDeath | undefined,
   ) {
     this.#onDeath = onDeath;
-    Atomics.store(this.#serving, 0, NO_GUEST);
+    Atomics.store(this.#serving, SERVING.GUEST, NO_GUEST);
     this.#name = options.name ?? 'dispatch';
     this.#logger = components.logger ?? silentLogger;
     const [there, back] = [new SharedRing(), new SharedRing()];
-    const [toThread, toMain] = [this.#toThread, this.#toMain];
+    const { stop, toThread, toMain, epoll } = this.#ends;
     this.#channel = new Channel(
       { outgoing: there, incoming: back, out: toThread, in: toMain },
       (message) => this.#take(message),
@@ -124,22 +151,19 @@ export class DispatchThread implements AccessHost, Disposable {
         outgoingFd: toMain.fd,
         incomingFd: toThread.fd,
       },
-      stopFd: this.#stop.fd,
-      epollFd: this.#epoll.fd,
+      stopFd: stop.fd,
+      epollFd: epoll.fd,
       serving: this.#serving.buffer,
       memories: port2,
       nice: options.nice,
     };
-    const worker = new Worker(module, {
-      name: this.#name,
-      workerData: data,
-      transferList: [port2],
-      // Else the process's own, of which Node refuses some where they are named.
-      ...(FROM_SOURCE ? { execArgv: [] } : {}),
-      // Descriptors belong to the process, not to the thread that happens to close them.
-      trackUnmanagedFds: false,
-    });
-    this.#watch = this.#channel.watch(components.poller);
+    const ports = { [Symbol.dispose]: () => port1.close() };
+    const watch = orClose({ ...this.#ends, ports }, () => this.#channel.watch(components.poller));
+    this.#watch = watch;
+    const worker = orClose({ watch, ...this.#ends, ports }, () =>
+      startThreadWorker(module, this.#name, data),
+    );
+    this.#kill = new ThreadKill(worker, () => Atomics.load(this.#serving, SERVING.TID));
     // A thread that blocks would keep the process from ending.
     process.once('exit', this.#onExit);
     let cause: unknown;
@@ -158,7 +182,7 @@ export class DispatchThread implements AccessHost, Disposable {
 
   /** Whether it takes guests. */
   get live(): boolean {
-    return this.#live && !this.#stopping;
+    return this.#live && !this.#stopping && !this.#kill.begun;
   }
 
   /** Guests that it has, those included of which it has not let go yet. */
@@ -186,13 +210,18 @@ export class DispatchThread implements AccessHost, Disposable {
       lend: (memory) => this.#memories.postMessage(memory),
       flush: () => this.#channel.take(),
       onReleased: () => this.#seats.delete(id),
+      onStuck: () => this.#stuck(),
     });
   }
 
   /** Ends the thread; guests that it has are answered on this one. `ended` tells when it is gone. */
   close(): void {
+    const { stop } = this.#ends;
+    if (this.#stopping || !stop.live) return;
     this.#stopping = true;
-    if (this.#stop.live) this.#stop.signal();
+    stop.signal();
+    const done = (): boolean => !this.#live;
+    expectSoon({ done, flush: () => undefined, onStuck: () => this.#stuck() });
   }
 
   [Symbol.dispose](): void {
@@ -212,6 +241,23 @@ export class DispatchThread implements AccessHost, Disposable {
     else this.#seats.get(message.guest)?.take(message);
   }
 
+  /** It does not come to what it is told: it is ended wherever it is, and what is left of it is a dead one's. */
+  #stuck(): void {
+    if (!this.#live || this.#kill.begun) return;
+    const context = { thread: this.#name, busyWith: this.#busyWith?.name };
+    this.#logger.error(context, 'a dispatch thread is stuck, it is ended');
+    this.#kill.begin(() => {
+      const text = 'a dispatch thread that is stuck in a system call does not end';
+      this.#logger.error(context, text);
+      for (const seat of this.#seats.values()) seat.abandoned();
+    });
+  }
+
+  /** Whom it does something for. */
+  get #busyWith(): ThreadSeat | undefined {
+    return this.#seats.get(Atomics.load(this.#serving, SERVING.GUEST));
+  }
+
   #refuse(problem: string): void {
     this.#refused = problem;
     this.close();
@@ -221,14 +267,14 @@ export class DispatchThread implements AccessHost, Disposable {
     // Its last words may say why.
     this.#channel.take();
     this.#live = false;
+    this.#kill.over();
     process.off('exit', this.#onExit);
     const seats = [...this.#seats.values()];
-    const culprit = this.#seats.get(Atomics.load(this.#serving, 0));
+    const culprit = this.#busyWith;
     this.#seats.clear();
     this.#watch.close();
     this.#memories.close();
-    this.#epoll.close();
-    for (const eventfd of [this.#stop, this.#toThread, this.#toMain]) eventfd.close();
+    for (const end of Object.values(this.#ends)) end.close();
     const onDeath = this.#up && !this.#stopping ? this.#onDeath : undefined;
     if (!this.#stopping) {
       const reason = cause === undefined ? 'it ended by itself' : errorMessage(cause);
@@ -245,20 +291,4 @@ export class DispatchThread implements AccessHost, Disposable {
       );
     else for (const seat of seats) seat.gone();
   }
-}
-
-function entry(given: URL | undefined): URL {
-  const beside =
-    HERE === undefined
-      ? undefined
-      : new URL(FROM_SOURCE ? '../dist/thread/entry.js' : './thread/entry.js', HERE);
-  const module = given ?? beside;
-  if (module === undefined || (module.protocol === 'file:' && !existsSync(module))) {
-    const place = module === undefined ? '' : `: ${module.href} is not there`;
-    throw new VmError(
-      'NOT_SUPPORTED',
-      `Cannot find the module of dispatch threads${place}; a program that is bundled passes its URL as threadModule`,
-    );
-  }
-  return module;
 }

@@ -156,7 +156,7 @@ export class DispatchedDevice implements SeatedHandler, SeatedDevice {
     if (this.#seat === undefined) return Promise.resolve(this.#left());
     return new Promise((resolve) => {
       this.#asked.push(resolve);
-      this.#tell('state');
+      this.#seat?.expect({ type: 'tell', window: this.#window, what: 'state' });
     });
   }
 

@@ -12,13 +12,22 @@ import type { ChannelEnds } from './channel.ts';
 /** Ours: no guest has this number. */
 export const NO_GUEST = -1;
 
+/** Ours: words of memory in which a thread says what it is at, by their place. */
+export const SERVING = {
+  /** The guest for which it does something, {@link NO_GUEST} in between. */
+  GUEST: 0,
+  /** Its number, as the kernel has it; 0 before it runs. */
+  TID: 1,
+  LENGTH: 2,
+} as const;
+
 /** What a dispatch thread is born with. */
 export interface DispatchThreadData {
   readonly nodeVmmThread: 'dispatch';
   readonly channel: ChannelEnds;
   readonly stopFd: Fd;
   readonly epollFd: Fd;
-  /** One word: the guest for which the thread does something, {@link NO_GUEST} in between. */
+  /** See {@link SERVING}. */
   readonly serving: SharedArrayBuffer;
   /**
    * Memory that both threads see, which a ring cannot carry: one for each `attach` (`GuestMemory`) and each

@@ -18,34 +18,24 @@ import {
 import type { EventFd } from '@node-vmm/vmm-sys-util';
 import { Asked } from './asked.ts';
 import { DeathLimit } from './death-limit.ts';
+import { GoneWord } from './gone-word.ts';
+import { guestData } from './guest-data.ts';
 import { GuestMemory } from './guest-memory.ts';
 import { OwnerRequests } from './owner-requests.ts';
+import { expectSoon } from './patience.ts';
+import { Pauses } from './pauses.ts';
 import type { SeatMessage, ToMain, ToThread } from './protocol.ts';
+import type { SeatThread } from './seat-thread.ts';
 import { SeatWirings } from './seat-wirings.ts';
 import type { SeatedDevice } from './seated-device.ts';
 import { ToldWindows } from './told-windows.ts';
 import { UnheardEvents } from './unheard-events.ts';
+import { waitReleased } from './wait-released.ts';
 
-/** Ours: milliseconds for which closing a guest waits for a thread that is busy. */
-const RELEASE_MS = 2000;
-/** Between two looks whether the thread has room for more. */
-const LOOK_MS = 10;
 /** Ours: deaths of threads that a guest may have caused, within {@link DEATHS_MS}, before no other gets it. */
 const MAX_DEATHS = 2;
 /** Ours: milliseconds. */
 const DEATHS_MS = 60_000;
-
-/** What a seat has of its thread's handle. */
-export interface SeatThread {
-  /** The guest's number for messages. */
-  readonly id: number;
-  readonly post: (message: ToThread) => void;
-  /** Sends memory, before the message that it belongs to. */
-  readonly lend: (memory: SharedArrayBuffer) => void;
-  /** Sends what had no room yet. */
-  readonly flush: () => void;
-  readonly onReleased: () => void;
-}
 
 /**
  * The main thread's side of a guest on a dispatch thread. All that the thread is told is known here, too, so
@@ -62,13 +52,16 @@ export class ThreadSeat implements AccessSeat {
   /** Wires that devices of the main thread have a say in. */
   readonly #wires = new Map<IrqLine, { readonly level: boolean; readonly carrier: IrqCarrier }>();
   readonly #deaths = new DeathLimit(MAX_DEATHS, DEATHS_MS);
-  readonly #pausing: (() => void)[] = [];
+  readonly #pauses = new Pauses();
   readonly #unheard = new UnheardEvents();
   readonly #requests: OwnerRequests;
+  readonly #goneWord: GoneWord;
   /** Undefined before the first, and while its thread is dead and it has no other. */
   #thread: SeatThread | undefined;
   #moves = false;
   #paused: boolean;
+  /** Its thread runs nothing any more, and has not ended. */
+  #abandoned = false;
   #posted = 0;
   #next = 0;
   #live = true;
@@ -77,6 +70,7 @@ export class ThreadSeat implements AccessSeat {
   constructor(guest: HostedGuest) {
     this.#guest = guest;
     this.#requests = new OwnerRequests(guest);
+    this.#goneWord = new GoneWord(() => guest.gone());
     this.#paused = guest.paused === true;
     this.counters = this.#memory.counters;
     this.bus = this.#memory.bus;
@@ -92,22 +86,8 @@ export class ThreadSeat implements AccessSeat {
     this.#moves = true;
     this.#thread = thread;
     this.#posted = 0;
-    const { name, page, vcpus, ends, spaces, answerLimit, invalidate } = this.#guest;
     thread.lend(this.#memory.buffer);
-    thread.post({
-      type: 'attach',
-      guest: thread.id,
-      data: {
-        name,
-        page: { address: page.pointer, length: page.length },
-        vcpus,
-        ends,
-        spaces,
-        answerLimit,
-        resumed,
-        invalidates: invalidate !== undefined,
-      },
-    });
+    thread.post({ type: 'attach', guest: thread.id, data: guestData(this.#guest, resumed) });
     this.#tellAll();
   }
 
@@ -118,13 +98,13 @@ export class ThreadSeat implements AccessSeat {
     for (const [irq, wire] of this.#wires) this.post({ type: 'irq', irq, ...wire });
     for (const message of this.#unheard.take()) this.post(message);
     if (!this.#paused) this.post({ type: 'resume' });
-    for (const _ of this.#pausing) this.post({ type: 'pause' });
+    for (let i = 0; i < this.#pauses.count; i++) this.expect({ type: 'pause' });
   }
 
   /** The thread has died: what it said was heard, and it uses nothing any more. @returns whether another is to come */
   left(): boolean {
-    if (!this.#live) {
-      this.#release();
+    if (!this.#live || this.#abandoned) {
+      this.gone();
       return false;
     }
     const { heard } = this.#memory;
@@ -172,6 +152,14 @@ export class ThreadSeat implements AccessSeat {
     return number;
   }
 
+  /** Says something that somebody waits for: a thread that does not come to it is stuck. */
+  expect(message: SeatMessage): void {
+    const number = this.post(message);
+    const thread = this.#thread;
+    const done = (): boolean => this.#thread !== thread || this.#memory.heard >= number;
+    if (thread !== undefined) expectSoon({ ...thread, done });
+  }
+
   /** For devices: the thread serves its registers from now on. */
   serve(window: number, device: SeatedDevice): void {
     this.#windows.serve(window, device, (memory) => this.#thread?.lend(memory));
@@ -208,22 +196,23 @@ export class ThreadSeat implements AccessSeat {
   async pause(): Promise<void> {
     if (!this.#live) return;
     this.#paused = true;
-    await new Promise<void>((resolve) => {
-      this.#pausing.push(resolve);
-      this.post({ type: 'pause' });
-    });
+    this.#goneWord.hold();
+    const paused = this.#pauses.add();
+    this.expect({ type: 'pause' });
+    await paused;
   }
 
   resume(): void {
     this.#paused = false;
     this.post({ type: 'resume' });
+    this.#goneWord.free();
   }
 
   /** Does what the thread said. */
   take(message: Exclude<ToMain, { type: 'up' | 'refused' | 'log' }>): void {
     switch (message.type) {
       case 'paused':
-        this.#pausing.shift()?.();
+        this.#pauses.next();
         break;
       case 'resumed':
         this.#asked.settle();
@@ -264,19 +253,23 @@ export class ThreadSeat implements AccessSeat {
     this.#released = released;
     thread?.post({ type: 'detach', guest: thread.id });
     this.#live = false;
-    for (const paused of this.#pausing.splice(0)) paused();
+    this.#pauses.end();
     if (thread === undefined) {
       this.#release();
       return;
     }
-    const end = performance.now() + RELEASE_MS;
-    while (!this.#memory.waitReleased(LOOK_MS)) {
-      // What it is told may be waiting for room; what it asks is answered with the next turn of the loop.
-      thread.flush();
-      // Whoever is that busy has it until it ends.
-      if (performance.now() > end) return;
-    }
-    this.#release();
+    if (this.#abandoned) return;
+    if (waitReleased(this.#memory, thread.flush)) this.#release();
+    else this.#awaitRelease(thread);
+  }
+
+  /** Whoever is that busy has it until it ends, or comes to it after all. */
+  #awaitRelease(thread: SeatThread): void {
+    const done = (): boolean => {
+      if (this.#thread !== undefined && this.#memory.waitReleased(0)) this.#release();
+      return this.#thread === undefined;
+    };
+    expectSoon({ ...thread, done });
   }
 
   #release(): void {
@@ -288,13 +281,20 @@ export class ThreadSeat implements AccessSeat {
     released?.();
   }
 
+  /** Its thread is in a system call that does not end, and runs nothing when it does: it stays as it is until then. */
+  abandoned(): void {
+    this.#abandoned = true;
+    this.#pauses.end();
+    this.#windows.gone();
+  }
+
   /** No thread has the guest any more, nor will one. */
   gone(): void {
     const wasLive = this.#live;
     this.#live = false;
-    for (const paused of this.#pausing.splice(0)) paused();
+    this.#pauses.end();
     this.#windows.gone();
     this.#release();
-    if (wasLive) this.#guest.gone();
+    if (wasLive) this.#goneWord.give();
   }
 }

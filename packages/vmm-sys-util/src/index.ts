@@ -32,6 +32,7 @@ export * from './level-logger.ts';
 export { addressOf, type MemoryArg, viewOf } from './libc.ts';
 export * from './logger.ts';
 export * from './loop-timers.ts';
+export * from './make-all.ts';
 export type * from './metrics.ts';
 export * from './mmap.ts';
 export * from './poller.ts';

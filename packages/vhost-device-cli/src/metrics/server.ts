@@ -1,8 +1,10 @@
 import { dirname, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import {
+  closeFd,
   dupFd,
   errorMessage,
+  type Fd,
   type Logger,
   type Metric,
   UNIX_PATH_MAX,
@@ -62,28 +64,31 @@ export class MetricsServer implements Disposable {
     const address = parseMetricsAddress(text);
     let listener: UnixListener | undefined;
     let data: MetricsThreadData;
-    if ('path' in address) {
-      listener = bind(address.path);
-      // A descriptor of its own: the thread closes it, and the file has to be removed before that.
-      data = { fd: dupFd(listener.fd) };
-    } else {
-      data = address;
-    }
+    /** The thread's, once it has said something. */
+    let lent: Fd | undefined;
     let worker: Worker | undefined;
     try {
+      if ('path' in address) {
+        listener = bind(address.path);
+        // A descriptor of its own: the thread closes it, and the file has to be removed before that.
+        lent = dupFd(listener.fd);
+        data = { fd: lent };
+      } else {
+        data = address;
+      }
       worker = startThread(data);
       const first = await firstWord(worker);
+      lent = undefined;
       if (first.type !== 'failed') return new MetricsServer(worker, listener, collect, logger);
       const { code, text: reason } = first;
-      const why = problem(code, reason);
-      throw new CliError(
-        'METRICS',
-        `Cannot serve metrics on ${formatMetricsAddress(address)}: ${why}`,
-      );
+      throw new Error(problem(code, reason));
     } catch (error) {
       listener?.close();
       await worker?.terminate();
-      throw error;
+      if (lent !== undefined) closeFd(lent);
+      if (error instanceof CliError) throw error;
+      const text = `Cannot serve metrics on ${formatMetricsAddress(address)}: ${errorMessage(error)}`;
+      throw new CliError('METRICS', text, {}, { cause: error });
     }
   }
 

@@ -1,14 +1,18 @@
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import workerThreads from 'node:worker_threads';
 import { openFds } from '@node-vmm/vhost-user-backend/testing';
 import type { Metric } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openMetrics } from '../../src/index.ts';
+
+const { Worker } = workerThreads;
 
 type Where = { readonly socketPath: string } | { readonly host: string; readonly port: number };
 
@@ -42,6 +46,34 @@ async function freePort(): Promise<number> {
 const gauge = (value: number): Metric[] => [
   { name: 'guests', help: 'Guests', type: 'gauge', samples: [{ value }] },
 ];
+
+/** As Node refuses one. */
+class Refused {
+  constructor() {
+    throw Object.assign(new Error('Worker terminated: out of memory'), {
+      code: 'ERR_WORKER_OUT_OF_MEMORY',
+    });
+  }
+}
+
+class Broken extends Worker {
+  constructor() {
+    super(new URL('data:text/javascript,throw new Error("no such module")'));
+  }
+}
+
+/** What `Worker` of `node:worker_threads` is for all modules until this is disposed of. */
+class ReplacedWorker implements Disposable {
+  constructor(replacement: unknown) {
+    Object.assign(workerThreads, { Worker: replacement });
+    syncBuiltinESMExports();
+  }
+
+  [Symbol.dispose](): void {
+    Object.assign(workerThreads, { Worker });
+    syncBuiltinESMExports();
+  }
+}
 
 describe('Metrics', () => {
   let dir: string;
@@ -78,6 +110,22 @@ describe('Metrics', () => {
     expect(existsSync(path)).toBe(false);
     await expect.poll(openFds).toBe(before);
     expect(logger.lines).toEqual([]);
+  });
+
+  it.each([
+    ['cannot be made', Refused, /out of memory/],
+    ['ends before it listens', Broken, /no such module/],
+  ])('are not served where their thread %s, and nothing is left', async (_, Thread, why) => {
+    const before = openFds();
+    using _replaced = new ReplacedWorker(Thread);
+    for (const where of [path, `${await freePort()}`]) {
+      await expect(openMetrics(where, () => gauge(1), logger)).rejects.toMatchObject({
+        code: 'METRICS',
+        message: expect.stringMatching(why),
+      });
+    }
+    expect(existsSync(path)).toBe(false);
+    expect(openFds()).toBe(before);
   });
 
   it('are served on a port of the loopback', async () => {

@@ -1,5 +1,12 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { Epoll, EventFd, errorMessage, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
+import {
+  Epoll,
+  EventFd,
+  errorMessage,
+  makeAll,
+  orClose,
+  type ThreadInterrupt,
+} from '@node-vmm/vmm-sys-util';
 import { createPulse, PULSE } from '../between/pulse.ts';
 import { UNSETTLED_TOP_LEVEL_AWAIT } from '../between/thread-data.ts';
 import type {
@@ -27,9 +34,11 @@ export type WorkerEvent = Exclude<WorkerMessage, { type: 'answer' | 'refusal' }>
 export class WorkerThread {
   /** Resolves when the thread has ended; with an error when it did so by itself. */
   readonly ended: Promise<VhostUserBackendError | undefined>;
-  readonly #stop = EventFd.create();
-  readonly #wake = EventFd.create();
-  readonly #epoll = new Epoll();
+  readonly #ends = makeAll({
+    stop: EventFd.create,
+    wake: EventFd.create,
+    epoll: () => new Epoll(),
+  });
   readonly #worker: Worker;
   readonly #pulse = createPulse();
   readonly #watchdog: WorkerWatchdog;
@@ -46,6 +55,8 @@ export class WorkerThread {
    * @param interrupt - frees the thread when a front-end blocks it
    * @param watchdog - told what `look` finds
    * @param onEvent - called on the main thread
+   * @throws {SysError} EMFILE ...
+   * @throws {Error} what Node says where it can have no such thread
    */
   constructor(
     name: string,
@@ -57,23 +68,17 @@ export class WorkerThread {
     this.#watchdog = new WorkerWatchdog(this.#pulse, interrupt, watchdog);
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
+    const { stop, wake, epoll } = this.#ends;
     const data: WorkerData = {
       nodeVmmThread: 'vring',
-      stopFd: this.#stop.fd,
-      wakeFd: this.#wake.fd,
-      epollFd: this.#epoll.fd,
+      stopFd: stop.fd,
+      wakeFd: wake.fd,
+      epollFd: epoll.fd,
       pulse: this.#pulse,
       port: port2,
     };
-    const worker = new Worker(entry, {
-      name,
-      workerData: data,
-      transferList: [port2],
-      // Else the process's own, of which Node refuses some where they are named.
-      ...(FROM_SOURCE ? { execArgv: [] } : {}),
-      // Descriptors belong to the process, not to the thread that happens to close them.
-      trackUnmanagedFds: false,
-    });
+    const ports = { [Symbol.dispose]: () => port1.close() };
+    const worker = orClose({ ...this.#ends, ports }, () => startWorker(entry, name, data));
     this.#worker = worker;
     port1.on('message', (message: WorkerMessage) => this.#onMessage(message, onEvent));
     // The thread itself keeps the process alive.
@@ -118,14 +123,15 @@ export class WorkerThread {
       // Options of a device may hold what cannot be cloned: that throws, and rejects.
       this.#port.postMessage({ id, seat, call, params });
       this.#pending.set(id, { call, resolve, reject });
-      this.#wake.signal();
+      this.#ends.wake.signal();
     });
   }
 
   /** Ends the thread's loop; `ended` tells when it is gone. Idempotent, for any moment. */
   stop(): void {
     this.#stopping = true;
-    if (this.#stop.live) this.#stop.signal();
+    const { stop } = this.#ends;
+    if (stop.live) stop.signal();
   }
 
   /** Looks at what the thread is doing. */
@@ -177,12 +183,22 @@ export class WorkerThread {
 
   #finish(): void {
     this.#port.close();
-    this.#stop.close();
-    this.#wake.close();
-    this.#epoll.close();
+    for (const end of Object.values(this.#ends)) end.close();
     for (const { call, reject } of this.#pending.values()) reject(this.#failure ?? ended(call));
     this.#pending.clear();
   }
+}
+
+function startWorker(entry: URL, name: string, data: WorkerData): Worker {
+  return new Worker(entry, {
+    name,
+    workerData: data,
+    transferList: [data.port],
+    // Else the process's own, of which Node refuses some where they are named.
+    ...(FROM_SOURCE ? { execArgv: [] } : {}),
+    // Descriptors belong to the process, not to the thread that happens to close them.
+    trackUnmanagedFds: false,
+  });
 }
 
 /** An error of the worker thread as it is seen here, with the stack from there. */

@@ -1,9 +1,10 @@
 /**
- * Dispatch threads for guests of the fake of `@node-vmm/xen-sys/testing`, and threads that can be killed.
+ * Dispatch threads for guests of the fake of `@node-vmm/xen-sys/testing`, and threads that can be killed or are stuck.
  *
  * @packageDocumentation
  */
 export { KillableThreads } from './killable-threads.ts';
+export { StuckThreads } from './stuck-threads.ts';
 
 /** Undefined in a bundle of CommonJS, which has no such thread: whoever starts one is told that it is not there. */
 const HERE: string | undefined = import.meta.url;

@@ -8,10 +8,17 @@ import {
   InterruptTimer,
   LoopTimers,
   ThreadInterrupt,
+  threadId,
 } from '@node-vmm/vmm-sys-util';
 import { Channel } from '../channel.ts';
 import { GuestMemory } from '../guest-memory.ts';
-import type { DispatchThreadData, GuestData, ToMain, ToThread } from '../protocol.ts';
+import {
+  type DispatchThreadData,
+  type GuestData,
+  SERVING,
+  type ToMain,
+  type ToThread,
+} from '../protocol.ts';
 import { SharedRing } from '../shared-ring.ts';
 import { BusySignals } from './busy-signals.ts';
 import { GuestSeat } from './guest-seat.ts';
@@ -62,7 +69,9 @@ export class DispatchLoop {
     const { channel, stopFd, epollFd, memories, serving } = data;
     this.#nice = data.nice;
     this.#openEnds = openEnds;
-    this.#serving = new Serving(new Int32Array(serving));
+    const words = new Int32Array(serving);
+    Atomics.store(words, SERVING.TID, threadId());
+    this.#serving = new Serving(words);
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
     this.#timers = new LoopTimers(this.#loop);
     this.#interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);

@@ -1,23 +1,23 @@
-import { NO_GUEST } from '../protocol.ts';
+import { NO_GUEST, SERVING } from '../protocol.ts';
 
 /**
  * For which guest the thread works now: what is not caught ends the thread, and whose guest is to blame is seen then,
  * by whoever finds it ended, which orders the reads.
  */
 export class Serving {
-  readonly #guest: Int32Array;
+  readonly #words: Int32Array;
 
-  /** @param guest - shared with the main thread, of one element */
-  constructor(guest: Int32Array) {
-    this.#guest = guest;
+  /** @param words - `SERVING`, shared with the main thread */
+  constructor(words: Int32Array) {
+    this.#words = words;
   }
 
   begin(guest: number): void {
-    this.#guest[0] = guest;
+    this.#words[SERVING.GUEST] = guest;
   }
 
   end(): void {
-    this.#guest[0] = NO_GUEST;
+    this.#words[SERVING.GUEST] = NO_GUEST;
   }
 
   /** Does something for a guest. */

@@ -14,6 +14,8 @@ const EVERY_OTHER = new URL(
     await import('${ENTRY.href}');
   `)}`,
 );
+/** Of a kind of which Node makes no thread. */
+const REFUSED = new URL('https://example.org/entry.js');
 const MISSING = new URL('file:///nowhere/entry.js');
 
 /** Descriptors of this process that are anonymous inodes of a kind. */
@@ -70,5 +72,22 @@ describe('When dispatch threads end', () => {
       message: expect.stringMatching(/is not there/),
     });
     expect(open('[eventfd]')).toBe(before);
+  });
+
+  it('and one cannot even be made, nothing is left either', async () => {
+    const kinds = ['[eventpoll]', '[eventfd]'] as const;
+    const before = kinds.map(open);
+    const listeners = process.listenerCount('exit');
+    for (let i = 0; i < 4; i++) {
+      await expect(
+        DispatchThread.start({ poller }, { name: 'one', threadModule: REFUSED }),
+      ).rejects.toMatchObject({
+        code: 'NOT_SUPPORTED',
+        message: expect.stringMatching(/^Cannot start dispatch thread one: .*URL/),
+      });
+    }
+    expect(kinds.map(open)).toEqual(before);
+    expect(process.listenerCount('exit')).toBe(listeners);
+    expect(poller.size).toBe(0);
   });
 });
