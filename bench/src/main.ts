@@ -18,6 +18,7 @@ const BENCHES: Readonly<Record<string, () => Promise<void>>> = {
   tables: () => packageBench('packages/vhost-device-rng/bench/tables.bench.mjs'),
   foreign: async () => {
     await packageBench('packages/vhost-user-backend/bench/foreign-file.bench.mjs');
+    await packageBench('packages/vhost-user-backend/bench/foreign-spread.bench.mjs');
     await packageBench('packages/vhost-user-backend/bench/foreign.bench.mjs');
   },
   virtqueue: () => packageBench('packages/virtio-queue/bench/chains.bench.mjs'),

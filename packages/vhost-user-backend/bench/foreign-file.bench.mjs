@@ -1,6 +1,8 @@
 // What a request costs in memory of a Xen domain that is mapped already, beside one in a file's memory: two
-// daemons, each with a worker of its own, and one driver that waits for neither by sleeping. In turns. Run after
-// a build: node packages/vhost-user-backend/bench/foreign-file.bench.mjs
+// daemons, each with a worker of its own, and one driver that waits for neither by sleeping. In turns, of which the
+// median counts, by the clock and by the processor time of all threads but the driver's, which other programs on the
+// machine change less. Run after a build: node packages/vhost-user-backend/bench/foreign-file.bench.mjs
+import { readdirSync, readFileSync } from 'node:fs';
 import { VhostUserDaemon } from '@node-vmm/vhost-user-backend';
 import {
   FakeDomain,
@@ -77,15 +79,27 @@ const place = (chunks) =>
     ];
   });
 
-/** @returns requests a second */
+/** Processor time of all threads of this process but this one, nanoseconds. */
+function othersTime() {
+  let sum = 0;
+  for (const thread of readdirSync('/proc/self/task')) {
+    if (Number(thread) === process.pid) continue;
+    sum += Number(readFileSync(`/proc/self/task/${thread}/schedstat`, 'latin1').split(' ')[0]);
+  }
+  return sum;
+}
+
+/** @returns requests a second, and nanoseconds of processor time for each */
 async function measured(device, depth, buffers, ms) {
+  const before = othersTime();
   const start = performance.now();
   let count = 0;
   for (; performance.now() - start < ms; count += depth) {
     round(device, depth, buffers);
     if (count % 1024 < depth) await undefined;
   }
-  return (1000 * count) / (performance.now() - start);
+  const rate = (1000 * count) / (performance.now() - start);
+  return { rate, time: (othersTime() - before) / count };
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
@@ -110,21 +124,24 @@ for (const [depth, chunks] of CASES) {
 }
 for (const [depth, chunks] of CASES) {
   const buffers = place(chunks);
-  const rates = { file: [], demand: [], ratio: [] };
+  const sums = { file: [], demand: [], rates: [], times: [] };
   for (let turn = 0; turn < TURNS; turn++) {
-    const order = turn % 2 === 0 ? ['file', 'demand'] : ['demand', 'file'];
     const one = {};
-    for (const name of order) {
+    for (const name of turn % 2 === 0 ? ['file', 'demand'] : ['demand', 'file']) {
       one[name] = await measured(name === 'file' ? file : demand, depth, buffers, TURN_MS);
-      rates[name].push(one[name]);
+      sums[name].push(one[name]);
     }
-    rates.ratio.push(one.demand / one.file);
+    sums.rates.push(one.demand.rate / one.file.rate);
+    sums.times.push(one.demand.time / one.file.time);
   }
+  const shown = (name) => {
+    const [rate, time] = ['rate', 'time'].map((what) => median(sums[name].map((one) => one[what])));
+    return `${Math.round(rate)}/s and ${Math.round(time)} ns`;
+  };
+  const [rates, times] = [sums.rates, sums.times].map((all) => median(all).toFixed(2));
   const name = `depth ${depth}, parts in ${chunks === 1 ? 'one chunk' : 'two chunks'}`;
-  const [a, b, ratio] = [rates.file, rates.demand, rates.ratio].map(median);
   console.log(
-    `  ${name.padEnd(36)} file ${Math.round(a)}/s, foreign ${Math.round(b)}/s, ${ratio.toFixed(3)} x ` +
-      `(${Math.min(...rates.ratio).toFixed(2)} to ${Math.max(...rates.ratio).toFixed(2)})`,
+    `  ${name.padEnd(32)} file ${shown('file')}, foreign ${shown('demand')}: ${rates} x, processor time ${times} x`,
   );
 }
 for (const close of open) await close();

@@ -1,3 +1,4 @@
+import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 import { type ChunkMapping, DemandChunk, type WantedChunk } from './demand-chunk.ts';
 import type { HostWindows } from './host-windows.ts';
 
@@ -19,7 +20,7 @@ export interface ChunkSource {
  */
 export class BorrowedChunks {
   readonly #source: ChunkSource;
-  /** By where they begin. */
+  /** By where they begin and how long they are. */
   readonly #chunks = new Map<number, DemandChunk>();
   /** What slices are of, by where they begin and how long they are. */
   readonly #parts = new Map<string, DemandChunk>();
@@ -37,9 +38,9 @@ export class BorrowedChunks {
     this.#source = source;
   }
 
-  /** The chunk that begins there. */
-  at(start: number): DemandChunk | undefined {
-    return this.#chunks.get(start);
+  /** The chunk that is exactly this: whole pages. */
+  at(start: number, length: number): DemandChunk | undefined {
+    return this.#chunks.get(numberOf(start, length));
   }
 
   /** What a slice of exactly this is of. */
@@ -134,10 +135,10 @@ export class BorrowedChunks {
   #add(mapping: ChunkMapping): DemandChunk {
     const chunk = new DemandChunk(mapping, this.#source.show(mapping));
     const { start } = chunk;
-    const former = mapping.part ? this.part(start, mapping.length) : this.at(start);
+    const former = mapping.part ? this.part(start, mapping.length) : this.at(start, mapping.length);
     if (former !== undefined) this.#forget(former);
     if (mapping.part) this.#parts.set(keyOf(start, mapping.length, true), chunk);
-    else this.#chunks.set(start, chunk);
+    else this.#chunks.set(numberOf(start, mapping.length), chunk);
     this.#shown.set(mapping.memory, chunk);
     return chunk;
   }
@@ -160,7 +161,8 @@ export class BorrowedChunks {
   #forget(chunk: DemandChunk): void {
     const { start, mapping } = chunk;
     chunk.forgotten = true;
-    if (this.#chunks.get(start) === chunk) this.#chunks.delete(start);
+    const number = numberOf(start, mapping.length);
+    if (this.#chunks.get(number) === chunk) this.#chunks.delete(number);
     const key = keyOf(start, mapping.length, true);
     if (this.#parts.get(key) === chunk) this.#parts.delete(key);
     if (!chunk.lent) this.#hide(chunk);
@@ -173,6 +175,11 @@ export class BorrowedChunks {
     chunk.close();
     this.#source.hide(chunk.mapping);
   }
+}
+
+/** Exact: pages of a chunk are fewer than bytes of a page. */
+function numberOf(start: number, length: number): number {
+  return start + length / PAGE_SIZE - 1;
 }
 
 function keyOf(start: number, length: number, part: boolean): string {

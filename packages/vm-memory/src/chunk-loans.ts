@@ -1,7 +1,10 @@
 const STATE = 0;
 const USED = 1;
 const SLICES = 2;
-const LENGTH = 3;
+const LENT = 3;
+const LENGTH = 4;
+/** More than that is counted from 0 on again. */
+const MAX_LENT = 0x7fff_ffff;
 /** Of the state: the owner wants it back. The bits below count loans. */
 const ENDING = 0x4000_0000;
 /** Of the state: the memory is no longer to be had. It is the sign. */
@@ -18,7 +21,7 @@ const COUNT = ENDING - 1;
 export class ChunkLoans {
   /** For the other thread. */
   readonly words: Int32Array;
-  /** The owner's time: goes on each time that it maps something. */
+  /** The owner's time; see `ChunkClock`. */
   readonly clock: Int32Array;
 
   /** Of another thread. */
@@ -61,6 +64,11 @@ export class ChunkLoans {
     return Atomics.load(this.words, USED);
   }
 
+  /** How often it was lent, for as long as one can tell. */
+  get lent(): number {
+    return Atomics.load(this.words, LENT);
+  }
+
   /** The owner wants it back: there are no more loans of it. */
   get ending(): boolean {
     return (Atomics.load(this.words, STATE) & (ENDING | REVOKED)) !== 0;
@@ -68,13 +76,13 @@ export class ChunkLoans {
 
   /** One more loan. @returns false when the owner has taken it away, or wants to */
   retain(): boolean {
-    const { words, clock } = this;
+    const { words } = this;
     // A guess, which the exchange checks.
     let state = words[STATE] as number;
     while (state >= 0 && state < ENDING) {
       const was = Atomics.compareExchange(words, STATE, state, state + 1);
       if (was === state) {
-        words[USED] = clock[0] as number;
+        this.#lent(1);
         return true;
       }
       state = was;
@@ -83,17 +91,18 @@ export class ChunkLoans {
   }
 
   /**
-   * A loan that the caller has is shared with somebody else in its thread, of whom the owner need not know. Plain
-   * loads do: the loan that is out keeps the memory there, and what the owner wants it says by a message as well.
-   *
-   * @returns false when the owner wants it back
+   * Whether a loan that the caller has may be shared with somebody else in its thread, of whom the owner need not
+   * know: not once it wants the memory back. A plain load does: the loan that is out keeps the memory there, and
+   * what the owner wants it says by a message as well.
    */
-  share(): boolean {
-    const { words, clock } = this;
-    const state = words[STATE] as number;
-    if (state < 0 || state >= ENDING) return false;
-    words[USED] = clock[0] as number;
-    return true;
+  get shareable(): boolean {
+    const state = this.words[STATE] as number;
+    return state >= 0 && state < ENDING;
+  }
+
+  /** A loan was shared so often, up to now. */
+  shared(times: number): void {
+    this.#lent(times);
   }
 
   /** One loan less. @returns true when it was the last, and the owner waits for that */
@@ -104,6 +113,13 @@ export class ChunkLoans {
   /** For the owner: nothing is lent from now on. */
   end(): void {
     Atomics.or(this.words, STATE, ENDING);
+  }
+
+  /** Plain: nobody else writes it, and who reads it does not need the latest. */
+  #lent(times: number): void {
+    const { words, clock } = this;
+    words[USED] = clock[0] as number;
+    words[LENT] = ((words[LENT] as number) + times) & MAX_LENT;
   }
 
   /** For the owner. @returns false while something is lent */

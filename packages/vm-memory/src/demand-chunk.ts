@@ -44,6 +44,8 @@ export class DemandChunk extends MappedRegion {
   hidden = false;
   /** Loans in this thread: the owner sees one for all of them. It came with one. */
   #out = 1;
+  /** How often it was lent while somebody had it, of which the owner has not been told. */
+  #shared = 0;
 
   constructor(mapping: ChunkMapping, windows: HostWindows) {
     super(BigInt(mapping.guestAddr) as GuestAddress, windows);
@@ -58,14 +60,24 @@ export class DemandChunk extends MappedRegion {
 
   /** One more loan. @returns false when the owner has taken it away, or wants it back */
   retain(): boolean {
-    if (this.#out === 0 ? !this.loans.retain() : !this.loans.share()) return false;
+    if (this.#out === 0) {
+      if (!this.loans.retain()) return false;
+    } else {
+      if (!this.loans.shareable) return false;
+      this.#shared++;
+    }
     this.#out++;
     return true;
   }
 
   /** One loan less. @returns true when it was the last, and the owner waits for that */
   release(): boolean {
-    return --this.#out === 0 && this.loans.release();
+    if (--this.#out > 0) return false;
+    if (this.#shared > 0) {
+      this.loans.shared(this.#shared);
+      this.#shared = 0;
+    }
+    return this.loans.release();
   }
 
   /** True when every page of a part exists, which the caller has checked to be within. */

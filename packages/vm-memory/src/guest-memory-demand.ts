@@ -1,5 +1,6 @@
 import { PAGE_SIZE, TWO_32 } from '@node-vmm/vmm-sys-util';
 import { BorrowedChunks, type ChunkSource } from './borrowed-chunks.ts';
+import { ChunkGrid } from './chunk-grid.ts';
 import { copyBytes } from './copy-bytes.ts';
 import {
   CHUNK_LENGTH,
@@ -30,9 +31,9 @@ const WANTED_AT_ONCE = 8;
 /** How long a page that was not there is taken not to be there, milliseconds. */
 const MISSING_MS = 100;
 const PIECES = 64;
-/** So many chunks a loan finds without a search, by the lowest bits of their numbers: 512 MiB in one piece. */
-const NEAR = 256;
-const CHUNK_SHIFT = Math.log2(CHUNK_LENGTH);
+/** Where chunks are found without a search: by the lowest bits of the number of what is as large as the smallest. */
+const NEAR = 1024;
+const NEAR_SHIFT = 16;
 
 /**
  * {@link GuestMemory} of which some is mapped when it is first borrowed, by somebody else, and given back when
@@ -42,6 +43,7 @@ const CHUNK_SHIFT = Math.log2(CHUNK_LENGTH);
 export class GuestMemoryDemand extends RegionGuestMemory {
   readonly #spans: DemandSpans;
   readonly #chunks: BorrowedChunks;
+  readonly #grid: ChunkGrid;
   #waiting: (() => void)[] = [];
   readonly #near = new Array<DemandChunk | undefined>(NEAR).fill(undefined);
   readonly #table = new SegmentTable(PIECES);
@@ -59,10 +61,12 @@ export class GuestMemoryDemand extends RegionGuestMemory {
     super(regions);
     this.#spans = new DemandSpans(ranges, regions);
     this.#chunks = new BorrowedChunks(source);
+    this.#grid = new ChunkGrid(this.#chunks);
   }
 
   /** Chunks that were wanted have come: their loans are this memory's. */
   arrived(mappings: readonly ChunkMapping[]): void {
+    this.#grid.arrived(mappings);
     this.#chunks.arrived(mappings);
     for (const retry of this.#waiting.splice(0)) retry();
   }
@@ -136,7 +140,7 @@ export class GuestMemoryDemand extends RegionGuestMemory {
     table: SegmentTable,
   ): LendResult {
     const address = addrHigh * TWO_32 + addrLow;
-    const chunk = this.#near[(addrLow >>> CHUNK_SHIFT) & (NEAR - 1)];
+    const chunk = this.#near[(addrLow >>> NEAR_SHIFT) & (NEAR - 1)];
     if (chunk !== undefined && length > 0 && !chunk.forgotten) {
       const offset = address - chunk.start;
       if (offset >= 0 && offset + length <= chunk.length && chunk.has(offset, length)) {
@@ -200,26 +204,19 @@ export class GuestMemoryDemand extends RegionGuestMemory {
     }
   }
 
-  #collect(
-    address: number,
-    length: number,
-    table: SegmentTable,
-    wanted: WantedChunk[],
-  ): LendResult {
-    const end = address + length;
+  #collect(address: number, size: number, table: SegmentTable, wanted: WantedChunk[]): LendResult {
+    const end = address + size;
     for (let at = address; at < end && wanted.length < WANTED_AT_ONCE; ) {
       const span = this.#spanAt(at) as Span;
-      const grid = at - (at % CHUNK_LENGTH);
-      const start = Math.max(grid, span.start);
-      const limit = Math.min(grid + CHUNK_LENGTH, span.end);
-      const run = Math.min(end, limit) - at;
-      const chunk = this.#chunks.at(start);
+      const chunk = this.#grid.find(at, span, end - at);
+      const { start, length } = this.#grid;
+      const run = Math.min(end, start + length) - at;
       const again = chunk !== undefined && !chunk.has(at - start, run);
       if (again && performance.now() - chunk.since < MISSING_MS) return LEND_FAULT;
       if (chunk === undefined || again || !this.#chunks.retain(chunk)) {
-        wanted.push({ guestAddr: start, length: limit - start, part: false, again });
+        wanted.push({ guestAddr: start, length, part: false, again });
       } else if (table.push(chunk, at - start, run)) {
-        this.#near[(start / CHUNK_LENGTH) & (NEAR - 1)] = chunk;
+        this.#near[(at / 2 ** NEAR_SHIFT) & (NEAR - 1)] = chunk;
       } else {
         this.#chunks.giveBack(chunk);
         return LEND_FAULT;

@@ -6,6 +6,7 @@
  * @packageDocumentation
  */
 export type { ChunkSource } from './borrowed-chunks.ts';
+export * from './chunk-clock.ts';
 export * from './chunk-loans.ts';
 export * from './copy-bytes.ts';
 export * from './demand-chunk.ts';

@@ -1,4 +1,9 @@
-import { ChunkLoans, type ChunkMapping, type WantedChunk } from '@node-vmm/vm-memory';
+import {
+  type ChunkClock,
+  ChunkLoans,
+  type ChunkMapping,
+  type WantedChunk,
+} from '@node-vmm/vm-memory';
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 
 /** Pages of another domain, mapped: `ForeignPages` of `@node-vmm/vm-memory/xen` is that. */
@@ -26,7 +31,7 @@ export interface ForeignChunkOptions {
   readonly wanted: WantedChunk;
   /** Undefined when they could not be mapped: then no page exists. */
   readonly pages: ForeignPages | undefined;
-  readonly clock: Int32Array;
+  readonly clock: ChunkClock;
 }
 
 /** A chunk of a domain's memory, mapped once for all who borrow it. */
@@ -40,10 +45,12 @@ export class ForeignChunk {
   /** Nobody gets it any more. */
   ended = false;
   readonly #missing: Uint8Array | undefined;
-  readonly #clock: Int32Array;
+  readonly #clock: ChunkClock;
   readonly #grants = new Map<ChunkHolder, ChunkLoans>();
   #pages: ForeignPages | undefined;
   #used: number;
+  /** By holders that have gone. */
+  #lent = 0;
 
   constructor({ memory, wanted, pages, clock }: ForeignChunkOptions) {
     const total = wanted.length / PAGE_SIZE;
@@ -55,7 +62,7 @@ export class ForeignChunk {
     this.count = total - failed;
     this.#missing = failed === 0 ? undefined : missing;
     this.#clock = clock;
-    this.#used = Atomics.load(clock, 0);
+    this.#used = clock.time;
     if (this.count > 0) this.#pages = pages;
     else pages?.close();
   }
@@ -88,9 +95,16 @@ export class ForeignChunk {
     return last;
   }
 
+  /** How often it was lent, by all who have it. */
+  get lent(): number {
+    let lent = this.#lent;
+    for (const loans of this.#grants.values()) lent += loans.lent;
+    return lent;
+  }
+
   /** For a holder to be sent, with one loan. */
   grant(holder: ChunkHolder): ChunkMapping {
-    const loans = ChunkLoans.create(this.#clock);
+    const loans = ChunkLoans.create(this.#clock.words);
     this.#grants.set(holder, loans);
     return {
       memory: this.memory,
@@ -100,7 +114,7 @@ export class ForeignChunk {
       part: this.wanted.part,
       missing: this.#missing,
       loans: loans.words,
-      clock: this.#clock,
+      clock: this.#clock.words,
     };
   }
 
@@ -109,6 +123,7 @@ export class ForeignChunk {
     const loans = this.#grants.get(holder);
     if (loans === undefined) return;
     this.#used = this.used;
+    this.#lent += loans.lent;
     this.#grants.delete(holder);
   }
 
@@ -138,4 +153,11 @@ export class ForeignChunk {
   get holders(): ChunkHolder[] {
     return [...this.#grants.keys()];
   }
+}
+
+/** @returns the same, the one that was lent longest ago first */
+export function leastRecentlyUsed(chunks: readonly ForeignChunk[]): ForeignChunk[] {
+  // What others change meanwhile does not change the order.
+  const all = chunks.map((chunk) => ({ chunk, used: chunk.used }));
+  return all.sort((a, b) => (a.used - b.used) | 0).map(({ chunk }) => chunk);
 }

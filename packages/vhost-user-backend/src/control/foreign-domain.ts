@@ -1,23 +1,14 @@
-import type { ChunkMapping, WantedChunk } from '@node-vmm/vm-memory';
+import { ChunkClock, type ChunkMapping, type WantedChunk } from '@node-vmm/vm-memory';
 import { PAGE_SIZE } from '@node-vmm/vmm-sys-util';
 import { EndingChunks } from './ending-chunks.ts';
-import { type ChunkHolder, ForeignChunk, type ForeignPages } from './foreign-chunk.ts';
-
-/** What a {@link ForeignDomain} needs. */
-export interface ForeignDomainMeans {
-  /** Most bytes that stay mapped though nobody has them on loan. */
-  readonly limit: number;
-  /** Numbers that no memory had before. */
-  nextMemory(): number;
-  /** Resolves when more may be mapped: what was before, and somebody may still look at, has room, too. */
-  room(): Promise<void>;
-  /** Maps for this domain when it is its turn; undefined when nobody wants it by then. */
-  turn<T>(job: () => Promise<T>, wanted: () => boolean): Promise<T | undefined>;
-  /** Some of what waits for its turn may not be wanted any more. */
-  sweep(): void;
-  /** The pages are let go of, and nobody finds the addresses: they are freed when nobody looks there. */
-  retire(memory: number, close: () => void): void;
-}
+import {
+  type ChunkHolder,
+  ForeignChunk,
+  type ForeignPages,
+  leastRecentlyUsed,
+} from './foreign-chunk.ts';
+import type { ForeignDomainMeans } from './foreign-domain-means.ts';
+import { TouchSize } from './touch-size.ts';
 
 /** What holders are to hear of: numbers of memories. */
 type Told = Map<ChunkHolder, number[]>;
@@ -52,7 +43,10 @@ export class ForeignDomain {
   readonly #ending = new EndingChunks();
   readonly #pending = new Map<string, PendingChunk>();
   readonly #unmapping = new Set<Promise<void>>();
-  readonly #clock = new Int32Array(new SharedArrayBuffer(4));
+  /** Chunks of which there are pages. */
+  readonly #mappings = new Set<ForeignChunk>();
+  readonly #clock = ChunkClock.create();
+  readonly #touch: TouchSize;
   /** Goes on when all that is mapped ends. */
   #generation = 0;
   /** Some of it is to end in this turn of Node's event loop. */
@@ -62,6 +56,12 @@ export class ForeignDomain {
 
   constructor(means: ForeignDomainMeans) {
     this.#means = means;
+    this.#touch = new TouchSize(means.limit, this.#clock);
+  }
+
+  /** Mappings that there are of it. */
+  get mappings(): number {
+    return this.#mappings.size;
   }
 
   /** Bytes that are mapped. */
@@ -103,6 +103,7 @@ export class ForeignDomain {
   async renew(): Promise<void> {
     clearTimeout(this.#quiet);
     this.#generation++;
+    this.#touch.reset();
     this.#end([...this.#chunks.values()]);
     await this.#ending.settled();
   }
@@ -200,10 +201,11 @@ export class ForeignDomain {
     isWanted: () => boolean,
   ): Promise<ForeignChunk | undefined> {
     this.#makeRoom(wanted.length);
+    this.#touch.tell(this.#mappings.size, this.#means.mappings());
     // What is unmapped first makes room for it.
     await this.unmapped();
     await this.#means.room();
-    Atomics.add(this.#clock, 0, 1);
+    this.#clock.tick();
     for (;;) {
       if (!isWanted()) return undefined;
       const generation = this.#generation;
@@ -220,6 +222,7 @@ export class ForeignDomain {
       }
       const memory = this.#means.nextMemory();
       const chunk = new ForeignChunk({ memory, wanted, pages, clock: this.#clock });
+      if (chunk.pages !== undefined) this.#mappings.add(chunk);
       const key = keyOf(wanted);
       const former = this.#chunks.get(key);
       if (former !== undefined) this.#end([former]);
@@ -234,12 +237,14 @@ export class ForeignDomain {
     let mapped = this.mapped + length;
     let empty = chunks.filter(({ count }) => count === 0).length;
     if (mapped <= this.#means.limit && empty <= MAX_EMPTY) return;
-    chunks.sort((a, b) => (a.used - b.used) | 0);
-    for (const chunk of chunks) {
+    mapped += this.#touch.slack;
+    for (const chunk of leastRecentlyUsed(chunks)) {
       const wanted = chunk.count === 0 ? empty > MAX_EMPTY : mapped > this.#means.limit;
+      const { lent } = chunk;
       if (!wanted || !this.#take(chunk)) continue;
       mapped -= chunk.count * PAGE_SIZE;
       if (chunk.count === 0) empty--;
+      else if (!chunk.wanted.part) this.#touch.evicted(chunk.wanted.length, lent);
     }
   }
 
@@ -260,13 +265,15 @@ export class ForeignDomain {
     return true;
   }
 
-  async #unmap({ memory, pages }: ForeignChunk): Promise<void> {
+  async #unmap(chunk: ForeignChunk): Promise<void> {
+    const { memory, pages } = chunk;
     if (pages === undefined) return;
     try {
       await pages.vacate();
     } catch {
       // No more mappings can be had: the pages go with the addresses.
     }
+    this.#mappings.delete(chunk);
     this.#means.retire(memory, () => pages.close());
   }
 

@@ -68,11 +68,19 @@ export class ForeignDomains {
     }
   }
 
+  /** That the process has for them, those among them that only wait for nobody to look there. */
+  #mappings(): number {
+    let mappings = this.#retired.count;
+    for (const { domain } of this.#domains.values()) mappings += domain.mappings + 1;
+    return mappings;
+  }
+
   #make(domid: number): ForeignDomain {
     return new ForeignDomain({
       // The page that is pinned is of it.
       limit: this.#limit - PAGE_SIZE,
       nextMemory: this.#nextMemory,
+      mappings: () => this.#mappings(),
       room: async () => {
         if (this.#retired.count > MAX_RETIRED) await this.#retired.collect();
       },

@@ -18,14 +18,19 @@ const frameAt = (offset: number): bigint => (GUEST_BASE + BigInt(offset)) / BigI
 let domain: FakeDomain;
 let kernel: ForeignKernel;
 let bed: ForeignBench;
+/** Pages of each mapping that was asked for. */
+let asked: number[];
 
 beforeEach(async () => {
   domain = new FakeDomain(7, CHUNKS * CHUNK);
+  asked = [];
   kernel = await ForeignKernel.start(domain.fds[0] as Fd, GUEST_BASE, CHUNKS * CHUNK);
   bed = new ForeignBench({
     foreignLimit: LIMIT,
-    mapForeign: ({ domid, fd, guestAddr, length }) =>
-      ForeignPages.map(domid, fd, guestAddr / BigInt(PAGE), Number(length) / PAGE),
+    mapForeign: ({ domid, fd, guestAddr, length }) => {
+      asked.push(Number(length) / PAGE);
+      return ForeignPages.map(domid, fd, guestAddr / BigInt(PAGE), Number(length) / PAGE);
+    },
   });
 });
 afterEach(async () => {
@@ -59,31 +64,43 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe('Mappings of a Xen domain', () => {
-  it('go whole or not at all, and the handler of SIGBUS knows none, whatever guests and front-ends do', async () => {
-    // A guest whose memory is files is served beside, and guarded.
-    const files = await bed.bench.addDevice({}, { name: 'files' });
-    await bed.bench.running(files);
-    expect(kernel.guarded).toBeGreaterThan(0);
-    let connections = 0;
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
-        kernel.missing.clear();
-        const devices: Connected[] = [];
-        for (let i = 0; i < 2; i++) devices.push(await bed.connect(domain, i));
-        connections++;
-        for (const one of steps) await run(one, devices);
-        expect(kernel.guarded).toBeGreaterThan(0);
-        for (const { frontEnd } of devices) frontEnd.close();
-        await expect.poll(() => kernel.live).toBe(0);
-        expect(kernel.violations).toEqual([]);
-        for (const { device } of devices) await device.close();
-      }),
-      { numRuns: 8, interruptAfterTimeLimit: 60_000 },
-    );
-    expect(connections).toBeGreaterThan(0);
-    expect(kernel.counts.made).toBe(kernel.counts.unmapped + kernel.counts.overlaid);
-    expect(kernel.counts.made).toBeGreaterThan(10);
-  }, 120_000);
+  it.each([
+    ['whatever guests and front-ends do', 0],
+    ['also where small parts are mapped', 2],
+  ])(
+    'go whole or not at all, and the handler of SIGBUS knows none, %s',
+    async (_, rounds) => {
+      // A guest whose memory is files is served beside, and guarded.
+      const files = await bed.bench.addDevice({}, { name: 'files' });
+      await bed.bench.running(files);
+      expect(kernel.guarded).toBeGreaterThan(0);
+      let connections = 0;
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
+          kernel.missing.clear();
+          const devices: Connected[] = [];
+          for (let i = 0; i < 2; i++) devices.push(await bed.connect(domain, i));
+          connections++;
+          // More than stays mapped, a page of each chunk.
+          for (let i = 0; i < rounds * CHUNKS; i++) {
+            await bed.echo(devices[i % 2] as Connected, (1 + (i % (CHUNKS - 1))) * CHUNK);
+          }
+          for (const one of steps) await run(one, devices);
+          expect(kernel.guarded).toBeGreaterThan(0);
+          for (const { frontEnd } of devices) frontEnd.close();
+          await expect.poll(() => kernel.live).toBe(0);
+          expect(kernel.violations).toEqual([]);
+          for (const { device } of devices) await device.close();
+        }),
+        { numRuns: 8, interruptAfterTimeLimit: 60_000 },
+      );
+      expect(connections).toBeGreaterThan(0);
+      if (rounds > 0) expect(asked).toContain(16);
+      expect(kernel.counts.made).toBe(kernel.counts.unmapped + kernel.counts.overlaid);
+      expect(kernel.counts.made).toBeGreaterThan(10);
+    },
+    120_000,
+  );
 
   async function run(one: Step, devices: readonly Connected[]): Promise<void> {
     if (one.do === 'tell') {

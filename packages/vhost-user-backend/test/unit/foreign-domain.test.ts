@@ -1,4 +1,4 @@
-import { ChunkLoans, type ChunkMapping } from '@node-vmm/vm-memory';
+import { ChunkClock, ChunkLoans, type ChunkMapping } from '@node-vmm/vm-memory';
 import { expect, it, vi } from 'vitest';
 import type { ChunkHolder, ForeignPages } from '../../src/control/foreign-chunk.ts';
 import { ForeignDomain } from '../../src/control/foreign-domain.ts';
@@ -17,6 +17,8 @@ class Bed {
   readonly told: [ChunkHolder, readonly number[]][] = [];
   readonly domain: ForeignDomain;
   gate: Promise<void> = Promise.resolve();
+  /** Mappings that the process has for other domains. */
+  others = 0;
   #memory = 0;
 
   constructor(limit = 4 * CHUNK) {
@@ -24,6 +26,7 @@ class Bed {
     this.domain = new ForeignDomain({
       limit,
       nextMemory: () => ++this.#memory,
+      mappings: () => this.others + this.domain.mappings,
       room: () => Promise.resolve(),
       turn: (job, wanted) => turns.run(1, job, wanted),
       sweep: () => turns.sweep(1),
@@ -95,6 +98,30 @@ it('gives back what is not on loan, least recently used first, and never what is
   await bed.lend(5, holder);
   await bed.lend(6, holder);
   expect([bed.domain.mapped, bed.live.size]).toEqual([6 * CHUNK, 6]);
+  expect(bed.domain.mappings).toBe(6);
+  await bed.domain.close();
+  expect(bed.domain.mappings).toBe(0);
+});
+
+it('wants little touched once chunks are taken away after few uses, but in a process of many mappings', async () => {
+  const bed = new Bed();
+  const holder = bed.holder();
+  let clock = ChunkClock.create();
+  const use = async (index: number, times: number): Promise<void> => {
+    const lent = await bed.lend(index, holder);
+    clock = new ChunkClock(lent.clock);
+    const loans = loansOf(lent);
+    loans.shared(times);
+    loans.release();
+  };
+  for (let i = 0; i < 12; i++) await use(i, 100);
+  expect(clock.touch).toBe(0);
+  // Those go first.
+  for (let i = 0; i < 8; i++) await use(i, 1);
+  expect(clock.touch).toBe(64 * 1024);
+  bed.others = 8192;
+  await use(20, 1);
+  expect(clock.touch).toBe(0);
   await bed.domain.close();
 });
 
@@ -283,6 +310,7 @@ it('is a fault for who needs it when nothing can be mapped', async () => {
   const domain = new ForeignDomain({
     limit: CHUNK,
     nextMemory: () => 1,
+    mappings: () => 0,
     room: () => Promise.resolve(),
     turn: (job) => job(),
     sweep: () => undefined,
@@ -412,6 +440,7 @@ it('ends without mapping what it was asked for and nobody wants, while another d
   const domain = new ForeignDomain({
     limit: CHUNK,
     nextMemory: () => 1,
+    mappings: () => 0,
     room: () => Promise.resolve(),
     turn: (run, wanted) => turns.run(1, run, wanted),
     sweep: () => turns.sweep(1),

@@ -18,7 +18,7 @@ it('counts loans, and is taken away only while there are none, whatever both sid
       for (const one of steps) {
         const free = !ending && !revoked;
         if (one === 'retain') {
-          if (out > 0) expect(borrower.share()).toBe(free);
+          expect(borrower.shareable).toBe(free);
           expect(borrower.retain()).toBe(free);
           if (free) out++;
         } else if (one === 'release' && out > 0) {
@@ -41,14 +41,17 @@ it('counts loans, and is taken away only while there are none, whatever both sid
   );
 });
 
-it('knows when it was lent last, also where that was within its thread', () => {
+it('knows when it was lent last, and how often, also where that was within its thread', () => {
   const time = clock();
   const loans = ChunkLoans.create(time);
   Atomics.store(time, 0, 5);
-  expect([loans.used, loans.share(), loans.used]).toEqual([0, true, 5]);
+  loans.shared(3);
+  expect([loans.used, loans.lent]).toEqual([5, 3]);
   loans.release();
   Atomics.store(time, 0, 6);
-  expect([loans.retain(), loans.used]).toEqual([true, 6]);
+  expect([loans.retain(), loans.used, loans.lent]).toEqual([true, 6, 4]);
+  loans.shared(0x7fff_ffff);
+  expect(loans.lent).toBeGreaterThanOrEqual(0);
 });
 
 it('is in the hands of nobody when its owner on another thread has taken it', async () => {

@@ -2,6 +2,7 @@ import {
   ACCESS_READ,
   ACCESS_READ_WRITE,
   CHUNK_LENGTH,
+  ChunkClock,
   ChunkLoans,
   type ChunkMapping,
   GuestMemoryDemand,
@@ -18,17 +19,19 @@ import {
   windowsOfMapping,
 } from '@node-vmm/vm-memory';
 import { Mapping, PAGE_SIZE } from '@node-vmm/vmm-sys-util';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { testGuestMemory } from '../guest-memory-rules.ts';
 
 /** Maps anonymous memory: the same for the same place, so that what was written is there again. */
 class Owner {
   readonly wanted: WantedChunk[] = [];
+  /** All that was. */
+  readonly asked: WantedChunk[] = [];
   readonly idle: number[] = [];
   readonly missing = new Set<number>();
   readonly shown = new Set<number>();
   readonly loans = new Map<number, ChunkLoans>();
-  readonly #clock = new Int32Array(new SharedArrayBuffer(4));
+  readonly clock = ChunkClock.create();
   readonly #pages = new Map<number, Mapping>();
   #next = 0;
   memory: GuestMemoryDemand | undefined;
@@ -45,6 +48,7 @@ class Owner {
       {
         want: (chunks) => {
           this.wanted.push(...chunks);
+          this.asked.push(...chunks);
           if (this.#atOnce) this.answer();
         },
         idle: (memory) => this.idle.push(memory),
@@ -67,7 +71,7 @@ class Owner {
 
   #map({ guestAddr, length, part }: WantedChunk): ChunkMapping {
     const memory = ++this.#next;
-    const loans = ChunkLoans.create(this.#clock);
+    const loans = ChunkLoans.create(this.clock.words);
     this.loans.set(memory, loans);
     const pages = Array.from({ length: length / PAGE_SIZE }, (_, i) =>
       this.missing.has(guestAddr + i * PAGE_SIZE) ? 1 : 0,
@@ -81,7 +85,7 @@ class Owner {
       part,
       missing,
       loans: loans.words,
-      clock: this.#clock,
+      clock: this.clock.words,
     };
   }
 
@@ -117,6 +121,11 @@ const owner = (atOnce = false): Owner => {
 };
 
 testGuestMemory('GuestMemoryDemand', (layout) => owner(true).make(layout));
+testGuestMemory('GuestMemoryDemand, by small parts', (layout) => {
+  const from = owner(true);
+  from.clock.touch = 16 * PAGE_SIZE;
+  return from.make(layout);
+});
 
 const lender =
   (memory: GuestMemoryDemand, table: SegmentTable) => (offset: number, length: number) => {
@@ -299,7 +308,8 @@ describe('Memory that is mapped on demand', () => {
     expect(calls).toEqual([1, 0, 0, 0, 0]);
     expect([loans?.count, loans?.revoke()]).toEqual([1, false]);
     memory.giveBack(table, 5, 1);
-    expect([loans?.count, loans?.revoke()]).toEqual([0, true]);
+    // Once for who had waited, and six times.
+    expect([loans?.count, loans?.revoke(), loans?.lent]).toEqual([0, true, 7]);
     memory.close();
   });
 
@@ -412,5 +422,78 @@ describe('Memory that is mapped on demand', () => {
     memory.close();
     from.answer();
     expect(from.shown.size).toBe(0);
+  });
+
+  describe('of which the owner wants little touched', () => {
+    const SMALL = 16 * PAGE_SIZE;
+    let from: Owner;
+    let memory: GuestMemoryDemand;
+    let table: SegmentTable;
+    let lend: ReturnType<typeof lender>;
+    beforeEach(() => {
+      from = owner(true);
+      memory = from.make([{ guestAddr: BASE, length: LENGTH }]);
+      table = new SegmentTable(64);
+      lend = lender(memory, table);
+      // What it wants is known from the first chunk on.
+      touch(63 * CHUNK_LENGTH);
+      from.clock.touch = SMALL;
+    });
+
+    /** @returns what was asked for, by offset and length, of one loan that is given back */
+    function touch(offset: number, length = 4): number[][] {
+      const asked: number[][] = [];
+      for (
+        let answer = lend(offset, length);
+        answer !== LEND_READY;
+        answer = lend(offset, length)
+      ) {
+        if (answer !== LEND_NOT_YET) throw new Error(`${answer}`);
+      }
+      for (const chunk of from.asked.splice(0)) {
+        asked.push([chunk.guestAddr - Number(BASE), chunk.length]);
+      }
+      memory.giveBack(table, 0, table.count);
+      table.truncate(0);
+      return asked;
+    }
+
+    it('asks for small parts, and for all of a chunk once many of them are used', () => {
+      expect(touch(CHUNK_LENGTH + 5 * SMALL + 9)).toEqual([[CHUNK_LENGTH + 5 * SMALL, SMALL]]);
+      expect(touch(CHUNK_LENGTH + 5 * SMALL + 99)).toEqual([]);
+      for (let i = 6; i < 17; i++) {
+        expect(touch(CHUNK_LENGTH + i * SMALL)).toEqual([[CHUNK_LENGTH + i * SMALL, SMALL]]);
+      }
+      expect(touch(CHUNK_LENGTH + 20 * SMALL)).toEqual([[CHUNK_LENGTH, CHUNK_LENGTH]]);
+      for (let i = 0; i < 32; i++) expect(touch(CHUNK_LENGTH + i * SMALL)).toEqual([]);
+    });
+
+    it('asks for all of a chunk for a loan that is long, and for few parts otherwise', () => {
+      expect(touch(CHUNK_LENGTH + 1, CHUNK_LENGTH / 4)).toEqual([[CHUNK_LENGTH, CHUNK_LENGTH]]);
+      const short = touch(3 * CHUNK_LENGTH - 3, CHUNK_LENGTH / 4);
+      expect(short).toEqual([
+        [3 * CHUNK_LENGTH - SMALL, SMALL],
+        ...Array.from({ length: 8 }, (_, i) => [3 * CHUNK_LENGTH + i * SMALL, SMALL]),
+      ]);
+    });
+
+    it('asks for all of a chunk again when the owner does not mind, and uses what parts it has', () => {
+      touch(CHUNK_LENGTH);
+      from.clock.touch = 0;
+      expect(touch(CHUNK_LENGTH + 8)).toEqual([]);
+      expect(touch(CHUNK_LENGTH + SMALL)).toEqual([[CHUNK_LENGTH, CHUNK_LENGTH]]);
+      expect(touch(CHUNK_LENGTH + SMALL - 8, 16)).toEqual([]);
+    });
+
+    it('has the same bytes by a part, by its chunk and by both', () => {
+      const at = guestAddress(BASE + BigInt(CHUNK_LENGTH));
+      const bytes = Uint8Array.from({ length: 4 * SMALL }, (_, i) => i % 251);
+      memory.write(at, bytes);
+      from.clock.touch = 0;
+      memory.write(guestAddress(at + BigInt(9 * SMALL)), Uint8Array.of(1));
+      const found = new Uint8Array(bytes.length);
+      memory.read(at, found);
+      expect(found).toEqual(bytes);
+    });
   });
 });
