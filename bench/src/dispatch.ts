@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Guests } from './dispatch/guests.ts';
 import { Programs } from './dispatch/programs.ts';
 import {
@@ -31,6 +34,9 @@ const DEFAULTS: DispatchOptions = {
 };
 /** Ours: how much longer it is warmed up than a measurement lasts, and how many milliseconds at most. */
 const WARM_UP = { share: 0.5, most: 500 };
+
+/** Ours: how often a thread is killed. */
+const REPLACEMENTS = 10;
 
 /** Only the superuser may ask for the others for sure. */
 const DISPATCHERS: readonly Dispatcher[] =
@@ -84,6 +90,13 @@ export async function dispatch(options: DispatchOptions = DEFAULTS): Promise<voi
     `  ${rounds} rounds of ${seconds} s in turn, ${guests} guests on ${threads} threads, dispatcher and driver ` +
       `placed by sched_setaffinity; medians, ratio: median (least..most); dispatch threads have nice ${USUAL_NICE} ` +
       'by default where that is allowed, C has what it is started with',
+  );
+  const program = fileURLToPath(new URL('./dispatch/replacement.js', import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [program, `${REPLACEMENTS}`]);
+  const { min, median, max } = spread(JSON.parse(stdout) as number[]);
+  console.log(
+    `  a dispatch thread that is killed is replaced in ${formatNumber(median)} ms (${formatNumber(min)}..` +
+      `${formatNumber(max)}), from there to the first answer of the next, ${REPLACEMENTS} times, wherever it runs`,
   );
 }
 

@@ -36,5 +36,6 @@ describe.skipIf(!compiles())('npm run bench -- dispatch (needs gcc)', () => {
       expect(stdout).toMatch(/others all the time: dispatch threads, nice 0 .*\d\)/);
     }
     expect(stdout).toMatch(/5 guests on 2 threads/);
+    expect(stdout).toMatch(/is replaced in [\d.,]+ ms \([\d.,]+\.\.[\d.,]+\)/);
   });
 });

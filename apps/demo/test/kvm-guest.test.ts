@@ -79,7 +79,7 @@ describe.skipIf(unavailable)(`a guest on /dev/kvm ${unavailable ?? 'with daemons
     // take that and the first answer as one.
     expect(lines.slice(2)).toEqual([
       `rng: 12 requests, 10848 bytes, sum ${sumOf(source)}`,
-      expect.stringMatching(/^rng: 12 kicks, 12 completions, 1[2-5] interrupts, 0 spurious$/),
+      expect.stringMatching(/^rng: 12 kicks, 12 completions, 1[23] interrupts, 0 spurious$/),
       'guest: done',
     ]);
     expect(code).toBe(0);

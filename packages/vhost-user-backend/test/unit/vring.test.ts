@@ -16,6 +16,8 @@ describe('Vring', () => {
   let driver: SplitDriverQueue;
   let kick: EventFd;
   let scheduled: number;
+  /** As the driver's, or a front-end's that makes sure. */
+  let onKick: () => void;
   const layout = SplitDriverQueue.layout(64, guestAddress(0));
   let lent: LentMemory;
   let views: WorkerViews;
@@ -29,7 +31,10 @@ describe('Vring', () => {
   ): Vring => {
     const owner: VringOwner = {
       process,
-      watchKick: () => ({ close: () => undefined, update: () => undefined, [Symbol.dispose]() {} }),
+      watchKick: (_, callback) => {
+        onKick = callback;
+        return { close: () => undefined, update: () => undefined, [Symbol.dispose]() {} };
+      },
       schedule: () => {
         scheduled++;
       },
@@ -87,6 +92,34 @@ describe('Vring', () => {
   afterEach(() => {
     kick.close();
     memory.close();
+  });
+
+  it.each([
+    ['that finds nothing', 'nothing', false],
+    ['that finds a request', 'request', true],
+    ['that finds a request which is answered later', 'later', false],
+    ['that finds a chain that is none', 'malformed', true],
+  ] as const)('a kick %s interrupts as it should', (_, what, interrupts) => {
+    using call = EventFd.create();
+    const ring = start((queue, batch) => {
+      for (let i = 0; i < batch.length; i++) {
+        if (what === 'later') batch.at(i).detach();
+        else queue.complete(batch.at(i), 1);
+      }
+    });
+    ring.setFd('call', call.fd);
+    // Nobody has heard what may have come before.
+    expect(call.drain()).toBe(true);
+    if (what !== 'nothing') driver.addWritable(0x8000, 0, 16);
+    // Outside of all memory.
+    if (what === 'malformed') memory.write(layout.descTable, new Uint8Array(8).fill(0x7f));
+    driver.publish();
+    onKick();
+    ring.serve();
+    expect(call.drain()).toBe(interrupts);
+    expect(ring.counters().wakeups).toBe(1);
+    expect(ring.counters().malformedChains).toBe(what === 'malformed' ? 1 : 0);
+    ring.stop();
   });
 
   it('a driver that never stops gets a bounded turn, then the others have theirs', () => {

@@ -98,7 +98,10 @@ export class SplitVirtqueue implements Virtqueue {
     this.#eventIdx = hasFeature(features, VIRTIO_RING_F_EVENT_IDX);
     const indirect = hasFeature(features, VIRTIO_RING_F_INDIRECT_DESC);
     this.#reader = new ChainReader(memory, this.#ring.desc, this.#segments, indirect);
-    this.#announced = position === undefined ? 0 : undefined;
+    // Of a ring that is as its driver made it nobody has used anything. (So is one after 65,536 requests; who goes on
+    // with another's ring has a driver told all the same, as the new call descriptor of a vring does.)
+    const fresh = this.#nextAvail === 0 && this.#nextUsed === 0;
+    this.#announced = fresh ? 0 : undefined;
     this.enableNotification();
   }
 

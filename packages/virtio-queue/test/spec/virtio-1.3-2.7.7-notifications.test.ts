@@ -53,6 +53,22 @@ describe('§2.7.7.2 Used buffer notifications without VIRTIO_F_EVENT_IDX', () =>
   });
 });
 
+describe.each([
+  ['without', CRUDE],
+  ['with', EVENT],
+])('§2.7.7.2 Used buffer notifications %s VIRTIO_F_EVENT_IDX', (_, options) => {
+  it('sends none of a new ring of which nothing was used, also where its position is told', () => {
+    const rig = new Rig({ ...options, start: 0 });
+    expect(rig.queue.flush()).toBe(false);
+    rig.driver.add([writable(0, 4)]);
+    rig.driver.publish();
+    const [chain] = [...chainsOf(rig.queue.popBatch())].map((it) => it.detach());
+    expect(rig.queue.flush()).toBe(false);
+    if (chain !== undefined) rig.queue.complete(chain, 4);
+    expect(rig.queue.flush()).toBe(true);
+  });
+});
+
 describe('§2.7.7.2 Used buffer notifications with VIRTIO_F_EVENT_IDX', () => {
   it.each([
     // used_event, first index of the batch, chains, notified

@@ -59,7 +59,8 @@ export class StuckThreads implements Disposable {
   /** Whoever waits in the system call goes on. */
   free(): void {
     const { fifo } = this.#files;
-    closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
+    // Waits for it to be there, as it is not for a moment after each signal.
+    closeSync(openSync(fifo, constants.O_WRONLY));
     rmSync(fifo);
   }
 
