@@ -146,6 +146,19 @@ export class IoreqPage {
     Atomics.compareExchange(this.#words, at, bits, withState(bits, STATE_IOREQ_READY));
   }
 
+  /**
+   * Device model: whoever served the page until now has ended, in whatever moment. What that had taken is to be
+   * taken anew, and whom it had answered is told, once more where it had told them.
+   *
+   * @param notify - tells a vCPU that its request is answered
+   */
+  takeOver(notify: (vcpu: number) => void): void {
+    for (let vcpu = 0; vcpu < this.vcpus; vcpu++) {
+      if (this.state(vcpu) === STATE_IORESP_READY) notify(vcpu);
+      else this.putBack(vcpu);
+    }
+  }
+
   /** Guest side: posts an access of type COPY. */
   submit(vcpu: number, request: IoreqRequest): void {
     const words = this.#words;

@@ -186,7 +186,7 @@ export class SimulatedVm extends UserSpaceVm<GuestMemoryMmap> {
   /** What the thread that is gone had taken is taken anew. */
   #serveAfterHost(): void {
     if (!this.live) return;
-    for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
+    this.#page.takeOver((vcpu) => this.#vcpus[vcpu]?.answer.signal());
     this.#dispatcher = this.#serve(this.#seat);
     this.#dispatcher.serviceAll();
   }

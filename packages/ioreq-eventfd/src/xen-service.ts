@@ -40,6 +40,8 @@ export interface XenServiceComponents {
   readonly host: AccessHost | undefined;
   readonly spaces: readonly 'port'[];
   readonly answerLimit: number | undefined;
+  /** Another process served the guest until now. */
+  readonly takenUp: boolean;
   /** Descriptors and numbers by which a host's thread reaches the guest. */
   readonly ends: Pick<XenEndsData, 'irqs' | 'privcmdFd'>;
   readonly carrierOf: (interrupt: LineInterrupt) => IrqCarrier;
@@ -121,11 +123,6 @@ export class XenService {
     return this.#idle + (this.#seat?.idle ?? 0);
   }
 
-  /** Whoever took a request and is gone answers it no more. */
-  putBack(): void {
-    for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
-  }
-
   /**
    * Hears vCPUs from now on; a seat takes nothing before {@link resume}. Xen allots ports when a server is
    * enabled: not before that.
@@ -134,9 +131,10 @@ export class XenService {
    * @throws {XenSysError}
    */
   begin(channels: EventChannelOps): void {
-    const { domid, host } = this.#components;
+    const { domid, host, takenUp } = this.#components;
     const ports = VcpuPorts.bind(channels, this.#page, domid);
     try {
+      if (takenUp) this.#takeOver(ports);
       this.#seat = host === undefined ? undefined : this.#takeSeat(host, ports);
       this.#ports = ports;
       if (this.#seat === undefined) this.#listen();
@@ -145,6 +143,17 @@ export class XenService {
       ports.close();
       throw error;
     }
+  }
+
+  #takeOver(ports: VcpuPorts): void {
+    this.#page.takeOver((vcpu) => {
+      try {
+        ports.notify(vcpu);
+      } catch (error) {
+        const text = 'could not tell a vCPU of an answer, the guest may be gone';
+        this.#components.logger.error({ vcpu, error: errorMessage(error) }, text);
+      }
+    });
   }
 
   #takeSeat(host: AccessHost, ports: VcpuPorts): AccessSeat | undefined {
@@ -201,8 +210,8 @@ export class XenService {
     this.#idle += seat.idle;
     this.#former = seat;
     this.#seat = undefined;
-    this.putBack();
     this.#dispatcher = this.#dispatch(seat);
+    this.#takeOver(this.#ports);
     try {
       this.#listen();
       for (const [irq, level] of this.#wires) this.#components.setIrq(irq, level);

@@ -105,11 +105,11 @@ export class XenVm<M extends GuestMemory = GuestMemory> extends UserSpaceVm<M> {
       host,
       spaces,
       answerLimit,
+      takenUp: options.takeUp !== undefined,
       ends: { irqs, privcmdFd: xen.fd },
       carrierOf: (interrupt) => this.carrierOf(interrupt),
       setIrq: (irq, level) => this.#setIrq(irq, level),
     });
-    if (options.takeUp !== undefined) this.#service.putBack();
     this.#assist = new KernelAssist(
       { notifier: xen.notifier, logger },
       { domid, irqs: this.#irqs, mode: options.notification ?? 'auto' },

@@ -130,7 +130,7 @@ export class Accesses {
   /** What the thread that is gone had taken is taken anew. */
   #serveAfterHost(): void {
     if (this.#ended) return;
-    for (let vcpu = 0; vcpu < this.#page.vcpus; vcpu++) this.#page.putBack(vcpu);
+    this.#page.takeOver((vcpu) => this.#link.notify(vcpu));
     this.#serve(this.#seat);
     this.#dispatcher?.serviceAll();
   }

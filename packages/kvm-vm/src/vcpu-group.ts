@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type CpuidEntry, type KvmVm, type VcpuControl, VcpuThreads } from '@node-vmm/kvm-sys';
-import { errorMessage } from '@node-vmm/vmm-sys-util';
+import { errorMessage, threadOptions } from '@node-vmm/vmm-sys-util';
 import { cpuidOf, type EntryState } from './entry-state.ts';
 import { KvmMachineError } from './errors.ts';
 import { endOfExit, type MachineEnd } from './machine-end.ts';
@@ -70,7 +70,7 @@ export class VcpuGroup {
       };
       const { worker, ended } = this.#threads.start(vcpu, this.#entry, data, {
         // Else the process's own, of which Node refuses some where they are named.
-        ...(FROM_SOURCE ? { execArgv: [] } : {}),
+        ...(FROM_SOURCE ? { execArgv: [] } : threadOptions()),
         // Descriptors belong to the process, not to the thread that happens to close them.
         trackUnmanagedFds: false,
       });

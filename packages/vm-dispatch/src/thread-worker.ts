@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { VmError } from '@node-vmm/vm-device';
+import { threadOptions } from '@node-vmm/vmm-sys-util';
 import type { DispatchThreadData } from './protocol.ts';
 
 /** Undefined in a bundle of CommonJS. */
@@ -15,7 +16,7 @@ export function startThreadWorker(module: URL, name: string, data: DispatchThrea
     workerData: data,
     transferList: [data.memories],
     // Else the process's own, of which Node refuses some where they are named.
-    ...(FROM_SOURCE ? { execArgv: [] } : {}),
+    ...(FROM_SOURCE ? { execArgv: [] } : threadOptions()),
     // Descriptors belong to the process, not to the thread that happens to close them.
     trackUnmanagedFds: false,
   });

@@ -41,6 +41,7 @@ export * from './sock-ctrl-msg.ts';
 export type { UnixBindOptions } from './socket-file.ts';
 export * from './struct.ts';
 export * from './thread-interrupt.ts';
+export * from './thread-options.ts';
 export * from './timerfd.ts';
 export * from './timers.ts';
 export * from './token-bucket.ts';

@@ -25,6 +25,8 @@ const SPIN = 'ebfe';
 const THREADS = [0, 2];
 /** Options of Node that it takes for a process and refuses for a thread. */
 const FOR_PROCESSES = ['--max-old-space-size=512'];
+/** For a program that is text. */
+const AS_TEXT = ['--input-type=module', '-e', 'await import(process.argv[1])'];
 
 let directory: string;
 beforeEach(() => {
@@ -129,18 +131,24 @@ describe.skipIf(unavailable)(`xen-vhost-master kvm ${unavailable ?? 'on /dev/kvm
     expect(await ended, said.err).toBe(0);
   });
 
-  it('runs with options of Node that are none of a thread, and its daemon too', async () => {
-    const metrics = join(directory, 'metrics');
-    const daemon = [execPath, ...FOR_PROCESSES, RNG].join(' ');
-    const device = ['--device', 'rng,spawn', '--spawn', `rng=${daemon}`];
-    const words = [...device, '--metrics', metrics, '--dispatch-threads', '1'];
-    const { child, said, ended } = startBy(FOR_PROCESSES, SAY_MAGIC + SPIN, ...words);
-    await Promise.race([expect.poll(() => said.out).toBe('virt\n'), ended]);
-    expect(said.out, said.err).toBe('virt\n');
-    expect(await scrape(metrics)).toMatch(/^vhost_bridge_guests 1$/m);
-    child.kill('SIGTERM');
-    expect(await ended, said.err).toBe(0);
-  });
+  it.each([
+    { what: 'a process', options: FOR_PROCESSES },
+    { what: 'a text', options: AS_TEXT },
+  ])(
+    "runs with options of Node that are $what's and none of a thread, and its daemon too",
+    async ({ options }) => {
+      const metrics = join(directory, 'metrics');
+      const daemon = [execPath, ...options.map((option) => `'${option}'`), RNG].join(' ');
+      const device = ['--device', 'rng,spawn', '--spawn', `rng=${daemon}`];
+      const words = [...device, '--metrics', metrics, '--dispatch-threads', '1'];
+      const { child, said, ended } = startBy(options, SAY_MAGIC + SPIN, ...words);
+      await Promise.race([expect.poll(() => said.out).toBe('virt\n'), ended]);
+      expect(said.out, said.err).toBe('virt\n');
+      expect(await scrape(metrics)).toMatch(/^vhost_bridge_guests 1$/m);
+      child.kill('SIGTERM');
+      expect(await ended, said.err).toBe(0);
+    },
+  );
 
   it('says which file cannot be read', async () => {
     const { said, ended } = start(SPIN, '--image', join(directory, 'absent.bin'));

@@ -4,7 +4,7 @@ import { type KeptXenVm, XenVm } from '@node-vmm/ioreq-eventfd/xen';
 import type { BusHandler } from '@node-vmm/vm-device';
 import { GuestMemoryBuffer } from '@node-vmm/vm-memory/testing';
 import { EventFd, MainPoller } from '@node-vmm/vmm-sys-util';
-import { asDomId, asIoServId } from '@node-vmm/xen-sys';
+import { asDomId, asIoServId, IOREQ, IOREQ_BITS_DIR, STATE_IORESP_READY } from '@node-vmm/xen-sys';
 import { type FakeDomain, FakeXen } from '@node-vmm/xen-sys/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Bench } from '../harness.ts';
@@ -131,6 +131,23 @@ describe('A guest of Xen that one process leaves to another', () => {
     open(kept).map(RANGE, { read: () => 0n, write: (_, __, value) => void second.push(value) });
     await waiting.completed;
     expect([first, second]).toEqual([[], [0x55n]]);
+  });
+
+  it('is told of an answer that who gave it died before telling of, and asked nothing again', async () => {
+    const vm = open();
+    vm.map(RANGE, answering(1n));
+    const kept = await vm.keep();
+    const waiting = read(BASE);
+    vm.close();
+    const page = domain.servers.get(asIoServId(0))?.page;
+    if (page === undefined) throw new Error('no server');
+    IOREQ.write(page, 0, { data: 9n });
+    page.setUint8(IOREQ.OFFSETS.bits, STATE_IORESP_READY | IOREQ_BITS_DIR);
+    const next = open(kept);
+    next.map(RANGE, answering(2n));
+    expect(await waiting.completed).toBe(9n);
+    expect(next.counters.requests).toBe(0);
+    expect(await read(BASE).completed).toBe(2n);
   });
 
   it('is left once an answer under way is given', async () => {

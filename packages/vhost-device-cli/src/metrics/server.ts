@@ -7,6 +7,7 @@ import {
   type Fd,
   type Logger,
   type Metric,
+  threadOptions,
   UNIX_PATH_MAX,
   UnixListener,
 } from '@node-vmm/vmm-sys-util';
@@ -128,7 +129,7 @@ function startThread(workerData: MetricsThreadData): Worker {
     name: 'metrics',
     workerData,
     // Else the process's own, of which Node refuses some where they are named.
-    ...(FROM_SOURCE ? { execArgv: [] } : {}),
+    ...(FROM_SOURCE ? { execArgv: [] } : threadOptions()),
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     // Descriptors belong to the process, not to the thread that happens to close them.
     trackUnmanagedFds: false,

@@ -1,5 +1,12 @@
 import { type MessagePort, Worker } from 'node:worker_threads';
-import { asFd, closeFd, errorMessage, type Fd, type ThreadInterrupt } from '@node-vmm/vmm-sys-util';
+import {
+  asFd,
+  closeFd,
+  errorMessage,
+  type Fd,
+  type ThreadInterrupt,
+  threadOptions,
+} from '@node-vmm/vmm-sys-util';
 import {
   HOST_PULSE,
   HOST_PULSE_LENGTH,
@@ -61,7 +68,7 @@ export class HostThreadControl {
       name: `host-${key}`,
       workerData: data,
       // Else the process's own, of which Node refuses some where they are named.
-      ...(FROM_SOURCE ? { execArgv: [] } : {}),
+      ...(FROM_SOURCE ? { execArgv: [] } : threadOptions()),
       resourceLimits: RESOURCE_LIMITS,
       // Descriptors are closed by their owners: Node would warn of those that a system call gave.
       trackUnmanagedFds: false,

@@ -6,6 +6,7 @@ import {
   makeAll,
   orClose,
   type ThreadInterrupt,
+  threadOptions,
 } from '@node-vmm/vmm-sys-util';
 import { createPulse, PULSE } from '../between/pulse.ts';
 import { UNSETTLED_TOP_LEVEL_AWAIT } from '../between/thread-data.ts';
@@ -195,7 +196,7 @@ function startWorker(entry: URL, name: string, data: WorkerData): Worker {
     workerData: data,
     transferList: [data.port],
     // Else the process's own, of which Node refuses some where they are named.
-    ...(FROM_SOURCE ? { execArgv: [] } : {}),
+    ...(FROM_SOURCE ? { execArgv: [] } : threadOptions()),
     // Descriptors belong to the process, not to the thread that happens to close them.
     trackUnmanagedFds: false,
   });

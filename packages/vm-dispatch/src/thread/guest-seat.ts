@@ -21,7 +21,6 @@ import { SeatServer } from './seat-server.ts';
 import { SeatTimers } from './seat-timers.ts';
 import { SeatWindow } from './seat-window.ts';
 import { SeatWires } from './seat-wires.ts';
-import { takeOver } from './take-over.ts';
 import { sharedSignal } from './user-signal.ts';
 
 /** A guest on its dispatch thread: its vCPUs' requests, its windows, devices and wirings. */
@@ -57,7 +56,7 @@ export class GuestSeat {
     this.#wires = new SeatWires(data.name, this.#ends, logger, data.resumed);
     // SAFETY: the main thread keeps the page mapped until the seat is closed, see GuestData.
     const page = new IoreqPage(viewOf(data.page.address, data.page.length), data.vcpus);
-    if (data.resumed) takeOver(page, this.#ends);
+    if (data.resumed) page.takeOver((vcpu) => this.#ends.notify(vcpu));
     this.#dispatcher = new IoreqDispatcher(
       {
         page,
