@@ -5,11 +5,13 @@ import {
   Epoll,
   EventFd,
   errorMessage,
+  InterruptTimer,
   type Logger,
   makeAll,
   orClose,
   type Poller,
   silentLogger,
+  TimerFd,
   type Watch,
 } from '@node-vmm/vmm-sys-util';
 import { Channel } from './channel.ts';
@@ -68,6 +70,8 @@ export class DispatchThread implements AccessHost, Disposable {
     toThread: EventFd.create,
     toMain: EventFd.create,
     epoll: () => new Epoll(),
+    timer: () => new TimerFd(),
+    turn: EventFd.create,
   });
   readonly #channel: Channel<ToThread, ToMain>;
   readonly #memories: MessagePort;
@@ -84,6 +88,8 @@ export class DispatchThread implements AccessHost, Disposable {
   #up = false;
   #onUp: () => void = () => undefined;
   #refused: string | undefined;
+  /** Of the thread, which may end without a chance to delete it. */
+  #timer: bigint | undefined;
 
   /**
    * Starts a thread.
@@ -135,7 +141,7 @@ export class DispatchThread implements AccessHost, Disposable {
     this.#name = options.name ?? 'dispatch';
     this.#logger = components.logger ?? silentLogger;
     const [there, back] = [new SharedRing(), new SharedRing()];
-    const { stop, toThread, toMain, epoll } = this.#ends;
+    const { stop, toThread, toMain, epoll, timer, turn } = this.#ends;
     this.#channel = new Channel(
       { outgoing: there, incoming: back, out: toThread, in: toMain },
       (message) => this.#take(message),
@@ -153,6 +159,7 @@ export class DispatchThread implements AccessHost, Disposable {
       },
       stopFd: stop.fd,
       epollFd: epoll.fd,
+      timers: { timer: timer.fd, turn: turn.fd },
       serving: this.#serving.buffer,
       memories: port2,
       nice: options.nice,
@@ -233,7 +240,8 @@ export class DispatchThread implements AccessHost, Disposable {
   }
 
   #take(message: ToMain): void {
-    if (message.type === 'up') {
+    if (message.type === 'timer') this.#timer = message.id;
+    else if (message.type === 'up') {
       this.#up = true;
       this.#onUp();
     } else if (message.type === 'refused') this.#refuse(message.problem);
@@ -275,6 +283,7 @@ export class DispatchThread implements AccessHost, Disposable {
     this.#watch.close();
     this.#memories.close();
     for (const end of Object.values(this.#ends)) end.close();
+    if (this.#timer !== undefined) InterruptTimer.delete(this.#timer);
     const onDeath = this.#up && !this.#stopping ? this.#onDeath : undefined;
     if (!this.#stopping) {
       const reason = cause === undefined ? 'it ended by itself' : errorMessage(cause);

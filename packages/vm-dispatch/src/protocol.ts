@@ -3,7 +3,7 @@ import type { IoreqRequest } from '@node-vmm/ioreq-eventfd';
 import type { GuestEndsData } from '@node-vmm/ioreq-eventfd/ends';
 import type { MmioTransportState, QueueConfig } from '@node-vmm/virtio-device';
 import type { AddressRange, AddressSpace, IoeventfdMatch, IrqCarrier } from '@node-vmm/vm-device';
-import type { Fd, HostPointer, LogLevel } from '@node-vmm/vmm-sys-util';
+import type { Fd, HostPointer, LogLevel, LoopTimersFds } from '@node-vmm/vmm-sys-util';
 import type { ChannelEnds } from './channel.ts';
 
 // What the main thread and a dispatch thread say to each other. Everything is plain data: descriptors and
@@ -27,6 +27,7 @@ export interface DispatchThreadData {
   readonly channel: ChannelEnds;
   readonly stopFd: Fd;
   readonly epollFd: Fd;
+  readonly timers: LoopTimersFds;
   /** See {@link SERVING}. */
   readonly serving: SharedArrayBuffer;
   /**
@@ -159,6 +160,8 @@ export type DeviceCall =
 
 /** To the main thread. */
 export type ToMain =
+  /** First of all: the number of a timer, which is deleted for it when it has ended. */
+  | { readonly type: 'timer'; readonly id: bigint }
   | { readonly type: 'up' }
   /** It cannot run as it was asked to, and ends. */
   | { readonly type: 'refused'; readonly problem: string }

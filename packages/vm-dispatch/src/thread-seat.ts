@@ -209,7 +209,7 @@ export class ThreadSeat implements AccessSeat {
   }
 
   /** Does what the thread said. */
-  take(message: Exclude<ToMain, { type: 'up' | 'refused' | 'log' }>): void {
+  take(message: Exclude<ToMain, { type: 'timer' | 'up' | 'refused' | 'log' }>): void {
     switch (message.type) {
       case 'paused':
         this.#pauses.next();

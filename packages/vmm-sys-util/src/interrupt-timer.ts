@@ -27,7 +27,8 @@ const NS_PER_MS = 1_000_000n;
  * looks after, such as the main thread.
  */
 export class InterruptTimer implements SignalGuard, Disposable {
-  readonly #id: bigint;
+  /** Of the process, which has it until it is deleted, though the thread may have ended. */
+  readonly id: bigint;
   readonly #patience: number;
   readonly #armed: BigInt64Array;
   readonly #disarmed = new BigInt64Array(4);
@@ -52,7 +53,7 @@ export class InterruptTimer implements SignalGuard, Disposable {
     });
     const id = new BigUint64Array(1);
     check(sys.timerCreate(CLOCK_MONOTONIC, event, id), 'timer_create');
-    this.#id = id[0] as bigint;
+    this.id = id[0] as bigint;
   }
 
   /**
@@ -95,13 +96,18 @@ export class InterruptTimer implements SignalGuard, Disposable {
   }
 
   #set(value: BigInt64Array): void {
-    if (this.#live) check(sys.timerSettime(this.#id, 0, value, null), 'timer_settime');
+    if (this.#live) check(sys.timerSettime(this.id, 0, value, null), 'timer_settime');
+  }
+
+  /** For a thread that has ended and could not: deletes its timer, once, for another may have the number then. */
+  static delete(id: bigint): void {
+    sys.timerDelete(id);
   }
 
   close(): void {
     if (!this.#live) return;
     this.#live = false;
-    sys.timerDelete(this.#id);
+    InterruptTimer.delete(this.id);
   }
 
   [Symbol.dispose](): void {

@@ -1,3 +1,4 @@
+import type { Fd } from './brand.ts';
 import { EventFd } from './eventfd.ts';
 import type { Poller, Watch } from './poller.ts';
 import { TimerFd } from './timerfd.ts';
@@ -11,18 +12,33 @@ interface Entry {
   readonly callback: () => void;
 }
 
+/** Descriptors of a {@link LoopTimers} that outlive its thread, which may be ended without a chance to close any. */
+export interface LoopTimersFds {
+  /** A `TimerFd`'s. */
+  readonly timer: Fd;
+  /** An eventfd. */
+  readonly turn: Fd;
+}
+
 /** {@link Timers} for a thread that blocks in an `EventLoop`: any number of them by one descriptor. */
 export class LoopTimers implements Timers, Disposable {
-  readonly #timer = new TimerFd();
-  readonly #turn = EventFd.create();
+  readonly #timer: TimerFd;
+  readonly #turn: EventFd;
+  readonly #owned: boolean;
   readonly #watches: readonly Watch[];
   /** By time, the next one last. */
   readonly #entries: Entry[] = [];
   #soon: (() => void)[] = [];
   #running: (() => void)[] = [];
 
-  /** @throws {SysError} */
-  constructor(poller: Poller) {
+  /**
+   * @param fds - stay the caller's; default: new ones
+   * @throws {SysError}
+   */
+  constructor(poller: Poller, fds?: LoopTimersFds) {
+    this.#owned = fds === undefined;
+    this.#timer = new TimerFd(fds?.timer);
+    this.#turn = fds === undefined ? EventFd.create() : EventFd.fromFd(fds.turn);
     this.#watches = [
       poller.watch(this.#timer.fd, { readable: true }, () => this.#onTime()),
       poller.watch(this.#turn.fd, { readable: true }, () => this.#onTurn()),
@@ -85,6 +101,7 @@ export class LoopTimers implements Timers, Disposable {
   /** Nothing is called any more. */
   close(): void {
     for (const watch of this.#watches) watch.close();
+    if (!this.#owned) return;
     this.#timer.close();
     this.#turn.close();
   }

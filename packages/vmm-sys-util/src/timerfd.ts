@@ -31,12 +31,16 @@ export class TimerFd implements Disposable {
   readonly #spec = new ArrayBuffer(ITIMERSPEC.SIZE);
   readonly #view = new DataView(this.#spec);
   readonly #value = new BigUint64Array(1);
+  readonly #owned: boolean;
   #live = true;
 
-  /** @throws {SysError} */
-  constructor() {
-    const fd = sys.timerfdCreate(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    this.fd = asFd(check(fd, 'timerfd_create'));
+  /**
+   * @param fd - a timer that another thread made and closes; default: a new one
+   * @throws {SysError}
+   */
+  constructor(fd?: Fd) {
+    this.#owned = fd === undefined;
+    this.fd = fd ?? createTimer();
   }
 
   /**
@@ -79,10 +83,15 @@ export class TimerFd implements Disposable {
   close(): void {
     if (!this.#live) return;
     this.#live = false;
-    closeFd(this.fd);
+    if (this.#owned) closeFd(this.fd);
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function createTimer(): Fd {
+  const fd = sys.timerfdCreate(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  return asFd(check(fd, 'timerfd_create'));
 }

@@ -66,14 +66,14 @@ export class DispatchLoop {
 
   /** @param openEnds - how guests are got hold of */
   constructor(data: DispatchThreadData, openEnds: OpenGuestEnds) {
-    const { channel, stopFd, epollFd, memories, serving } = data;
+    const { channel, stopFd, epollFd, timers, memories, serving } = data;
     this.#nice = data.nice;
     this.#openEnds = openEnds;
     const words = new Int32Array(serving);
     Atomics.store(words, SERVING.TID, threadId());
     this.#serving = new Serving(words);
     this.#loop = new EventLoop(EventFd.fromFd(stopFd), epollFd);
-    this.#timers = new LoopTimers(this.#loop);
+    this.#timers = new LoopTimers(this.#loop, timers);
     this.#interrupts = new InterruptTimer(ThreadInterrupt.install(), SIGNAL_PATIENCE_MS);
     this.#signals = new BusySignals(this.#interrupts, this.#timers);
     this.#memories = memories;
@@ -92,16 +92,11 @@ export class DispatchLoop {
 
   /** Ends when the thread is asked to stop. */
   run(): void {
+    this.#post({ type: 'timer', id: this.#interrupts.id });
     const problem = this.#takePriority();
     this.#post(problem === undefined ? { type: 'up' } : { type: 'refused', problem });
-    try {
-      this.#loop.run();
-      for (const seat of this.#seats.values()) seat.close();
-    } finally {
-      // Descriptors and timers are the process's: they would outlive a thread that an error ends.
-      this.#timers.close();
-      this.#interrupts.close();
-    }
+    this.#loop.run();
+    for (const seat of this.#seats.values()) seat.close();
   }
 
   /** @returns why it has not the priority asked for */

@@ -1,6 +1,7 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import process from 'node:process';
 import { DispatchPool, DispatchThread, MAX_DISPATCH_THREADS } from '@node-vmm/vm-dispatch';
+import { KillableThreads } from '@node-vmm/vm-dispatch/testing';
 import { MainPoller } from '@node-vmm/vmm-sys-util';
 import { MemoryLogger } from '@node-vmm/vmm-sys-util/testing';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -49,6 +50,27 @@ describe('When dispatch threads end', () => {
     for (let i = 0; i < threads; i++) await one();
     expect(all()).toEqual(before);
     expect(process.listenerCount('exit')).toBe(listeners);
+    expect(poller.size).toBe(0);
+  });
+
+  it('nothing is left of those that are killed, which run none of their own last words', async () => {
+    const kinds = ['[eventpoll]', '[eventfd]', '[timerfd]'] as const;
+    const timers = (): number => readFileSync('/proc/self/timers', 'utf8').split('ID:').length - 1;
+    const all = (): readonly number[] => [...kinds.map(open), timers()];
+    using threads = new KillableThreads();
+    const one = async (): Promise<void> => {
+      const thread = await DispatchThread.start({ poller });
+      expect(timers()).toBeGreaterThan(0);
+      const killed = threads.kill();
+      // It blocks, and dies when it is woken.
+      thread.close();
+      await killed;
+      await thread.ended;
+    };
+    await one();
+    const before = all();
+    for (let i = 0; i < 4; i++) await one();
+    expect(all()).toEqual(before);
     expect(poller.size).toBe(0);
   });
 
