@@ -20,12 +20,12 @@ export const sys = {
   write: raw<[number, MemoryArg, number]>('intptr_t write(int fd, void *buf, size_t count)'),
   // Memory by its address, a number: the calls that every request makes. An array costs twice as much,
   // and a 64-bit result more than these need, of which none is over 2^31.
-  /** sys/eventfd.h: a write of the value, without memory for it. */
-  eventfdWrite: raw<[number, number]>('int eventfd_write(int fd, unsigned long value)'),
   epollWaitAt: raw<[number, number, number, number]>(
     'int epoll_wait(int epfd, long events, int maxevents, int timeout)',
   ),
   getrandomAt: raw<[number, number, number]>('int getrandom(long buf, long length, int flags)'),
+  /** sys/eventfd.h: a write of the value, without memory for it. */
+  eventfdWrite: raw<[number, number]>('int eventfd_write(int fd, unsigned long value)'),
   readv: raw<[number, MemoryArg, number]>('intptr_t readv(int fd, void *iov, int count)'),
   writev: raw<[number, MemoryArg, number]>('intptr_t writev(int fd, void *iov, int count)'),
   ioctl: raw<[number, number, MemoryArg]>('int ioctl(int fd, unsigned long request, void *arg)'),

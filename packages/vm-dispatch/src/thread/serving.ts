@@ -2,7 +2,8 @@ import { NO_GUEST, SERVING } from '../protocol.ts';
 
 /**
  * For which guest the thread works now: what is not caught ends the thread, and whose guest is to blame is seen then,
- * by whoever finds it ended, which orders the reads.
+ * by whoever finds it ended, which orders the reads. Of a thread that is stuck it is read as well, for a log line, long
+ * after it was written.
  */
 export class Serving {
   readonly #words: Int32Array;
